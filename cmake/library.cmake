@@ -91,6 +91,7 @@ function(mars_program program folder)
     target_precompile_headers(${program} REUSE_FROM mars_pch)
     target_link_libraries(${program} PRIVATE mars_${name})
     install(TARGETS ${program} RUNTIME)
+    add_dependencies(programs ${program})
   endif()
 endfunction()
 
