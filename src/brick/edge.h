@@ -192,7 +192,10 @@ Edge<P>::Edge(Output<P>* self, Output<P>* owner, void* brick, Leave leave, size_
   turn_.run = [](Job& job) { static_cast<Turn&>(job).edge->turn(); };
   CHECK(owner == nullptr || !below.reaches(*owner));
   connect(below);
-  if (owner != nullptr) sibling_ = std::exchange(owner->inputs_, this);
+  if (owner == nullptr) return;
+  Edge** place = &owner->inputs_;
+  while (*place != nullptr) place = &(*place)->sibling_;
+  *place = this;
 }
 
 template <class P>
