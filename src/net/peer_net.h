@@ -1,0 +1,107 @@
+// PeerNet: this host's connections to all its peers. Listens, dials every member at all its addresses for ever, proves and
+// checks identities, keeps exactly one Session per peer. Losing a connection is no event for the operator.
+// Belongs to one reactor. start() once; stop() once, awaited before it dies.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/prng.h"
+#include "base/status.h"
+#include "base/sync.h"
+#include "base/task.h"
+#include "format/values.h"
+#include "io/machine.h"
+#include "net/channel.h"
+#include "net/services.h"
+#include "net/session.h"
+
+namespace mars::net {
+
+// Somebody to keep a session with.
+struct Member {
+  Uuid host;
+  std::string name;
+  std::vector<io::Address> addresses;  // all are dialled, in this order, each time
+};
+
+// Whoever owns a PeerNet: answers its questions, hears its events. Called from the reactor.
+class PeerOwner {
+ public:
+  virtual ~PeerOwner() = default;
+  // Everybody to be dialled now, without this host, in a stable order.
+  virtual std::vector<Member> members() = 0;
+  // A session counts only while its host and key are in the member set.
+  virtual bool is_member(const Uuid& host, const io::Sha256& key) = 0;
+  // Goes out with our next hello (T10), at most hello_extra_bytes_max; the peer finds it in Session::hello_extra().
+  virtual Bytes hello_extra() = 0;
+  // The session stays valid until on_session_down() for it has returned. Channels may be opened at once; a channel that
+  // the peer opens reaches its handler after this call. Down comes before the next up of the same peer.
+  virtual void on_session_up(Session& session) = 0;
+  virtual void on_session_down(const Uuid& peer, const Error& reason) = 0;
+  // Something that the operator must hear: a second live host with this id (R6).
+  virtual void on_alarm(const Uuid& peer, const std::string& text) = 0;
+};
+
+struct PeerNetOptions {
+  Uuid cluster;
+  Uuid host;
+  std::string name;
+  Incarnation incarnation;
+  io::TlsConfig tls;             // key, certificate, CA
+  io::Address listen;            // "[::]:7790"; empty: dial only
+  uint64_t seed = 0;             // of the jitter
+  SessionTimes times;
+  io::Duration reconnect_min = std::chrono::milliseconds(100);
+  io::Duration reconnect_max = std::chrono::seconds(5);
+  uint32_t handshakes_max = 32;  // incoming connections that have not yet been admitted; more wait in the kernel
+  uint32_t strangers_max = 8;    // sessions of hosts that want to join
+  io::Duration stranger_limit = std::chrono::seconds(60);  // then such a session is closed
+};
+
+// What is known of one member, for status.
+struct PeerView {
+  Uuid host;
+  std::string name;
+  bool is_connected = false;
+  io::Address address;          // of the session, or the last one dialled
+  io::Instant last_heard = {};  // zero: never
+  Incarnation incarnation;      // as last seen
+  Error problem = Status::ok;   // why there is no session: how the last attempt ended
+};
+
+class PeerNet {
+ public:
+  PeerNet(io::Machine& machine, PeerNetOptions options, Services& services, PeerOwner& owner);
+  PeerNet(const PeerNet&) = delete;
+  PeerNet& operator=(const PeerNet&) = delete;
+  ~PeerNet();
+
+  // Listens and begins to dial. Fails when the address cannot be had.
+  Task<Error> start();
+  // Closes every session, waits for everything that runs here, handlers of services too. on_session_down is called.
+  Task<void> stop();
+
+  io::Address address() const;  // the one that was really taken; empty when not listening
+  // The open session with this peer, or null. Do not keep it across a co_await.
+  Session* find(const Uuid& peer);
+  // The member set or an address changed: dials newcomers now, closes sessions with those who are members no more.
+  void members_changed();
+  std::vector<PeerView> peers() const;  // ordered by uuid
+
+ private:
+  class Door;
+  class Dialer;
+  struct Peer;
+
+  io::Machine& machine_;
+  const PeerNetOptions options_;
+  Services& services_;
+  PeerOwner& owner_;
+  Scope scope_;
+};
+
+}  // namespace mars::net

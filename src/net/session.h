@@ -1,0 +1,114 @@
+// Session: one authenticated connection between two hosts after its handshake; carries channels. It ends when the
+// connection breaks, when the peer is silent, when somebody breaks the protocol or closes it; all its channels end with it.
+// Made, owned and run by PeerNet (or Joiner); belongs to one reactor.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "base/status.h"
+#include "base/sync.h"
+#include "base/task.h"
+#include "format/frame.h"
+#include "io/machine.h"
+#include "net/channel.h"
+#include "net/frame_reader.h"
+#include "net/handshake.h"
+#include "net/outbox.h"
+#include "net/services.h"
+
+namespace mars::net {
+
+struct SessionTimes {
+  io::Duration keep_alive = std::chrono::seconds(2);
+  io::Duration silent_after = std::chrono::seconds(6);  // nothing was heard for so long: closed ("does not answer" in T8)
+  io::Duration handshake = std::chrono::seconds(10);
+  io::Duration farewell = std::chrono::seconds(1);      // for the reason to go out when we close
+};
+
+inline constexpr size_t channels_max = 4096;  // open at once, per session and opening side
+
+class Session {
+ public:
+  // `handlers` runs what services answer with; it outlives the session.
+  Session(io::Machine& machine, const SessionTimes& times, Services& services, Scope& handlers, Contact contact);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  const Uuid& peer() const { return peer_; }                  // nil: a stranger
+  const format::Hello& hello() const { return contact_.hello; }  // the peer's: name, incarnation, versions
+  const Bytes& hello_extra() const { return contact_.extra; }    // what the peer's owner put into its hello (T10)
+  const io::PeerIdentity& identity() const { return contact_.identity; }
+  uint16_t version() const { return contact_.version; }       // agreed
+  bool is_dialled_here() const { return contact_.side == io::Side::client; }
+  io::Address remote_address() const { return contact_.stream->remote_address(); }
+  io::Address local_address() const { return contact_.stream->local_address(); }
+
+  bool is_open() const { return !closed_.is_set(); }
+  // Opens a channel; never null, never waits. Not possible (session closed, too many): it is born closed, receive() says why.
+  // `window`: what the peer may have under way to us. `opening`: at most opening_bytes_max.
+  std::unique_ptr<Channel> open(ServiceId service, Bytes opening, uint32_t window = window_default);
+  // Tells the peer why, ends all channels now. Idempotent; the first reason stays.
+  void close(Error reason);
+
+  io::Instant last_heard() const { return last_heard_; }
+  io::Duration round_trip() const { return round_trip_; }     // of the latest keep-alive; zero: none yet
+  uint64_t bytes_received() const { return bytes_received_; }
+  uint64_t bytes_sent() const { return bytes_sent_; }         // handed to the connection
+  size_t channel_count() const { return lanes_.size(); }
+
+  // For the owner: runs it; returns when it is closed and says why. Then finish() waits for what is still pending.
+  Task<Error> run();
+  Task<void> finish();
+
+ private:
+  friend class Channel;
+  struct Lane : Outbox::Lane {
+    Channel* channel = nullptr;  // null: closed here, the peer's close has not come yet
+    bool peer_closed = false;
+  };
+
+  void send_message(Channel& channel, Bytes message);
+  void grant(Channel& channel, uint32_t bytes);
+  void close_channel(Channel& channel, const Error& reason);
+
+  Task<void> read_loop();
+  Task<void> write_loop();
+  void tick();
+  Error dispatch(const Frame& frame);
+  Error on_open(const Frame& frame);
+  Error on_pong(const Frame& frame);
+  Error on_channel_frame(const Frame& frame);
+  void on_close(Lane& lane, Error reason);
+  void refuse_channel(uint32_t id, Error why);
+  void retire_if_done(uint32_t id);
+  size_t count_of_peer(bool opened_by_peer) const;
+
+  io::Machine& machine_;
+  const SessionTimes times_;
+  Services& services_;
+  Scope& handlers_;
+  Contact contact_;
+  const Uuid peer_;
+  Scope scope_;
+  Outbox outbox_;
+  Notifier work_;        // something stands in the outbox
+  Event closed_;
+  Error reason_ = Status::ok;
+  io::Timer tick_;
+  std::map<uint32_t, std::unique_ptr<Lane>> lanes_;
+  uint32_t next_id_;         // of a channel that we open
+  uint32_t peer_last_id_ = 0;
+  size_t opened_here_ = 0;   // lanes, by who opened them
+  size_t opened_there_ = 0;
+  io::Instant last_heard_;
+  io::Instant last_ping_ = {};
+  io::Duration round_trip_ = {};
+  uint64_t bytes_received_ = 0;
+  uint64_t bytes_sent_ = 0;
+};
+
+}  // namespace mars::net
