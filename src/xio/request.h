@@ -69,6 +69,19 @@ struct Request : brick::Trip<Xio> {
   bool changes() const { return op == Op::write || op == Op::discard || op == Op::write_zeroes; }
   uint64_t end() const { return offset + bytes; }
 
+  // Sets everything that an origin sets, for a request that is used again: io, foreground, own buffer.
+  void prepare(Op what, uint64_t where, uint32_t length, std::byte* own_data) {
+    CHECK(supplier == nullptr);
+    op = what;
+    step = Step::io;
+    priority = Priority::foreground;
+    fua = digest_only = filled = false;
+    bytes = length;
+    offset = where;
+    data = own_data;
+    status = Status::ok;
+  }
+
   void put() {
     if (supplier == nullptr) return;
     std::exchange(supplier, nullptr)->take_back(*this);
