@@ -1,0 +1,115 @@
+// What `status` and `view` show: immutable values, made by the node, printed by marsadm, read by programs as JSON.
+// In JSON: "version": 1, bytes as integers, times RFC 3339, enumerations by the names of state.h, absent = not known.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "control/state.h"
+
+namespace mars::control {
+
+inline constexpr int view_version = 1;
+
+// A running transfer.
+struct Transfer {
+  TransferKind kind = TransferKind::fetch;
+  uint64_t done_bytes = 0;
+  uint64_t total_bytes = 0;  // 0: not known yet
+  uint64_t bytes_per_second = 0;
+  std::string source;  // host it comes from; empty: this one
+  friend bool operator==(const Transfer&, const Transfer&) = default;
+};
+
+// Persistent, per replica. attach: the data disk may be open.
+struct Switches {
+  bool attach = true;
+  bool fetch = true;
+  bool replay = true;
+  bool sync = true;
+  friend bool operator==(const Switches&, const Switches&) = default;
+};
+
+// The epoch at the end of a replica's durable log (T1).
+struct EpochView {
+  uint64_t number = 0;
+  std::string id;
+  std::string host;   // who reigned
+  std::string cause;  // "create", "recover", "grant", "force", "gap"
+  friend bool operator==(const EpochView&, const EpochView&) = default;
+};
+
+// One host's copy, as far as the host that answers knows; of others as of `last_contact_ns`.
+struct ReplicaView {
+  std::string host;
+  Role role = Role::none;         // what it is
+  Role wanted_role = Role::none;  // what the cluster wants it to be
+  State state = State::unknown;
+  std::string reason;     // one sentence; empty: the state says it all
+  std::string next_step;  // what to do; empty: nothing
+  Switches switches;
+  std::optional<EpochView> epoch;
+  std::optional<uint64_t> received_lsn;     // in memory or better
+  std::optional<uint64_t> durable_lsn;      // in its log
+  std::optional<uint64_t> applied_lsn;      // on its data disk
+  std::optional<uint64_t> lag_bytes;        // primary's durable end minus applied; absent: not comparable
+  std::optional<uint64_t> lag_ms;           // age of the oldest write that it has not applied
+  std::optional<uint64_t> last_contact_ns;  // wall time; absent: it is the host that answers, or was never heard
+  std::string disk;
+  std::string device;                   // "/dev/mars/mydata"; empty: none here
+  std::string front_end;                // "fuse", "nbd"; empty: none here
+  bool is_device_open = false;          // the device exists and serves
+  bool is_in_use = false;               // somebody has it open
+  std::optional<uint64_t> log_bytes;    // retained log here
+  std::optional<uint64_t> dirty_bytes;  // in the log or memory, not yet on the data disk
+  std::vector<Transfer> transfers;
+  friend bool operator==(const ReplicaView&, const ReplicaView&) = default;
+};
+
+struct ResourceView {
+  std::string name;
+  std::string uuid;
+  uint64_t size_bytes = 0;
+  uint32_t block_bytes = 0;
+  std::string designated;             // host that is wanted as primary; empty: none
+  std::vector<ReplicaView> replicas;  // by host name
+  std::vector<std::string> alarms;    // fork, equal names, deposed primary: sentences
+  friend bool operator==(const ResourceView&, const ResourceView&) = default;
+};
+
+struct HostView {
+  std::string name;
+  std::string uuid;
+  std::vector<std::string> addresses;
+  bool is_self = false;
+  bool is_connected = false;
+  std::optional<uint64_t> last_contact_ns;
+  std::string version;  // of its marsd; empty: not known
+  friend bool operator==(const HostView&, const HostView&) = default;
+};
+
+struct ClusterView {
+  std::string cluster;   // uuid; empty: this host is in no cluster yet
+  std::string host;      // who answers
+  uint64_t time_ns = 0;  // its wall clock
+  std::string version;
+  std::vector<HostView> hosts;          // by name
+  std::vector<ResourceView> resources;  // by name
+  std::vector<std::string> warnings;    // what this host could not have: mlock, tmpfs ...
+  friend bool operator==(const ClusterView&, const ClusterView&) = default;
+};
+
+// Compact: no line feed inside, so that a view can be the data of an answer.
+std::string to_json(const ClusterView& view);
+std::string to_json(const ResourceView& view);
+// invalid: no JSON, another version, fields of wrong types. Unknown fields are passed over.
+Result<ClusterView> cluster_view_from_json(std::string_view json);
+
+// Only this resource, and the hosts as they are; not_found names the nearest.
+Result<ClusterView> only(ClusterView view, std::string_view resource);
+
+}  // namespace mars::control
