@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by ./check and ./demo: brings a fresh Debian 12 machine to the point where MARS is built. Needs bash.
 # The caller stands at the root of the repository.
 
