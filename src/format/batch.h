@@ -99,21 +99,19 @@ class BatchComposer {
  private:
   struct AlignedBuffer;
 
-  size_t head_bytes() const;
-  void lay_out();
-  void write_head();
-  void make_pieces();
+  void write_head(size_t head_bytes);
+  void make_pieces(size_t head_bytes);
 
   uint32_t alignment_;
-  size_t packed_bytes_ = 0;  // packed payloads, each rounded up to 16
-  size_t large_bytes_ = 0;   // large payloads, each rounded up to the alignment
-  size_t payload_bytes_ = 0;
-  size_t tail_bytes_ = 0;  // room for the unaligned ends of large payloads
+  size_t large_bytes_ = 0;     // large payloads, each rounded up to the alignment
+  size_t payload_bytes_ = 0;   // all payloads as they are
+  size_t payload_pieces_ = 0;  // pieces that the large payloads will make
+  size_t tail_bytes_ = 0;      // room for the unaligned ends of large payloads
   bool finished_ = false;
   BatchHeader header_;
   std::vector<Record> records_;
-  std::vector<ByteView> payloads_;  // beside records_; packed ones empty
-  std::vector<std::byte> packed_;
+  std::vector<ByteView> payloads_;  // beside records_; empty where packed
+  std::vector<std::byte> packed_;   // packed payloads, each rounded up to 16
   std::unique_ptr<AlignedBuffer> buffer_;
   std::vector<ByteView> pieces_;
 };

@@ -1,0 +1,24 @@
+// Any bytes as a state block, with a hash that fits, and in either slot; what is accepted is what would be written.
+#include "format/state_block.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "format/seal.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace mars;
+  using namespace mars::format;
+  ByteView view = bytes_of({reinterpret_cast<const char*>(data), size});
+  (void)decode_state_block(view);
+  std::vector<std::byte> slot(view.begin(), view.end());
+  slot.resize(state_slot_bytes);
+  size_t content = load_u32(slot.data() + 12);
+  if (content >= seal_end && content <= slot.size()) seal(ByteSpan(slot).first(content));
+  auto block = decode_state_block(slot);
+  if (block) CHECK(encode_state_block(*block) == slot);
+  std::vector<std::byte> file(state_file_bytes);
+  std::ranges::copy(slot, file.begin() + (size % 2 == 0 ? 0 : state_slot_bytes));
+  (void)newest_state_block(file);
+  return 0;
+}
