@@ -71,7 +71,7 @@ class Channel {
   // Nothing more comes or goes; what has come whole can still be read.
   void on_end(Error reason);
 
-  bool has_credit(size_t bytes) const { return credit_ >= message_cost(bytes); }
+  bool has_credit(size_t bytes) const { return credit_ >= message_cost(bytes); }  // none before acceptance
   void hand_over(Bytes message);
   Bytes take_message();
 

@@ -24,11 +24,11 @@ class Joiner {
   Joiner(io::Machine& machine, JoinerOptions options);
   ~Joiner();  // after stop() has returned
 
-  // Connects, shakes hands and opens the join service with this payload. Errors: those of connect and handshake.
+  // Once. Connects, shakes hands and opens the join service with this payload. Errors: those of connect and handshake.
   Task<Result<std::unique_ptr<Channel>>> call(Bytes opening);
   // The member's identity, with the CA certificate that it sent, after call().
-  const io::PeerIdentity& identity() const;
-  io::Address local_address() const;
+  const io::PeerIdentity& identity() const { return identity_; }
+  const io::Address& local_address() const { return local_address_; }
   Task<void> stop();  // closes the session; the channel ends
 
  private:
@@ -37,6 +37,8 @@ class Joiner {
   Services nothing_;
   Scope scope_;
   std::unique_ptr<Session> session_;
+  io::PeerIdentity identity_;
+  io::Address local_address_;
 };
 
 }  // namespace mars::net

@@ -51,6 +51,8 @@ class Outbox {
   void add_message(Lane& lane, Bytes message);
   // Forgets what stands in the lane, but for a message that has begun.
   void cut(Lane& lane);
+  // Nothing more of this lane goes out.
+  void drop(Lane& lane);
   bool empty() const;
   size_t control_bytes() const { return control_bytes_; }
   // At most about burst_bytes. What the former burst held is freed. `drained` gets the lanes that became empty.
@@ -63,14 +65,14 @@ class Outbox {
  private:
   void queue(Lane& lane);
   Lane* pick();
-  void put_frame(format::FrameType type, uint32_t channel, std::span<const std::byte> prefix, io::Buffer payload);
+  void put(io::Buffer buffer);
   void put_next(Lane& lane);
 
   const uint16_t version_;
   std::deque<Bytes> control_;  // whole frames
   size_t control_bytes_ = 0;
-  mutable List<Lane> small_;
-  mutable List<Lane> bulky_;
+  List<Lane> small_;
+  List<Lane> bulky_;
   size_t small_run_ = 0;
   Burst burst_;
   std::deque<std::array<std::byte, format::frame_header_bytes + 4>> heads_;  // of the burst

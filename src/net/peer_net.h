@@ -9,13 +9,16 @@
 #include <string>
 #include <vector>
 
+#include "base/list.h"
 #include "base/prng.h"
 #include "base/status.h"
 #include "base/sync.h"
 #include "base/task.h"
 #include "format/values.h"
 #include "io/machine.h"
+#include "net/admission.h"
 #include "net/channel.h"
+#include "net/handshake.h"
 #include "net/services.h"
 #include "net/session.h"
 
@@ -94,14 +97,51 @@ class PeerNet {
 
  private:
   class Door;
-  class Dialer;
-  struct Peer;
+  // One member: the dialling of it and its session, if any.
+  struct Peer {
+    Peer(Ready& ready, Prng generator) : changed(ready), jitter(generator) {}
+    Member member;
+    bool is_wanted = false;        // a member now
+    bool is_dialling = false;      // dial_loop runs
+    Session* session = nullptr;    // the one that stays; may be closing
+    Session* announced = nullptr;  // the owner was told of it
+    Claim claim;                   // of session
+    bool is_second_watched = false;
+    Notifier changed;              // any of the above, or something else to look at
+    Prng jitter;
+    io::Address address;
+    io::Instant last_heard = {};
+    Incarnation incarnation;
+    Error problem = Status::ok;
+  };
+
+  Peer& peer_of(const Uuid& host);
+  Introduction introduction(io::Side side) const;
+  Claim claim_of(io::Side side, const format::Hello& hello) const;
+  Error verdict(Peer& peer, const Claim& candidate);
+  void refresh_members();
+
+  Task<void> accept_loop();
+  Task<void> receive(std::unique_ptr<io::Stream> stream);
+  Task<void> dial_loop(Peer& peer);
+  Task<Error> dial(Peer& peer, io::Address address);
+  Task<Error> serve(Contact contact);
+  Task<Error> run_announced(Peer& peer, Session& session);
+  Task<void> serve_stranger(Contact contact);
+  Task<void> watch_second(Peer& peer);
 
   io::Machine& machine_;
   const PeerNetOptions options_;
   Services& services_;
   PeerOwner& owner_;
   Scope scope_;
+  Event stop_;
+  Prng prng_;
+  std::unique_ptr<io::Listener> listener_;
+  Semaphore handshakes_;
+  List<Door> doors_;  // of handshakes that go on
+  std::map<Uuid, std::unique_ptr<Peer>> peers_;
+  std::vector<Session*> strangers_;
 };
 
 }  // namespace mars::net

@@ -67,6 +67,7 @@ class Session {
  private:
   friend class Channel;
   struct Lane : Outbox::Lane {
+    using Outbox::Lane::Lane;
     Channel* channel = nullptr;  // null: closed here, the peer's close has not come yet
     bool peer_closed = false;
   };
@@ -82,10 +83,9 @@ class Session {
   Error on_open(const Frame& frame);
   Error on_pong(const Frame& frame);
   Error on_channel_frame(const Frame& frame);
-  void on_close(Lane& lane, Error reason);
-  void refuse_channel(uint32_t id, Error why);
+  Error refuse_channel(Lane& lane, const Error& why);
+  void on_close(Lane& lane, const format::Farewell& farewell);
   void retire_if_done(uint32_t id);
-  size_t count_of_peer(bool opened_by_peer) const;
 
   io::Machine& machine_;
   const SessionTimes times_;
