@@ -8,5 +8,4 @@ namespace mars {
 
 }  // namespace mars
 
-#define CHECK(condition) \
-  ((condition) ? static_cast<void>(0) : ::mars::check_failed(#condition, __FILE__, __LINE__))
+#define CHECK(condition) ((condition) ? static_cast<void>(0) : ::mars::check_failed(#condition, __FILE__, __LINE__))

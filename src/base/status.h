@@ -12,22 +12,22 @@ namespace mars {
 
 enum class [[nodiscard]] Status : uint16_t {
   ok = 0,
-  gone,          // the other end, the brick below or the machine was switched off; the outcome of the request is unknown
-  io_error,      // a disk said no
-  no_space,      // a disk or a bound is full
-  damaged,       // bytes that were whole once are not: a checksum or a chain does not fit
-  invalid,       // malformed input: out of bounds, unaligned, wrong magic, reserved bits set
-  unsupported,   // well-formed, but not by this version or not by this device
+  gone,         // the other end, the brick below or the machine was switched off; the outcome of the request is unknown
+  io_error,     // a disk said no
+  no_space,     // a disk or a bound is full
+  damaged,      // bytes that were whole once are not: a checksum or a chain does not fit
+  invalid,      // malformed input: out of bounds, unaligned, wrong magic, reserved bits set
+  unsupported,  // well-formed, but not by this version or not by this device
   not_found,
   exists,
-  busy,          // in use, or not drained within the deadline
-  refused,       // a safety check said no; nothing was changed
+  busy,     // in use, or not drained within the deadline
+  refused,  // a safety check said no; nothing was changed
   timed_out,
-  unreachable,   // no session with the peer
-  forked,        // two histories, neither a prefix of the other
-  permission,    // not a member, not authenticated, not allowed by the kernel
-  end,           // end of a stream, a log, a file
-  stopped,       // the activity was asked to stop
+  unreachable,  // no session with the peer
+  forked,       // two histories, neither a prefix of the other
+  permission,   // not a member, not authenticated, not allowed by the kernel
+  end,          // end of a stream, a log, a file
+  stopped,      // the activity was asked to stop
 };
 
 // The name as it is written in logs, metrics and JSON: "ok", "io_error" ...

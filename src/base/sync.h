@@ -1,5 +1,6 @@
-// What the activities of one reactor wait for: Event (stays set), Notifier (wakes who waits now), Semaphore (counts, first
-// come first served), Queue (values in order). Waking goes through the ready queue, so nobody's code runs inside set().
+// What the activities of one reactor wait for: Event (stays set), Notifier (wakes who waits now), Semaphore (counts,
+// first come first served), Queue (values in order). Waking goes through the ready queue, so nobody's code runs inside
+// set().
 #pragma once
 
 #include <coroutine>

@@ -1,6 +1,6 @@
 // Task<T>: one activity as a coroutine on one reactor. Lazy: it starts when it is awaited, or spawned into a Scope.
-// A Scope is a member of whoever owns the activities; the owner awaits join() before it dies. There are no detached tasks.
-// No exception leaves a task. Parameters are taken by value or refer to something that outlives the task.
+// A Scope is a member of whoever owns the activities; the owner awaits join() before it dies. There are no detached
+// tasks. No exception leaves a task. Parameters are taken by value or refer to something that outlives the task.
 #pragma once
 
 #include <coroutine>

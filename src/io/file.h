@@ -1,5 +1,5 @@
-// File: whatever holds bytes at offsets: a regular file or a block device, real or simulated. Operations are submitted and
-// complete once, in any order, from the ready queue of the reactor that opened the file (never inside submit()).
+// File: whatever holds bytes at offsets: a regular file or a block device, real or simulated. Operations are submitted
+// and complete once, in any order, from the ready queue of the reactor that opened the file (never inside submit()).
 #pragma once
 
 #include <cstddef>
@@ -24,30 +24,31 @@ enum class Priority : uint8_t { foreground, background };
 
 // What a device is, asked once at open.
 struct Geometry {
-  uint64_t bytes = 0;           // size now; File::size() follows growth
-  uint32_t block_bytes = 512;   // logical block: offsets and lengths of direct I/O are multiples of it
+  uint64_t bytes = 0;          // size now; File::size() follows growth
+  uint32_t block_bytes = 512;  // logical block: offsets and lengths of direct I/O are multiples of it
   uint32_t optimal_bytes = 4096;
   bool is_block_device = false;
   bool is_rotational = false;
-  bool is_direct = false;       // reads and writes bypass the page cache
+  bool is_direct = false;         // reads and writes bypass the page cache
   Support punch = Support::none;  // native: afterwards the range reads as zeroes
   // Identity (D17): what can be known of the thing behind the path, so that it is recognised under another name.
-  uint64_t device_number = 0;   // of the file system that holds a regular file; of the device itself otherwise
-  uint64_t inode = 0;           // 0 for a block device
-  std::string hardware_id;      // WWN, partition or LV UUID, serial; empty when nothing is known
+  uint64_t device_number = 0;  // of the file system that holds a regular file; of the device itself otherwise
+  uint64_t inode = 0;          // 0 for a block device
+  std::string hardware_id;     // WWN, partition or LV UUID, serial; empty when nothing is known
 };
 
 // One operation. The caller owns it and its buffers until `run` is called with it; `status` is set then.
-// status: ok, io_error, no_space, invalid (outside the file, unaligned), unsupported, gone (machine or file is closing).
+// status: ok, io_error, no_space, invalid (outside the file, unaligned), unsupported, gone (machine or file is
+// closing).
 struct FileOp : Job {
   enum class Kind : uint8_t { read, write, flush, punch, zero, allocate };
   Kind kind = Kind::read;
   Priority priority = Priority::foreground;
-  bool fua = false;               // write: durable when it completes
+  bool fua = false;  // write: durable when it completes
   uint64_t offset = 0;
-  uint64_t bytes = 0;             // of punch, zero, allocate; read and write take the sum of their buffers
-  std::span<const Buffer> buffers;  // read, write: at most File::buffers_max
-  Status status = Status::ok;     // all bytes were moved, or the status says why not
+  uint64_t bytes = 0;                      // of punch, zero, allocate; read and write take the sum of their buffers
+  std::span<const Buffer> buffers;         // read, write: at most File::buffers_max
+  Status status = Status::ok;              // all bytes were moved, or the status says why not
   alignas(16) std::byte scratch[64] = {};  // for the implementation
 };
 

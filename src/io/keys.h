@@ -11,11 +11,12 @@
 namespace mars::io {
 
 struct KeyPair {
-  std::string key_pem;          // private; EC P-256
+  std::string key_pem;  // private; EC P-256
   std::string certificate_pem;
 };
 
-// All in memory, a few milliseconds each. invalid: a PEM that does not parse; permission: a signature that does not fit.
+// All in memory, a few milliseconds each. invalid: a PEM that does not parse; permission: a signature that does not
+// fit.
 class Keys {
  public:
   virtual ~Keys() = default;

@@ -1,7 +1,7 @@
 // Machine: everything that a host of the cluster has, as interfaces: the reactor, time, disks, network, keys, threads.
 // io/linux/ implements it on Linux, sim/ as a simulated machine; nothing above io/ knows which one it runs on.
-// All of it belongs to one reactor and is called on it only. When a simulated machine dies, every pending and later call
-// answers Status::gone and the node unwinds.
+// All of it belongs to one reactor and is called on it only. When a simulated machine dies, every pending and later
+// call answers Status::gone and the node unwinds.
 #pragma once
 
 #include <array>
@@ -34,8 +34,8 @@ class PoolMemory {
 };
 
 struct Finished {
-  int exit_code = -1;     // 128 + signal when killed
-  std::string output;     // stdout and stderr, bounded to 64 KiB
+  int exit_code = -1;  // 128 + signal when killed
+  std::string output;  // stdout and stderr, bounded to 64 KiB
 };
 
 class Machine {

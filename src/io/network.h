@@ -1,5 +1,6 @@
 // Network: byte streams between hosts. A Stream starts plain; secure() upgrades it to mutual TLS 1.3 in place (so that
-// NBD's STARTTLS and peers use one mechanism). Everything completes once; close() makes what is pending complete with gone.
+// NBD's STARTTLS and peers use one mechanism). Everything completes once; close() makes what is pending complete with
+// gone.
 #pragma once
 
 #include <array>
@@ -25,20 +26,21 @@ enum class Side : uint8_t { client, server };
 
 // No time is checked on certificates: no rule reads a clock (decisions.md).
 struct TlsConfig {
-  std::string key_pem;          // ours; empty: we show no certificate (a host that joins)
+  std::string key_pem;  // ours; empty: we show no certificate (a host that joins)
   std::string certificate_pem;
-  std::string ca_pem;           // whom we trust; empty only with ca_key below
-  std::optional<Sha256> ca_key; // a joiner trusts the CA certificate that the server sends, if its public key hashes to this
+  std::string ca_pem;  // whom we trust; empty only with ca_key below
+  std::optional<Sha256>
+      ca_key;  // a joiner trusts the CA certificate that the server sends, if its public key hashes to this
   bool needs_peer_certificate = true;  // false on a server that also takes joiners; PeerIdentity says what came
 };
 
 // Who is at the other end, as proven by TLS; all empty on a plain stream.
 struct PeerIdentity {
   bool is_authenticated = false;
-  std::string uri;              // "mars:<cluster>/host/<uuid>"
-  std::string role;             // "host" or "client"
-  Sha256 key = {};              // SHA-256 of the public key (SubjectPublicKeyInfo)
-  std::string ca_pem;           // the CA certificate that the peer sent, when it was trusted by ca_key
+  std::string uri;     // "mars:<cluster>/host/<uuid>"
+  std::string role;    // "host" or "client"
+  Sha256 key = {};     // SHA-256 of the public key (SubjectPublicKeyInfo)
+  std::string ca_pem;  // the CA certificate that the peer sent, when it was trusted by ca_key
 };
 
 class Stream {

@@ -1,4 +1,5 @@
-// Storage: paths of one machine. Everything that changes a directory is durable when it returns: the directory was synced.
+// Storage: paths of one machine. Everything that changes a directory is durable when it returns: the directory was
+// synced.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,9 @@ using Bytes = std::vector<std::byte>;
 
 struct OpenOptions {
   bool write = true;
-  bool create = false;      // a regular file that is not there yet is made (empty); its directory is synced
-  bool exclusive = false;   // nobody else may have it: O_EXCL on a block device, a lock on a file; else Status::busy
-  bool direct = true;       // bypass the page cache where the file system can; Geometry::is_direct says what came out
+  bool create = false;     // a regular file that is not there yet is made (empty); its directory is synced
+  bool exclusive = false;  // nobody else may have it: O_EXCL on a block device, a lock on a file; else Status::busy
+  bool direct = true;      // bypass the page cache where the file system can; Geometry::is_direct says what came out
 };
 
 struct DirectoryEntry {
@@ -54,7 +55,8 @@ class Storage {
   virtual Task<Status> remove_tree(std::string path) = 0;             // a directory with what is in it
   virtual Task<Status> resize(std::string path, uint64_t bytes) = 0;  // a regular file, sparse growth
   virtual Task<Result<Space>> free_space(std::string directory) = 0;
-  // Small files whole: at most `bytes_max`, else too large = Status::invalid. Writing is atomic: temporary, fsync, rename.
+  // Small files whole: at most `bytes_max`, else too large = Status::invalid. Writing is atomic: temporary, fsync,
+  // rename.
   virtual Task<Result<Bytes>> read_file(std::string path, size_t bytes_max) = 0;
   virtual Task<Status> write_file(std::string path, Bytes content, bool is_secret) = 0;  // mode 0600 or 0644
   // busy when another process holds it.

@@ -1,5 +1,6 @@
-// Time as everything above io/ sees it: nanoseconds as values, no clock. Instants are monotonic since an arbitrary start
-// (io::Machine::now), wall times are nanoseconds since the Unix epoch (io::Machine::wall_now) and decide nothing (R2).
+// Time as everything above io/ sees it: nanoseconds as values, no clock. Instants are monotonic since an arbitrary
+// start (io::Machine::now), wall times are nanoseconds since the Unix epoch (io::Machine::wall_now) and decide nothing
+// (R2).
 #pragma once
 
 #include <chrono>

@@ -1,0 +1,156 @@
+// Log: the transaction log of one resource on this host, and the only writer of its segments. The primary appends what
+// it composed, a replica appends what it fetched; both become durable as a prefix (D5).
+//
+//   tail     end of what was handed to append()
+//   written  end of what the disk took, as a prefix
+//   durable  end of what a flush covered, as a prefix: only this is acknowledged, replayed and shipped
+//
+// A failed write or flush ends logging for good: nothing is retried (D5), failed() says so, later appends get io_error.
+// No room: appends wait, needs_space() is true, and whoever trims calls space_freed().
+#pragma once
+
+#include <functional>
+
+#include "base/list.h"
+#include "base/status.h"
+#include "base/sync.h"
+#include "base/task.h"
+#include "bricks/branch.h"
+#include "bricks/log_reader.h"
+#include "bricks/segments.h"
+#include "bricks/state_file.h"
+
+namespace mars::bricks {
+
+// One batch on its way into the log. The caller owns it and the pieces until `durable` was called.
+struct Append : ListHook {
+  format::BatchHeader header;
+  std::span<const ByteView> pieces;
+  bool is_urgent = false;                                    // somebody waits for it: flush as soon as it is written
+  void (*durable)(Append& append, Status status) = nullptr;  // from the ready queue, in the order of the log
+
+ private:
+  friend class Log;
+  struct Op : io::FileOp {
+    Append* append = nullptr;
+    class Log* log = nullptr;
+  };
+  Op op;
+  std::vector<io::Buffer> buffers;
+  Segment* segment = nullptr;
+  bool is_written = false;
+};
+
+class Log {
+ public:
+  static constexpr size_t pieces_max = io::File::buffers_max;
+
+  Log(io::Machine& machine, StateFile& state, SegmentsOptions options);
+  ~Log();
+
+  // What recover() found. Nothing is appended before recover() was ok.
+  struct Recovery {
+    Tip end;                  // the log is whole up to here
+    bool is_damaged = false;  // there is evidence that it was durable beyond `end` (D10); else the rest was torn
+    Lsn evidence;             // how far, when damaged
+    uint64_t admitted = 0;    // of the last batch
+    std::string reason;       // what stands at `end`, for the operator
+  };
+  // Reads from the state block's applied position to the end, tells tear from damage by evidence (`peers_know`: the
+  // largest position of this branch that a peer remembers of me), extends the branch, and makes what it found durable
+  // anew (D11).
+  Task<Result<Recovery>> recover(Lsn peers_know);
+
+  // For an empty log that will begin at `tip` (a new resource, a replica that will fetch from there).
+  void begin_at(Tip tip, Branch branch);
+
+  // header.identity must come from next_identity(). Completions come in order.
+  void append(Append& append);
+  // What the next batch must carry: all but `admitted` and the time.
+  format::BatchIdentity next_identity() const;
+  // Composes one batch of one control record and returns when it is durable.
+  Task<Status> append_control(RecordOp op, ByteView payload, uint64_t admitted);
+  // The first batch of a new epoch, in a file of its own; the branch has it when this returns (T1). The state block is
+  // the caller's.
+  Task<Status> begin_epoch(format::EpochStart start, uint64_t admitted);
+  // A whole verified batch of somebody else. refused: it does not continue this log. `bytes` are copied.
+  Task<Status> append_fetched(const format::Batch& batch);
+
+  // The log is to be durable up to its present tail soon.
+  void flush();
+  // Waits until durable() >= lsn. io_error when it failed, stopped on close().
+  Task<Status> wait_durable(Lsn lsn);
+
+  // History behind `end` leaves this branch: files that begin there move aside, the epoch that holds `end` is closed
+  // there. Nothing may be in flight; readers must be gone. The caller then writes the branch into the state block
+  // before anything is appended.
+  Task<Status> cut_back(Tip end);
+  Task<Status> trim(Lsn limit);
+  void space_freed();
+  // Somebody must end and there is no room: what waits for space gets io_error, logging has ended.
+  void give_up();
+
+  const Branch& branch() const { return branch_; }
+  Tip tail() const { return tail_; }
+  Tip durable() const { return durable_; }
+  Lsn oldest() const;  // the first position that can be read from here
+  uint64_t admitted() const { return admitted_; }
+  Stamp last_time() const { return last_time_; }
+  bool failed() const { return failed_ != Status::ok; }
+  bool needs_space() const { return needs_space_; }
+  uint64_t in_flight_bytes() const { return tail_.position.lsn - written_; }
+  const SegmentsOptions& options() const { return options_; }
+  Segments& segments() { return segments_; }
+  // Durable moved, it failed, or it waits for space.
+  Notifier& changed() { return changed_; }
+
+  // No more appends; waits until nothing is in flight.
+  Task<void> close();
+
+ private:
+  void pump();
+  bool start_write(Append& append);
+  static void on_written(Job& job);
+  void advance_written();
+  void finish(Append& append, Status status);
+  void start_flush();
+  Task<void> flush_files(std::vector<Segment*> files, Lsn upto);
+  void advance_durable(Lsn upto);
+  void fail(Status status);
+  Task<void> roll();
+  Task<Status> make_durable_again(Lsn from);
+  Task<Status> rewrite(Segment& segment, Lsn from, Lsn to);
+  Lsn evidence_in_state() const;
+  Task<Lsn> evidence_on_disk(Lsn bad);
+  Task<Lsn> evidence_in(Segment& segment, Lsn from, Lsn to, Lsn bad);
+  void continue_at(Tip end);
+
+  io::Machine& machine_;
+  StateFile& state_;
+  SegmentsOptions options_;
+  Segments segments_;
+  Branch branch_;
+  Tip tail_;
+  Lsn written_;
+  Tip durable_;
+  uint64_t admitted_ = 0;
+  Stamp last_time_;
+
+  Segment* current_ = nullptr;
+  List<Append> queued_;          // composed, not submitted
+  List<Append> submitted_;       // in order; written or not
+  List<Append> unflushed_;       // written, not durable
+  std::vector<Segment*> dirty_;  // files with writes that no flush covers
+  Lsn flush_wanted_;
+  bool flushing_ = false;
+  bool rolling_ = false;
+  bool needs_space_ = false;
+  bool closing_ = false;
+  Status failed_ = Status::ok;
+  Event stop_;
+  Notifier space_;
+  Notifier changed_;
+  Scope scope_;
+};
+
+}  // namespace mars::bricks

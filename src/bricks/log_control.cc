@@ -1,0 +1,99 @@
+// Log: batches that one activity composes and awaits: control records, epoch starts, and what a replica fetched.
+#include <coroutine>
+
+#include "bricks/log.h"
+
+namespace mars::bricks {
+namespace {
+
+// Appends one batch and resumes when it is durable.
+class Appended : public Append {
+ public:
+  explicit Appended(Log& log) : log_(log) {
+    is_urgent = true;
+    durable = [](Append& append, Status status) {
+      auto& self = static_cast<Appended&>(append);
+      self.status_ = status;
+      self.caller_.resume();
+    };
+  }
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> caller) {
+    caller_ = caller;
+    log_.append(*this);
+  }
+  Status await_resume() const noexcept { return status_; }
+
+ private:
+  Log& log_;
+  std::coroutine_handle<> caller_;
+  Status status_ = Status::ok;
+};
+
+// Monotone within the log, whatever the clock says (D3).
+Stamp next_time(io::Machine& machine, Stamp last) {
+  Stamp time{static_cast<uint64_t>(machine.wall_now().count()), 0};
+  if (time <= last) time = {last.physical_ns, last.logical + 1};
+  return time;
+}
+
+}  // namespace
+
+Task<Status> Log::append_control(RecordOp op, ByteView payload, uint64_t admitted) {
+  format::BatchComposer composer(format::batch_block_bytes);
+  composer.add_control(op, 0, payload);
+  format::BatchIdentity identity = next_identity();
+  identity.admitted = admitted;
+  identity.time = next_time(machine_, last_time_);
+  Appended append(*this);
+  append.header = composer.finish(identity);
+  append.pieces = composer.pieces();
+  auto verified = format::verify_batch(composer.pieces()[0]);
+  CHECK(verified.has_value());
+  const Status status = co_await append;
+  if (status == Status::ok) co_return extend(branch_, *verified);
+  co_return status;
+}
+
+// The first batch of an epoch: it carries the id of the new epoch, and the last hash of the parent as its predecessor.
+Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
+  CHECK(queued_.empty() && submitted_.empty());
+  const Tip parent = tail_;
+  tail_.position.epoch = start.id;
+  format::BatchIdentity identity = next_identity();
+  identity.epoch_number = start.number;
+  identity.admitted = admitted;
+  identity.time = next_time(machine_, last_time_);
+  format::BatchComposer composer(format::batch_block_bytes);
+  const auto payload = format::encode(start);
+  composer.add_control(RecordOp::epoch, 0, payload);
+  Appended append(*this);
+  append.header = composer.finish(identity);
+  append.pieces = composer.pieces();
+  auto verified = format::verify_batch(composer.pieces()[0]);
+  CHECK(verified.has_value());
+  const Status status = co_await append;
+  if (status != Status::ok) {
+    tail_ = parent;
+    co_return status;
+  }
+  co_return extend(branch_, *verified);
+}
+
+Task<Status> Log::append_fetched(const format::Batch& batch) {
+  const format::BatchIdentity& identity = batch.header.identity;
+  if (identity.lsn != tail_.position.lsn || identity.previous != tail_.hash) co_return Status::refused;
+  AlignedBuffer copy(batch.bytes.size());
+  std::copy(batch.bytes.begin(), batch.bytes.end(), copy.data());
+  Branch longer = branch_;
+  if (Status status = extend(longer, batch); status != Status::ok) co_return status;
+  const ByteView piece = copy.span();
+  Appended append(*this);
+  append.header = batch.header;
+  append.pieces = {&piece, 1};
+  const Status status = co_await append;
+  if (status == Status::ok) branch_ = std::move(longer);
+  co_return status;
+}
+
+}  // namespace mars::bricks

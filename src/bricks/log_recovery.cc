@@ -1,0 +1,130 @@
+// Log: what a host does with the log that it finds (D10, D11).
+#include <algorithm>
+#include <limits>
+
+#include "bricks/log.h"
+
+namespace mars::bricks {
+
+namespace {
+constexpr Lsn no_limit{std::numeric_limits<uint64_t>::max() / 2};
+constexpr size_t scan_bytes = 1u << 20;
+}  // namespace
+
+Task<Result<Log::Recovery>> Log::recover(Lsn peers_know) {
+  if (auto opened = co_await segments_.open(); !opened) co_return failure(opened.error());
+  branch_ = state_.value().branch;
+  Recovery result;
+  result.admitted = state_.value().admitted;
+  Lsn known_durable = evidence_in_state();
+  Error why(Status::not_found);
+  {
+    LogReader reader(segments_, options_, branch_, state_.value().applied);
+    for (;;) {
+      auto batch = co_await reader.next(no_limit);
+      if (!batch) {
+        why = batch.error();
+        break;
+      }
+      if (Status status = extend(branch_, *batch); status != Status::ok) co_return failure(status);
+      result.admitted = batch->header.identity.admitted;
+      last_time_ = batch->header.identity.time;
+      known_durable = std::max(known_durable, batch->header.identity.durable);
+    }
+    result.end = reader.tip();
+  }
+  if (why.status == Status::gone || why.status == Status::io_error) co_return failure(why);
+  const Lsn end = result.end.position.lsn;
+  result.reason = why.text;
+  result.evidence = std::max({known_durable, peers_know, co_await evidence_on_disk(end)});
+  result.is_damaged = result.evidence > end;
+  admitted_ = result.admitted;
+  tail_ = result.end;
+  const Lsn doubtful = std::max(std::min(known_durable, end), state_.value().applied.position.lsn);
+  if (Status status = co_await make_durable_again(doubtful); status != Status::ok) {
+    co_return failure(status, "cannot write to the log again: check the log disk");
+  }
+  continue_at(result.end);
+  co_return result;
+}
+
+void Log::continue_at(Tip end) {
+  tail_ = durable_ = end;
+  written_ = flush_wanted_ = end.position.lsn;
+  current_ = nullptr;
+  for (Segment* segment : segments_.candidates(end.position.lsn)) {
+    if (segment->header.epoch == end.position.epoch) current_ = segment;
+  }
+}
+
+// What the state block knows to have been durable: its hint, and everything below a release that was (T3).
+Lsn Log::evidence_in_state() const {
+  const format::StateBlock& state = state_.value();
+  Lsn evidence = state.durable.position.lsn;
+  if (!state.gone.empty()) {
+    auto release = format::verify_batch(state.gone);
+    if (release) evidence = std::max(evidence, release->header.identity.lsn);
+  }
+  return evidence;
+}
+
+// A whole batch behind the bad place that says how far the log was durable when it was composed. A file of a later
+// epoch is such a batch too: its epoch start binds its parent's durable end.
+Task<Lsn> Log::evidence_on_disk(Lsn bad) {
+  Lsn evidence;
+  for (const auto& segment : segments_.all()) {
+    const Lsn to = std::min(segment->limit(), bad + segment->header.in_flight_bytes_max + format::batch_bytes_max);
+    const Lsn from = std::max(segment->first(), bad);
+    const auto* owner = find_epoch(branch_, segment->header.epoch);
+    const bool is_ours = owner == nullptr || !owner->ended || owner->end > bad;
+    if (from < to && is_ours) evidence = std::max(evidence, co_await evidence_in(*segment, from, to, bad));
+  }
+  co_return evidence;
+}
+
+Task<Lsn> Log::evidence_in(Segment& segment, Lsn from, Lsn to, Lsn bad) {
+  Lsn evidence;
+  AlignedBuffer bytes(scan_bytes + format::batch_bytes_max);
+  for (Lsn chunk = from; chunk < to; chunk += scan_bytes) {
+    const size_t count = std::min<uint64_t>(bytes.size(), segment.limit() - chunk);
+    if (co_await io::read(*segment.file, segment.offset_of(chunk), bytes.span().first(count)) != Status::ok) continue;
+    for (uint64_t at = 0; at < scan_bytes && at + format::batch_block_bytes <= count; at += format::batch_block_bytes) {
+      const ByteView rest = bytes.span().subspan(at, count - at);
+      auto header = format::decode_batch_header(rest);
+      if (!header || header->batch_bytes > rest.size()) continue;
+      format::BatchExpectation expected{options_.cluster, options_.resource, segment.header.epoch, chunk + at, {}};
+      auto batch = format::verify_batch(rest.first(header->batch_bytes), expected);
+      if (batch && batch->header.identity.durable > bad) evidence = std::max(evidence, batch->header.identity.durable);
+    }
+  }
+  co_return evidence;
+}
+
+// What was read back may have come from a cache that a failed or missing flush never emptied: it is written and flushed
+// once more before anybody trusts it.
+Task<Status> Log::make_durable_again(Lsn from) {
+  for (const auto& segment : segments_.all()) {
+    const auto* owner = find_epoch(branch_, segment->header.epoch);
+    if (owner == nullptr) continue;
+    Lsn to = segment->limit();
+    if (owner->ended) to = std::min(to, owner->end);
+    to = std::min(to, tail_.position.lsn);
+    const Lsn start = std::max(from, segment->first());
+    if (start >= to) continue;
+    if (Status status = co_await rewrite(*segment, start, to); status != Status::ok) co_return status;
+  }
+  co_return Status::ok;
+}
+
+Task<Status> Log::rewrite(Segment& segment, Lsn from, Lsn to) {
+  AlignedBuffer bytes(scan_bytes);
+  for (Lsn at = from; at < to; at += scan_bytes) {
+    const auto part = bytes.span().first(std::min<uint64_t>(bytes.size(), to - at));
+    Status status = co_await io::read(*segment.file, segment.offset_of(at), part);
+    if (status == Status::ok) status = co_await io::write(*segment.file, segment.offset_of(at), part);
+    if (status != Status::ok) co_return status;
+  }
+  co_return co_await io::flush(*segment.file);
+}
+
+}  // namespace mars::bricks

@@ -1,0 +1,202 @@
+#include "bricks/pool.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mars::bricks {
+
+using format::PoolHeader;
+using format::PoolRecord;
+
+namespace {
+
+constexpr uint32_t page_bytes = 4096;
+
+PoolHeader layout(uint64_t bytes) {
+  PoolHeader header;
+  header.page_bytes = page_bytes;
+  header.page_count = static_cast<uint32_t>(std::max<uint64_t>(bytes / page_bytes, 256));
+  header.record_slots = header.page_count;
+  return header;
+}
+
+Uuid random_uuid(io::Machine& machine) {
+  std::array<uint8_t, 16> random;
+  machine.random_bytes(std::as_writable_bytes(std::span(random)));
+  return Uuid::from_random(random);
+}
+
+Uuid boot_of(io::Machine& machine) {
+  Uuid boot;
+  const auto bytes = machine.boot_id();
+  std::memcpy(boot.bytes.data(), bytes.data(), bytes.size());
+  return boot;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Pool>> Pool::open(io::Machine& machine, std::string name, uint64_t bytes) {
+  std::unique_ptr<Pool> pool(new Pool);
+  auto memory = machine.map_pool(name, format::pool_file_bytes(layout(bytes)));
+  if (!memory) {
+    if (memory.error().status == Status::gone) return failure(memory.error());
+    pool->why_not_ = memory.error().text;
+    pool->header_ = layout(bytes);
+    pool->plain_ = AlignedBuffer(format::pool_file_bytes(pool->header_));
+    pool->start_anew(machine, bytes);
+    return pool;
+  }
+  pool->memory_ = std::move(*memory);
+  auto header = format::decode_pool_header(pool->memory());
+  const bool is_usable = header && header->boot_id == boot_of(machine) && header->page_bytes == page_bytes &&
+                         format::pool_file_bytes(*header) <= pool->memory().size();
+  if (is_usable) {
+    pool->header_ = *header;
+    pool->taken_.assign(header->page_count, false);
+    pool->free_pages_ = header->page_count;
+    pool->adopt();
+  } else {
+    pool->start_anew(machine, bytes);
+  }
+  return pool;
+}
+
+std::span<std::byte> Pool::memory() { return memory_ ? memory_->bytes() : plain_.span(); }
+
+// A new pool id: who was written down with the old one learns that its records are gone. The file's size wins over the
+// one that was asked for.
+void Pool::start_anew(io::Machine& machine, uint64_t bytes) {
+  header_ = layout(bytes);
+  while (format::pool_file_bytes(header_) > memory().size()) {
+    CHECK(header_.page_count > 1);
+    header_.page_count = header_.record_slots = header_.page_count - std::max(1u, header_.page_count / 64);
+  }
+  header_.pool_id = random_uuid(machine);
+  header_.boot_id = boot_of(machine);
+  for (uint32_t slot = 0; slot < header_.record_slots; ++slot) format::clear_pool_record(slot_bytes(slot));
+  const auto encoded = format::encode_pool_header(header_);
+  std::copy(encoded.begin(), encoded.end(), memory().begin());
+  taken_.assign(header_.page_count, false);
+  free_pages_ = header_.page_count;
+  for (uint32_t slot = header_.record_slots; slot-- > 0;) free_slots_.push_back(slot);
+}
+
+void Pool::adopt() {
+  for (uint32_t slot = header_.record_slots; slot-- > 0;) {
+    auto record = format::load_pool_record(slot_bytes(slot));
+    if (!record && record.error().status == Status::not_found) {
+      free_slots_.push_back(slot);
+      continue;
+    }
+    const bool is_whole = record && format::fits_pool(*record, header_) && data_is_whole(*record);
+    if (is_whole) {
+      leave({slot, record->first_page, (record->payload_bytes + page_bytes - 1) / page_bytes});
+    } else {
+      was_damaged_ = true;
+      format::clear_pool_record(slot_bytes(slot));
+      free_slots_.push_back(slot);
+    }
+  }
+}
+
+bool Pool::data_is_whole(const PoolRecord& record) {
+  if (record.payload_bytes == 0) return true;
+  return hash({data(record.first_page), record.payload_bytes}) == record.payload_hash;
+}
+
+void Pool::leave(PoolLease lease) {
+  if (!is_persistent()) return give_back(lease);
+  auto record = format::load_pool_record(slot_bytes(lease.slot));
+  CHECK(record.has_value());
+  mark(lease.first_page, lease.pages, true);
+  inherited_.push_back({*record, lease});
+}
+
+bool Pool::has_inherited(const Uuid& resource) const {
+  return std::any_of(inherited_.begin(), inherited_.end(),
+                     [&](const Inherited& one) { return one.record.resource == resource; });
+}
+
+std::vector<Pool::Inherited> Pool::take_inherited(const Uuid& resource, uint64_t sequence) {
+  std::vector<Inherited> taken;
+  std::vector<Inherited> others;
+  for (const Inherited& one : std::exchange(inherited_, {})) {
+    if (one.record.resource != resource) {
+      others.push_back(one);
+    } else if (one.record.sequence > sequence) {
+      taken.push_back(one);
+    } else {
+      clear(one.lease.slot);
+      give_back(one.lease);
+    }
+  }
+  inherited_ = std::move(others);
+  std::sort(taken.begin(), taken.end(),
+            [](const Inherited& a, const Inherited& b) { return a.record.sequence < b.record.sequence; });
+  return taken;
+}
+
+std::byte* Pool::data(uint32_t page) { return memory().data() + format::pool_page_offset(header_, page); }
+
+std::span<std::byte, format::pool_record_bytes> Pool::slot_bytes(uint32_t slot) {
+  const uint64_t at = format::pool_record_offset(header_, slot);
+  return memory().subspan(at).first<format::pool_record_bytes>();
+}
+
+void Pool::seal(uint32_t slot, PoolRecord record) {
+  if (!is_persistent()) return;
+  record.pool_id = header_.pool_id;
+  record.boot_id = header_.boot_id;
+  format::store_pool_record(slot_bytes(slot), record);
+}
+
+void Pool::clear(uint32_t slot) {
+  if (is_persistent()) format::clear_pool_record(slot_bytes(slot));
+}
+
+// ---- pages
+
+std::optional<uint32_t> Pool::find_run(uint32_t pages, uint32_t from, uint32_t to) const {
+  uint32_t run = 0;
+  for (uint32_t page = from; page < to; ++page) {
+    run = taken_[page] ? 0 : run + 1;
+    if (run == pages) return page + 1 - pages;
+  }
+  return std::nullopt;
+}
+
+void Pool::mark(uint32_t first, uint32_t count, bool taken) {
+  for (uint32_t page = first; page < first + count; ++page) {
+    CHECK(taken_[page] != taken || taken);
+    if (taken_[page] != taken) free_pages_ += taken ? -1 : 1;
+    taken_[page] = taken;
+  }
+}
+
+std::optional<PoolLease> Pool::try_take(size_t bytes) {
+  if (free_slots_.empty()) return std::nullopt;
+  PoolLease lease;
+  lease.pages = static_cast<uint32_t>((bytes + page_bytes - 1) / page_bytes);
+  if (lease.pages > 0) {
+    if (lease.pages > free_pages_) return std::nullopt;
+    auto first = find_run(lease.pages, next_page_, header_.page_count);
+    if (!first) first = find_run(lease.pages, 0, std::min(next_page_ + lease.pages, header_.page_count));
+    if (!first) return std::nullopt;
+    lease.first_page = *first;
+    mark(lease.first_page, lease.pages, true);
+    next_page_ = lease.first_page + lease.pages;
+  }
+  lease.slot = free_slots_.back();
+  free_slots_.pop_back();
+  return lease;
+}
+
+void Pool::give_back(PoolLease lease) {
+  mark(lease.first_page, lease.pages, false);
+  free_slots_.push_back(lease.slot);
+  List<PoolWaiter> told;
+  while (PoolWaiter* waiter = waiters_.pop_front()) told.push_back(*waiter);
+  while (PoolWaiter* waiter = told.pop_front()) waiter->freed(*waiter);
+}
+
+}  // namespace mars::bricks

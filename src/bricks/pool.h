@@ -1,0 +1,93 @@
+// Pool: the memory in which admitted writes lie until they are on the data disk (D6). It outlives the process, not the
+// power of the host: a successor finds what its predecessor had acknowledged and logs it. Shared by the resources of
+// one reactor; pages of 4 KiB, a request takes consecutive ones. All memory is taken at start.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/aligned.h"
+#include "base/list.h"
+#include "base/status.h"
+#include "format/pool_record.h"
+#include "io/machine.h"
+
+namespace mars::bricks {
+
+// Memory for one admitted request: a record slot and, for writes, pages.
+struct PoolLease {
+  uint32_t slot = 0;
+  uint32_t first_page = 0;
+  uint32_t pages = 0;
+};
+
+// Something that waits for memory: told once each time some was given back.
+struct PoolWaiter : ListHook {
+  void (*freed)(PoolWaiter& self) = nullptr;
+};
+
+class Pool {
+ public:
+  // `bytes`: of data pages. Without tmpfs it is ordinary memory, is_persistent() is false and why_not() says why:
+  // then nothing may be acknowledged before it is durable.
+  static Result<std::unique_ptr<Pool>> open(io::Machine& machine, std::string name, uint64_t bytes);
+
+  const Uuid& id() const { return header_.pool_id; }
+  const Uuid& boot_id() const { return header_.boot_id; }
+  bool is_persistent() const { return memory_ != nullptr; }
+  const std::string& why_not() const { return why_not_; }
+  // A slot of the predecessor could not be read: some resource may miss acknowledged writes.
+  bool was_damaged() const { return was_damaged_; }
+
+  // Nothing when there is not that much in one piece; wait() then. `bytes` may be 0.
+  std::optional<PoolLease> try_take(size_t bytes);
+  void give_back(PoolLease lease);
+  void wait(PoolWaiter& waiter) { waiters_.push_back(waiter); }
+
+  std::byte* data(uint32_t page);
+  // The record counts from here on: it is found by a successor (no effect without tmpfs).
+  void seal(uint32_t slot, format::PoolRecord record);
+  void clear(uint32_t slot);
+
+  // What the predecessor left of a resource: acknowledged, perhaps not in the log.
+  struct Inherited {
+    format::PoolRecord record;
+    PoolLease lease;
+  };
+  bool has_inherited(const Uuid& resource) const;
+  // Hands over those above `sequence`, in the order of admission: their memory is the caller's now. The rest is given
+  // back, the log has it.
+  std::vector<Inherited> take_inherited(const Uuid& resource, uint64_t sequence);
+  // The other way round: a sealed slot that its owner could not bring into the log waits for the next one.
+  void leave(PoolLease lease);
+
+  uint64_t pages() const { return header_.page_count; }
+  uint64_t free_pages() const { return free_pages_; }
+
+ private:
+  Pool() = default;
+  void start_anew(io::Machine& machine, uint64_t bytes);
+  void adopt();
+  bool data_is_whole(const format::PoolRecord& record);
+  std::span<std::byte> memory();
+  std::span<std::byte, format::pool_record_bytes> slot_bytes(uint32_t slot);
+  std::optional<uint32_t> find_run(uint32_t pages, uint32_t from, uint32_t to) const;
+  void mark(uint32_t first, uint32_t count, bool taken);
+
+  std::unique_ptr<io::PoolMemory> memory_;
+  AlignedBuffer plain_;
+  std::string why_not_;
+  format::PoolHeader header_;
+  std::vector<bool> taken_;
+  std::vector<uint32_t> free_slots_;
+  std::vector<Inherited> inherited_;
+  List<PoolWaiter> waiters_;
+  uint64_t free_pages_ = 0;
+  uint32_t next_page_ = 0;
+  bool was_damaged_ = false;
+};
+
+}  // namespace mars::bricks

@@ -1,0 +1,79 @@
+// Segments: the files of one resource's log on this host (D8). Knows names, headers, room and which file holds which
+// LSN; nothing of what the batches mean. Files are allocated whole, zero-filled and durable before use, and recycled.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+#include "base/task.h"
+#include "format/segment.h"
+#include "io/machine.h"
+
+namespace mars::bricks {
+
+struct SegmentsOptions {
+  std::string directory;  // of the resource on the log disk; has log/ and branch/ below it
+  Uuid cluster;
+  Uuid resource;
+  uint64_t segment_bytes = 64u << 20;  // of a new file, header included
+  uint64_t in_flight_bytes_max = 16u << 20;
+  size_t spare_max = 2;  // recycled files that are kept for the next roll
+};
+
+// One file. Owned by Segments; stays where it is while `readers` is not zero.
+struct Segment {
+  std::string path;
+  format::SegmentHeader header;
+  std::unique_ptr<io::File> file;
+  uint32_t readers = 0;
+
+  Lsn first() const { return header.first; }
+  Lsn limit() const { return header.first + (header.capacity - format::segment_header_bytes); }  // no batch beyond it
+  uint64_t offset_of(Lsn lsn) const { return format::segment_header_bytes + (lsn - header.first); }
+};
+
+class Segments {
+ public:
+  Segments(io::Machine& machine, SegmentsOptions options);
+
+  // Makes the directories, lists the files, opens each and checks its header. Files with a damaged header are left
+  // alone and named by damaged(); files of another resource are refused.
+  Task<Result<void>> open();
+
+  // In the order of (first LSN, epoch number).
+  const std::vector<std::unique_ptr<Segment>>& all() const { return segments_; }
+  const std::vector<std::string>& damaged() const { return damaged_; }
+  // Those that may hold a batch beginning at `lsn`, newest epoch first.
+  std::vector<Segment*> candidates(Lsn lsn) const;
+  Segment* find(EpochId epoch, Lsn first) const;
+
+  // A file whose first batch will stand at `first`: recycled, or new. Its header and its name are durable on return. A
+  // file of that name which is there already (a crash before its first batch) is taken as it is.
+  // no_space: nothing was made; trim() may help.
+  Task<Result<Segment*>> begin(EpochId epoch, uint64_t epoch_number, Lsn first);
+
+  // Gives up files whose batches all lie below `limit` (the next file begins at or below it), oldest first.
+  Task<Status> trim(Lsn limit);
+  // Files that begin at or behind `from` leave the branch: they move to branch/ and are kept (P6).
+  Task<Status> set_aside(Lsn from);
+
+  uint64_t bytes() const;  // on disk, spares included
+
+ private:
+  std::string log_path(const std::string& name) const { return options_.directory + "/log/" + name; }
+  Task<Result<void>> open_one(std::string name);
+  Task<Result<std::unique_ptr<io::File>>> make_file(std::string path);
+  Task<Status> retire(std::unique_ptr<Segment> segment);
+  void sort();
+
+  io::Machine& machine_;
+  SegmentsOptions options_;
+  std::vector<std::unique_ptr<Segment>> segments_;
+  std::vector<std::string> spares_;  // names in log/
+  std::vector<std::string> damaged_;
+  uint64_t spare_number_ = 0;
+};
+
+}  // namespace mars::bricks

@@ -1,0 +1,81 @@
+#include "bricks/state_file.h"
+
+#include <cstring>
+
+namespace mars::bricks {
+
+using format::state_file_bytes;
+using format::state_slot_bytes;
+
+StateFile::StateFile(io::Machine& machine) : machine_(machine), slot_(state_slot_bytes), writing_(machine.ready(), 1) {}
+
+// Both slots are written before the file counts: a file that a crash left short or empty is made anew by the caller,
+// because nothing was promised to anybody yet.
+Task<Result<void>> StateFile::create(std::string path, format::StateBlock first) {
+  io::OpenOptions options;
+  options.create = true;
+  options.exclusive = true;
+  auto file = co_await machine_.storage().open(path, options);
+  if (!file) co_return failure(file.error());
+  if ((*file)->size() >= state_file_bytes) co_return failure(Status::exists, path + " exists already");
+  file_ = std::move(*file);
+  if (Status status = co_await io::allocate(*file_, 0, state_file_bytes); status != Status::ok) {
+    co_return failure(status, "cannot allocate " + path + ": make room on its file system");
+  }
+  AlignedBuffer zeroes(state_file_bytes);
+  if (Status status = co_await io::write(*file_, 0, zeroes.span()); status != Status::ok) {
+    co_return failure(status, "cannot write " + path);
+  }
+  value_ = std::move(first);
+  ++changes_;
+  Status status = co_await write_slot();
+  if (status != Status::ok) co_return failure(status, "cannot write " + path);
+  co_return Result<void>();
+}
+
+Task<Result<void>> StateFile::open(std::string path) {
+  io::OpenOptions options;
+  options.exclusive = true;
+  auto file = co_await machine_.storage().open(path, options);
+  if (!file) co_return failure(file.error());
+  if ((*file)->size() < state_file_bytes) co_return failure(Status::damaged, path + " is shorter than two slots");
+  file_ = std::move(*file);
+  AlignedBuffer both(state_file_bytes);
+  if (Status status = co_await io::read(*file_, 0, both.span()); status != Status::ok) {
+    co_return failure(status, "cannot read " + path);
+  }
+  auto block = format::newest_state_block(both.span());
+  if (!block) co_return failure(block.error().status, path + ": " + block.error().text);
+  value_ = std::move(*block);
+  co_return Result<void>();
+}
+
+Task<Status> StateFile::update(std::move_only_function<void(format::StateBlock&)> change) {
+  change(value_);
+  const uint64_t mine = ++changes_;
+  co_await writing_.acquire();
+  Status status = failed_;
+  if (status == Status::ok && changes_written_ < mine) status = co_await write_slot();
+  writing_.release(1);
+  co_return status;
+}
+
+Task<Status> StateFile::write_slot() {
+  const uint64_t covered = changes_;
+  ++value_.sequence;
+  if (fill_) fill_(value_);
+  const auto bytes = format::encode_state_block(value_);
+  CHECK(bytes.size() == state_slot_bytes);
+  std::memcpy(slot_.data(), bytes.data(), bytes.size());
+  const uint64_t offset = format::slot_of(value_.sequence) * state_slot_bytes;
+  Status status = co_await io::write(*file_, offset, slot_.span());
+  if (status == Status::ok) status = co_await io::flush(*file_);
+  if (status == Status::ok) {
+    changes_written_ = covered;
+  } else {
+    failed_ = status;
+  }
+  co_return status;
+}
+
+}  // namespace mars::bricks

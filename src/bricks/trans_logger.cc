@@ -1,0 +1,325 @@
+#include "bricks/trans_logger.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mars::bricks {
+
+using xio::Op;
+using xio::Step;
+
+namespace {
+
+RecordOp record_op(Op op) {
+  switch (op) {
+    case Op::discard:
+      return RecordOp::discard;
+    case Op::write_zeroes:
+      return RecordOp::write_zeroes;
+    default:
+      return RecordOp::write;
+  }
+}
+
+}  // namespace
+
+TransLogger::TransLogger(io::Machine& machine, Pool& pool, Log& log, StateFile& state, xio::Output& data,
+                         TransLoggerOptions options)
+    : Output(machine.ready(), room_for<Gather>),
+      machine_(machine),
+      pool_(pool),
+      log_(log),
+      options_(options),
+      below_(xio::On<&TransLogger::passed>{}, this, this, data, "data"),
+      parts_(xio::On<&TransLogger::part_left>{}, this, nullptr, data, "data_parts"),
+      newest_(&Admitted::newest_pieces, [this](Admitted& request) { release(request); }),
+      write_back_(
+          machine, data, state, options.write_back,
+          [this](Admitted& request, uint64_t offset, uint64_t bytes) { newest_.remove(request, offset, bytes); },
+          [this](Admitted& request) { release(request); }),
+      writer_(machine, log, options.batches,
+              [this](std::vector<Admitted*>& requests, const format::BatchHeader& batch, Status status) {
+                on_logged(requests, batch, status);
+              }),
+      answered_(machine.ready()) {
+  memory_.logger = this;
+  memory_.freed = &TransLogger::on_memory;
+  retry_.logger = this;
+  retry_.run = [](Job& job) { static_cast<Retry&>(job).logger->retry_waiting(); };
+}
+
+TransLogger::~TransLogger() {
+  CHECK(under_way_ == 0);
+  CHECK(stock_.used() == 0 && !retry_.is_queued);
+}
+
+void TransLogger::start(Tip applied, uint64_t admitted) {
+  admitted_ = durable_sequence_ = admitted;
+  write_back_.start(applied);
+  is_started_ = true;
+}
+
+xio::Info TransLogger::info() const {
+  xio::Info info = below_.info();
+  info.bytes = options_.bytes;
+  info.block_bytes = options_.block_bytes;
+  info.alignment = 1;
+  info.flush = xio::Support::native;
+  info.fua = xio::Support::native;
+  // A discard means zeroes everywhere (D16); it is announced where the disk itself can do it.
+  info.write_zeroes = xio::Support::native;
+  return info;
+}
+
+void TransLogger::enter(xio::Request& request) {
+  ++under_way_;
+  if (!is_started_) return answer(request, Status::gone);
+  if (request.step == Step::get) return get(request);
+  switch (request.op) {
+    case Op::read:
+      return read(request);
+    case Op::flush:
+      return flush(request);
+    default:
+      return change(request);
+  }
+}
+
+void TransLogger::answer(xio::Request& request, Status status) {
+  if (--under_way_ == 0) answered_.notify();
+  complete(request, status);
+}
+
+// ---- changes
+
+// A write gets its buffer from the pool, so that its bytes never move again; a read brings its own.
+void TransLogger::get(xio::Request& request) {
+  if (request.op != Op::write) return answer(request, Status::ok);
+  change(request);
+}
+
+// In the order of arrival; who finds no memory waits for write-back.
+void TransLogger::change(xio::Request& request) {
+  if (log_.failed()) return answer(request, Status::io_error);
+  if (request.supplier == this) return admit(request, *static_cast<Admitted*>(request.buffer));
+  Admitted* mine = waiting_.empty() ? take_memory(request) : nullptr;
+  if (mine == nullptr) {
+    waiting_.push(request);
+    if (!memory_.is_linked()) pool_.wait(memory_);
+    return write_back_.hurry();
+  }
+  admit(request, *mine);
+}
+
+Admitted* TransLogger::take_memory(xio::Request& request) {
+  const size_t payload = request.op == Op::write ? request.bytes : 0;
+  auto lease = pool_.try_take(payload);
+  if (!lease) return nullptr;
+  Admitted& mine = stock_.take();
+  mine.lease = *lease;
+  mine.data = payload == 0 ? nullptr : pool_.data(lease->first_page);
+  mine.pins = 1;
+  return &mine;
+}
+
+// A get is answered with its buffer. Anything else goes into the order of the log: from here on it has its place there,
+// reads see it, and a successor process finds it.
+void TransLogger::admit(xio::Request& request, Admitted& mine) {
+  if (request.step == Step::get) {
+    request.data = mine.data;
+    request.supplier = this;
+    request.buffer = &mine;
+    return answer(request, Status::ok);
+  }
+  const bool is_supplied = request.supplier == this;
+  mine.op = record_op(request.op);
+  mine.fua = request.fua;
+  mine.volume = options_.volume;
+  mine.offset = request.offset;
+  mine.bytes = request.bytes;
+  mine.sequence = ++admitted_;
+  if (request.op == Op::write) {
+    if (!is_supplied) std::memcpy(mine.data, request.data, request.bytes);
+    mine.payload_hash = hash({mine.data, request.bytes});
+  }
+  seal(mine);
+  mine.is_logging = true;
+  newest_.insert(mine);
+  if (!is_supplied) --mine.pins;
+  const bool waits = request.fua || !options_.write_cache || !pool_.is_persistent();
+  if (waits) {
+    keep(request, Pending{mine.sequence});
+    unanswered_.push(request);
+  } else {
+    answer(request, Status::ok);
+  }
+  writer_.add(mine, waits);
+  if (pool_.free_pages() < pool_.pages() / 2) write_back_.hurry();
+}
+
+void TransLogger::seal(const Admitted& mine) {
+  format::PoolRecord record;
+  record.resource = log_.options().resource;
+  record.epoch = log_.tail().position.epoch;
+  record.sequence = mine.sequence;
+  record.op = mine.op;
+  record.fua = mine.fua;
+  record.volume = mine.volume;
+  record.offset = mine.offset;
+  record.length = mine.bytes;
+  if (mine.data != nullptr) {
+    record.first_page = mine.lease.first_page;
+    record.payload_bytes = static_cast<uint32_t>(mine.bytes);
+    record.payload_hash = mine.payload_hash;
+  }
+  pool_.seal(mine.lease.slot, record);
+}
+
+void TransLogger::take_back(xio::Request& request) {
+  Admitted& mine = *static_cast<Admitted*>(request.buffer);
+  --mine.pins;
+  release(mine);
+}
+
+void TransLogger::release(Admitted& request) {
+  if (request.is_needed()) return;
+  pool_.clear(request.lease.slot);
+  const PoolLease lease = request.lease;
+  stock_.give_back(request);
+  pool_.give_back(lease);
+}
+
+void TransLogger::on_memory(PoolWaiter& waiter) {
+  TransLogger& self = *static_cast<MemoryWaiter&>(waiter).logger;
+  if (self.retry_.is_queued) return;
+  self.retry_.is_queued = true;
+  self.ready().push(self.retry_);
+}
+
+void TransLogger::retry_waiting() {
+  retry_.is_queued = false;
+  while (xio::Request* request = waiting_.front()) {
+    const bool is_open = is_started_ && !log_.failed();
+    Admitted* mine = is_open ? take_memory(*request) : nullptr;
+    if (is_open && mine == nullptr) {
+      if (!memory_.is_linked()) pool_.wait(memory_);
+      return write_back_.hurry();
+    }
+    waiting_.pop();
+    if (is_open) {
+      admit(*request, *mine);
+    } else {
+      answer(*request, is_started_ ? Status::io_error : Status::gone);
+    }
+  }
+}
+
+// ---- durability
+
+// Covers what was admitted before it came, on every connection and whether it was answered or not (D7).
+void TransLogger::flush(xio::Request& request) {
+  if (log_.failed()) return answer(request, Status::io_error);
+  if (durable_sequence_ >= admitted_) return answer(request, Status::ok);
+  keep(request, Pending{admitted_});
+  unanswered_.push(request);
+  writer_.hurry();
+}
+
+void TransLogger::on_logged(std::vector<Admitted*>& requests, const format::BatchHeader& batch, Status status) {
+  if (status == Status::ok) {
+    durable_sequence_ = batch.identity.admitted;
+    write_back_.add(requests, batch);
+    for (Admitted* request : requests) {
+      request->is_logging = false;
+      release(*request);
+    }
+  } else {
+    // Acknowledged perhaps, and not in the log: stays in memory for reads, and in the pool for whoever comes next.
+    unlogged_.insert(unlogged_.end(), requests.begin(), requests.end());
+    if (!waiting_.empty()) on_memory(memory_);
+  }
+  while (xio::Request* request = unanswered_.front()) {
+    if (status == Status::ok && kept<Pending>(*request).sequence > durable_sequence_) break;
+    unanswered_.pop();
+    answer(*request, status == Status::ok ? Status::ok : Status::io_error);
+  }
+  answered_.notify();
+}
+
+Task<Result<Lsn>> TransLogger::durable_admitted() {
+  const uint64_t target = admitted_;
+  while (durable_sequence_ < target) {
+    if (log_.failed()) co_return failure(Status::io_error, "the log disk failed");
+    if (!is_started_) co_return failure(Status::gone);
+    writer_.hurry();
+    co_await answered_.wait();
+  }
+  co_return log_.durable().position.lsn;
+}
+
+// ---- life
+
+Task<Status> TransLogger::adopt() {
+  auto inherited = pool_.take_inherited(log_.options().resource, admitted_);
+  uint64_t expected = admitted_;
+  bool is_whole = true;
+  for (const Pool::Inherited& one : inherited) {
+    is_whole = is_whole && one.record.sequence == ++expected && one.record.epoch == log_.tail().position.epoch;
+  }
+  if (!is_whole) {
+    for (const Pool::Inherited& one : inherited) pool_.leave(one.lease);
+    co_return Status::damaged;
+  }
+  for (const Pool::Inherited& one : inherited) {
+    Admitted& mine = stock_.take();
+    mine.lease = one.lease;
+    mine.op = one.record.op;
+    mine.fua = one.record.fua;
+    mine.volume = one.record.volume;
+    mine.offset = one.record.offset;
+    mine.bytes = one.record.length;
+    mine.sequence = admitted_ = one.record.sequence;
+    mine.data = one.record.payload_bytes == 0 ? nullptr : pool_.data(one.lease.first_page);
+    mine.payload_hash = one.record.payload_hash;
+    mine.is_logging = true;
+    newest_.insert(mine);
+    writer_.add(mine, false);
+  }
+  co_return status_of(co_await durable_admitted());
+}
+
+Task<Status> TransLogger::drain() {
+  auto durable = co_await durable_admitted();
+  while (durable && under_way_ > 0) {
+    co_await answered_.wait();
+    durable = co_await durable_admitted();
+  }
+  if (!durable) co_return durable.error().status;
+  co_return co_await write_back_.drain();
+}
+
+Task<void> TransLogger::stop() {
+  is_started_ = false;
+  retry_waiting();
+  while (xio::Request* request = unanswered_.pop()) answer(*request, Status::gone);
+  writer_.hurry();
+  while (!writer_.idle() || under_way_ > 0) {
+    if (log_.needs_space()) log_.give_up();
+    co_await answered_.wait();
+  }
+  co_await write_back_.stop();
+  for (Admitted* request : std::exchange(unlogged_, {})) {
+    request->is_logging = false;
+    newest_.remove(*request, request->offset, request->bytes);
+    const PoolLease lease = request->lease;
+    CHECK(!request->is_needed());
+    stock_.give_back(*request);
+    pool_.leave(lease);
+  }
+  for (auto piece = newest_.next(0); piece.owner != nullptr; piece = newest_.next(0)) {
+    newest_.remove(*piece.owner, piece.offset, piece.bytes);
+  }
+  memory_.unlink();
+}
+
+}  // namespace mars::bricks

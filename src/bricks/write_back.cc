@@ -1,0 +1,218 @@
+#include "bricks/write_back.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace mars::bricks {
+
+namespace {
+constexpr uint64_t zeroes_bytes_max = 1u << 30;
+}
+
+WriteBack::WriteBack(io::Machine& machine, xio::Output& data, StateFile& state, WriteBackOptions options,
+                     std::move_only_function<void(Admitted&, uint64_t, uint64_t)> finished,
+                     std::move_only_function<void(Admitted&)> dropped)
+    : machine_(machine),
+      data_(data, xio::Priority::background),
+      state_(state),
+      options_(options),
+      finished_(std::move(finished)),
+      dropped_(std::move(dropped)),
+      durable_(&Admitted::durable_pieces, [this](Admitted& request) { on_dropped(request); }),
+      width_(machine.ready(), options.width),
+      merging_(machine.ready(), options.merge_buffers),
+      stop_(machine.ready()),
+      work_(machine.ready()),
+      changed_(machine.ready()),
+      scope_(machine.ready()),
+      runs_(machine.ready()) {
+  for (uint32_t i = 0; i < options.merge_buffers; ++i) merge_buffers_.emplace_back(options.run_bytes_max);
+}
+
+WriteBack::~WriteBack() { CHECK(durable_.empty()); }
+
+void WriteBack::start(Tip applied) {
+  CHECK(!is_started_);
+  is_started_ = true;
+  applied_ = applied;
+  scope_.spawn(work());
+}
+
+void WriteBack::add(const std::vector<Admitted*>& requests, const format::BatchHeader& header) {
+  batches_.push_back(std::make_unique<LoggedBatch>());
+  LoggedBatch& batch = *batches_.back();
+  batch.end = header.tip();
+  batch.admitted = header.identity.admitted;
+  for (Admitted* request : requests) {
+    request->batch = &batch;
+    ++batch.unfinished;
+    durable_.insert(*request);
+  }
+  work_.notify();
+}
+
+void WriteBack::on_dropped(Admitted& request) {
+  --request.batch->unfinished;
+  request.batch = nullptr;
+  dropped_(request);
+}
+
+void WriteBack::hurry() {
+  is_hurried_ = true;
+  work_.notify();
+}
+
+Task<Status> WriteBack::drain() {
+  while (failed_ == Status::ok && !stop_.is_set() && (!batches_.empty() || !durable_.empty())) {
+    hurry();
+    co_await changed_.wait();
+  }
+  co_return stop_.is_set() ? Status::stopped : failed_;
+}
+
+// What is left in the index is let go: the log has it.
+Task<void> WriteBack::stop() {
+  stop_.set();
+  work_.notify();
+  changed_.notify();
+  co_await scope_.join();
+  for (auto piece = durable_.next(0); piece.owner != nullptr; piece = durable_.next(0)) {
+    durable_.remove(*piece.owner, piece.offset, piece.bytes);
+  }
+  batches_.clear();
+}
+
+// ---- the activity
+
+Task<void> WriteBack::work() {
+  while (!stop_.is_set()) {
+    if (durable_.empty() && batches_.empty()) {
+      co_await work_.wait();
+      continue;
+    }
+    co_await rest();
+    if (stop_.is_set()) break;
+    is_hurried_ = false;
+    Status status = co_await round();
+    if (status == Status::ok) status = co_await advance_applied();
+    if (status != Status::ok) failed_ = status;
+    changed_.notify();
+    if (failed_ != Status::ok) break;
+  }
+}
+
+// A block that is written again and again goes to the disk once per rest.
+Task<void> WriteBack::rest() {
+  const io::Instant until = machine_.now() + options_.delay;
+  while (!is_hurried_ && !stop_.is_set() && machine_.now() < until) co_await io::wait_until(machine_, work_, until);
+}
+
+Task<Status> WriteBack::round() {
+  std::vector<Run> runs = collect();
+  round_status_ = Status::ok;
+  for (const Run& run : runs) {
+    co_await width_.acquire();
+    runs_.spawn(write_run(run));
+  }
+  co_await runs_.join();
+  if (round_status_ == Status::ok && !runs.empty()) round_status_ = co_await data_.flush();
+  if (round_status_ == Status::ok) {
+    settle(runs);
+  } else {
+    for (const Run& run : runs) {
+      for (const auto& piece : run.pieces) --piece.owner->pins;
+    }
+  }
+  co_return round_status_;
+}
+
+// Neighbours become one run; a piece that is being written is pinned, newer versions may come meanwhile.
+std::vector<WriteBack::Run> WriteBack::collect() {
+  std::vector<Run> runs;
+  uint64_t bytes = 0;
+  ShadowIndex::Piece piece = durable_.next(cursor_);
+  if (piece.owner == nullptr) piece = durable_.next(0);
+  while (piece.owner != nullptr && bytes < options_.round_bytes_max) {
+    const bool is_zeroes = piece.data() == nullptr;
+    piece.bytes = std::min<uint64_t>(piece.bytes, is_zeroes ? zeroes_bytes_max : options_.run_bytes_max);
+    const bool joins = !runs.empty() && !is_zeroes && !runs.back().is_zeroes &&
+                       runs.back().offset + runs.back().bytes == piece.offset &&
+                       runs.back().bytes + piece.bytes <= options_.run_bytes_max;
+    if (!joins) runs.push_back({{}, piece.offset, 0, is_zeroes});
+    runs.back().pieces.push_back(piece);
+    runs.back().bytes += piece.bytes;
+    ++piece.owner->pins;
+    bytes += is_zeroes ? 0 : piece.bytes;
+    cursor_ = piece.offset + piece.bytes;
+    piece = durable_.next(cursor_);
+  }
+  if (piece.owner == nullptr) cursor_ = 0;
+  return runs;
+}
+
+Task<void> WriteBack::write_run(Run run) {
+  Status status = Status::ok;
+  if (run.is_zeroes) {
+    // A discard in the log means zeroes on every replica (D16).
+    status = co_await data_.write_zeroes(run.offset, run.bytes);
+  } else if (run.pieces.size() == 1) {
+    status = co_await data_.write(run.offset, {run.pieces[0].data(), run.bytes});
+  } else {
+    status = co_await write_merged(run);
+  }
+  if (status == Status::ok) {
+    written_bytes_ += run.bytes;
+  } else {
+    round_status_ = status;
+  }
+  width_.release(1);
+}
+
+Task<Status> WriteBack::write_merged(const Run& run) {
+  co_await merging_.acquire();
+  AlignedBuffer buffer = std::move(merge_buffers_.back());
+  merge_buffers_.pop_back();
+  for (const auto& piece : run.pieces) {
+    std::memcpy(buffer.data() + (piece.offset - run.offset), piece.data(), piece.bytes);
+  }
+  const Status status = co_await data_.write(run.offset, buffer.span().first(run.bytes));
+  merge_buffers_.push_back(std::move(buffer));
+  merging_.release(1);
+  co_return status;
+}
+
+void WriteBack::settle(const std::vector<Run>& runs) {
+  for (const Run& run : runs) {
+    for (const auto& piece : run.pieces) {
+      durable_.remove(*piece.owner, piece.offset, piece.bytes);
+      finished_(*piece.owner, piece.offset, piece.bytes);
+    }
+  }
+  for (const Run& run : runs) {
+    for (const auto& piece : run.pieces) {
+      if (--piece.owner->pins == 0) dropped_(*piece.owner);
+    }
+  }
+}
+
+// Batches are finished in the order of the log. What was overwritten by a newer durable request counts as finished:
+// redo from the applied position brings the newer one.
+Task<Status> WriteBack::advance_applied() {
+  Tip reached = applied_;
+  uint64_t admitted = 0;
+  while (!batches_.empty() && batches_.front()->unfinished == 0) {
+    reached = batches_.front()->end;
+    admitted = batches_.front()->admitted;
+    batches_.pop_front();
+  }
+  if (reached == applied_) co_return Status::ok;
+  const Status status = co_await state_.update([reached, admitted](format::StateBlock& state) {
+    state.applied = reached;
+    state.admitted = admitted;
+    if (state.durable.position.lsn < reached.position.lsn) state.durable = reached;
+  });
+  if (status == Status::ok) applied_ = reached;
+  co_return status;
+}
+
+}  // namespace mars::bricks

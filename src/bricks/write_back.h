@@ -1,0 +1,98 @@
+// WriteBack: brings what is durable in the log to the data disk, in rounds: collect in the order of offsets, write side
+// by side, flush, then the applied position advances (D13). Owns the durable index and so knows what is unfinished.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "base/aligned.h"
+#include "base/sync.h"
+#include "base/task.h"
+#include "bricks/shadow_index.h"
+#include "bricks/state_file.h"
+#include "format/batch.h"
+#include "io/machine.h"
+#include "xio/port.h"
+
+namespace mars::bricks {
+
+struct WriteBackOptions {
+  uint64_t round_bytes_max = 32u << 20;
+  uint32_t run_bytes_max = 1u << 20;
+  uint32_t width = 16;                                  // runs in flight
+  uint32_t merge_buffers = 4;                           // for runs of more than one piece
+  io::Duration delay = std::chrono::milliseconds(200);  // how long a request may rest before it is written back
+};
+
+class WriteBack {
+ public:
+  // `finished(request, offset, bytes)`: this range of the request is on the disk and flushed. `dropped(request)`: the
+  // durable index needs it no more. `data`: the data disk. `state`: takes the applied position.
+  WriteBack(io::Machine& machine, xio::Output& data, StateFile& state, WriteBackOptions options,
+            std::move_only_function<void(Admitted&, uint64_t, uint64_t)> finished,
+            std::move_only_function<void(Admitted&)> dropped);
+  ~WriteBack();
+
+  void start(Tip applied);
+  // The requests of a batch that became durable, in order.
+  void add(const std::vector<Admitted*>& requests, const format::BatchHeader& header);
+  // Memory is short, or everything must go: do not wait.
+  void hurry();
+  // Until everything is on the disk and the state block says so; the disk's error when it failed.
+  Task<Status> drain();
+  // Ends the activity without draining; waits for it.
+  Task<void> stop();
+
+  Tip applied() const { return applied_; }   // durable in the state block
+  Status failed() const { return failed_; }  // the data disk's error (D14)
+  // Applied moved or the disk failed.
+  Notifier& changed() { return changed_; }
+  uint64_t written_bytes() const { return written_bytes_; }
+  xio::Edge& data() { return data_.below(); }
+
+ private:
+  struct Run {
+    std::vector<ShadowIndex::Piece> pieces;
+    uint64_t offset = 0;
+    uint64_t bytes = 0;
+    bool is_zeroes = false;
+  };
+
+  Task<void> work();
+  Task<void> rest();
+  Task<Status> round();
+  std::vector<Run> collect();
+  Task<void> write_run(Run run);
+  Task<Status> write_merged(const Run& run);
+  void settle(const std::vector<Run>& runs);
+  Task<Status> advance_applied();
+  void on_dropped(Admitted& request);
+
+  io::Machine& machine_;
+  xio::Port data_;
+  StateFile& state_;
+  const WriteBackOptions options_;
+  std::move_only_function<void(Admitted&, uint64_t, uint64_t)> finished_;
+  std::move_only_function<void(Admitted&)> dropped_;
+  ShadowIndex durable_;
+  std::deque<std::unique_ptr<LoggedBatch>> batches_;
+  Tip applied_;
+  uint64_t cursor_ = 0;
+  uint64_t written_bytes_ = 0;
+  bool is_hurried_ = false;
+  bool is_started_ = false;
+  Status failed_ = Status::ok;
+  Status round_status_ = Status::ok;
+  std::vector<AlignedBuffer> merge_buffers_;
+  Semaphore width_;
+  Semaphore merging_;
+  Event stop_;
+  Notifier work_;
+  Notifier changed_;
+  Scope scope_;
+  Scope runs_;
+};
+
+}  // namespace mars::bricks
