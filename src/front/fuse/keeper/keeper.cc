@@ -1,0 +1,118 @@
+#include "front/fuse/keeper/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace mars::fuse {
+
+Keeper::~Keeper() {
+  if (file_ >= 0) ::close(file_);
+  if (mount_ >= 0) ::close(mount_);
+}
+
+void Keeper::answer(const char* line) {
+  fprintf(answers_, "%s\n", line);
+  fflush(answers_);
+}
+
+void Keeper::answer(const Outcome& outcome) {
+  fprintf(answers_, "FAILED %s: %s\n", outcome.failed, strerror(outcome.error));
+  fflush(answers_);
+}
+
+Outcome Keeper::take() {
+  mount_ = open(options_.mount_directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (mount_ < 0) return {"open of the mount directory", errno};
+  if (options_.adopt_number >= 0) {
+    struct stat file;
+    if (fstatat(mount_, options_.file_name, &file, AT_SYMLINK_NOFOLLOW) != 0) return {"stat of the FUSE file", errno};
+    return loop_.adopt(options_.adopt_number, file.st_dev, file.st_ino);
+  }
+  file_ = openat(mount_, options_.file_name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (file_ < 0) return {"open of the FUSE file", errno};
+  return loop_.configure(file_, options_.loop);
+}
+
+int Keeper::run() {
+  if (Outcome taken = take(); !taken) {
+    answer(taken);
+    return 1;
+  }
+  fprintf(answers_, "READY %s\n", loop_.path());
+  fflush(answers_);
+  char line[64];
+  while (fgets(line, sizeof line, commands_) != nullptr) {
+    line[strcspn(line, "\n")] = 0;
+    if (obey(line)) return 0;
+  }
+  give_up();
+  return 1;
+}
+
+// True when the device is closed and the work done.
+bool Keeper::obey(const char* command) {
+  if (strcmp(command, "close") == 0) return close();
+  if (strcmp(command, "resize") == 0) {
+    resize();
+  } else {
+    answer(Outcome{"unknown command", EINVAL});
+  }
+  return false;
+}
+
+// The descriptor on the file goes before the answer, so that marsd hears "closed" when only the kernel's RELEASE is
+// still on its way.
+bool Keeper::close() {
+  CloseAnswer result = loop_.close();
+  if (result == CloseAnswer::busy) {
+    answer("BUSY");
+    return false;
+  }
+  if (result == CloseAnswer::failed) {
+    answer(Outcome{"LOOP_CLR_FD", errno});
+    return false;
+  }
+  if (file_ >= 0) ::close(file_);
+  file_ = -1;
+  remove_link();
+  answer(result == CloseAnswer::closed ? "CLOSED" : "CLOSED LOSSY");
+  return true;
+}
+
+// The kernel takes the size from its own copy of the attributes: refresh it first.
+void Keeper::resize() {
+  struct stat file;
+  if (fstatat(mount_, options_.file_name, &file, AT_SYMLINK_NOFOLLOW) != 0) {
+    answer(Outcome{"stat of the FUSE file", errno});
+    return;
+  }
+  Outcome resized = loop_.resize();
+  if (resized) {
+    answer("RESIZED");
+  } else {
+    answer(resized);
+  }
+}
+
+void Keeper::remove_link() {
+  if (options_.link == nullptr) return;
+  char target[64] = {};
+  ssize_t bytes = readlink(options_.link, target, sizeof target - 1);
+  if (bytes > 0 && strcmp(target, loop_.path()) == 0) unlink(options_.link);
+}
+
+// By descriptor, not by path: a new marsd may have mounted another file system at the same place by now. MNT_FORCE
+// aborts the connection, so the closes below cannot wait for a server.
+void Keeper::give_up() {
+  char path[40];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", mount_);
+  umount2(path, MNT_FORCE | MNT_DETACH);
+  remove_link();
+  loop_.let_go();
+}
+
+}  // namespace mars::fuse
