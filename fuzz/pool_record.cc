@@ -12,18 +12,31 @@ namespace {
 using namespace mars;
 using namespace mars::format;
 
-void try_header(std::vector<std::byte> bytes) {
-  bytes.resize(pool_header_bytes);
-  (void)decode_pool_header(bytes);
+// A seal of that magic, then the input.
+std::vector<std::byte> sealed(std::string_view magic, ByteView input, size_t size) {
+  std::vector<std::byte> bytes;
+  Writer writer(bytes);
+  writer.text(magic);
+  writer.u16(1);
+  writer.bytes(input.first(std::min<size_t>(input.size(), 6)));
+  writer.zeroes(seal_end - writer.size());
+  writer.bytes(input.subspan(std::min<size_t>(input.size(), 6)));
+  bytes.resize(size);
   seal(bytes);
+  return bytes;
+}
+
+void try_header(ByteView input) {
+  (void)decode_pool_header(input);
+  auto bytes = sealed("MARSPOL1", input, pool_header_bytes);
   if (auto header = decode_pool_header(bytes)) CHECK(std::ranges::equal(encode_pool_header(*header), bytes));
 }
 
-void try_record(const std::vector<std::byte>& bytes) {
+void try_record(ByteView input) {
   alignas(8) std::array<std::byte, pool_record_bytes> slot{};
-  std::copy_n(bytes.begin(), std::min(bytes.size(), slot.size()), slot.begin());
+  std::copy_n(input.begin(), std::min(input.size(), slot.size()), slot.begin());
   (void)load_pool_record(slot);
-  seal(slot);
+  std::ranges::copy(sealed("MARSPRC1", input, pool_record_bytes), slot.begin());
   auto record = load_pool_record(slot);
   if (!record) return;
   (void)fits_pool(*record, PoolHeader{record->pool_id, record->boot_id, 4096, 1, 1});
@@ -36,7 +49,7 @@ void try_record(const std::vector<std::byte>& bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ByteView view = bytes_of({reinterpret_cast<const char*>(data), size});
-  try_header({view.begin(), view.end()});
-  try_record({view.begin(), view.end()});
+  try_header(view);
+  try_record(view);
   return 0;
 }

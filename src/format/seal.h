@@ -22,9 +22,11 @@ Hash128 sealed_hash(ByteView block);
 // Stores sealed_hash at its place.
 Hash128 seal(ByteSpan block);
 
+// ok, or invalid: shorter than seal_end, or another magic.
+Status check_magic(ByteView block, std::string_view magic);
+
 // Magic, then hash, then version, in this order; `what` names the thing in the sentence.
 // invalid: shorter than seal_end, or another magic. damaged: the hash does not fit. unsupported: another version.
-Status check_magic(ByteView block, std::string_view magic);
 Result<void> check_seal(ByteView block, std::string_view magic, uint16_t version, std::string_view what);
 
 }  // namespace mars::format
