@@ -21,6 +21,7 @@ struct DelayOptions {
 class Delay final : public xio::Output, public brick::Switch {
  public:
   Delay(io::Machine& machine, xio::Output& below, DelayOptions options);
+  ~Delay() override { CHECK(held_.empty()); }
 
   xio::Info info() const override { return below_.info(); }
   void enter(xio::Request& request) override;
