@@ -1,5 +1,5 @@
-// Watch: tells on the reactor when a descriptor that somebody else owns becomes readable; ChildWatch: when a child process
-// has ended. For front ends that talk to the kernel themselves (/dev/fuse, /dev/ublkcN, a keeper's pipe).
+// Watch: tells on the reactor when a descriptor that somebody else owns becomes readable; ChildWatch: when a child
+// process has ended. For front ends that talk to the kernel themselves (/dev/fuse, /dev/ublkcN, a keeper's pipe).
 #pragma once
 
 #include <memory>
@@ -9,9 +9,10 @@
 namespace mars::io {
 
 class Machine;
+class Readiness;
 
-// The machine must be a LinuxMachine. The descriptor is borrowed: it must stay open while the watch lives, must not be a
-// regular file, stands in one Watch at a time, and is switched to non-blocking (O_NONBLOCK) by the first arm().
+// The machine must be a LinuxMachine. The descriptor is borrowed: it must stay open while the watch lives, must not be
+// a regular file, stands in one Watch at a time, and is switched to non-blocking (O_NONBLOCK) by the first arm().
 class Watch {
  public:
   Watch(Machine& machine, int descriptor, void (*on_readable)(void* context), void* context);
@@ -19,16 +20,20 @@ class Watch {
   Watch& operator=(const Watch&) = delete;
   ~Watch();  // as cancel(); also inside on_readable
 
-  // One shot: calls on_readable once, from the reactor and never inside arm(), as soon as the descriptor is readable, at its
-  // end or in error; at once when it already is. Armed again while armed: nothing changes. May be called in on_readable.
+  // One shot: calls on_readable once, from the reactor and never inside arm(), as soon as the descriptor is readable,
+  // at its end or in error; at once when it already is. Armed again while armed: nothing changes. May be called in
+  // on_readable.
   void arm();
   // After it returns on_readable is not called until the next arm().
   void cancel();
   bool is_armed() const;
 
  private:
-  struct Impl;
-  std::shared_ptr<Impl> impl_;
+  static void on_ready(void* self);
+
+  void (*on_readable_)(void*);
+  void* context_;
+  std::unique_ptr<Readiness> readiness_;
 };
 
 // Reaps one child of this process when it ends and then calls on_exit once, from the reactor: 0..255, or 128 + signal.
@@ -47,7 +52,6 @@ class ChildWatch {
  private:
   static void on_readable(void* self);
 
-  Machine& machine_;
   pid_t child_;
   void (*on_exit_)(void*, int);
   void* context_;

@@ -1,0 +1,102 @@
+// DiskFile: a regular file or block device as io::File; DiskEngine: what carries its operations to the kernel (ring.h,
+// thread_disk.h). Between them stands the state of one operation, kept in FileOp::scratch so that nothing is allocated:
+// an operation goes to the kernel in one piece, in several when the kernel moves less, or through a bounce buffer.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+
+#include <sys/uio.h>
+
+#include "io/file.h"
+#include "io/linux/descriptor.h"
+
+namespace mars::io {
+
+class DiskFile;
+
+class DiskEngine {
+ public:
+  virtual ~DiskEngine() = default;
+  virtual std::string_view name() const = 0;
+  // Takes an operation that was begun (below) and completes it: op.status is set, op.run runs in the reactor.
+  virtual void submit(FileOp& op) = 0;
+
+  // The reactor's turn. Gives the kernel what was submitted; takes what has completed.
+  virtual void turn() {}
+  // Before the reactor sleeps: completions ring its doorbell from now on. False: something has completed already.
+  virtual bool prepare_to_wait() { return true; }
+};
+
+// What open_disk() (disk_open.h) found.
+struct OpenedDisk {
+  Descriptor descriptor;
+  Geometry geometry;
+  uint32_t memory_align = 1;  // of buffers in direct reads and writes
+};
+
+// The next piece of a read or write for the kernel.
+struct Piece {
+  const iovec* vectors = nullptr;
+  unsigned count = 0;
+  uint64_t offset = 0;
+};
+
+// The state of an operation in flight. Used by one thread at a time.
+class DiskOp {
+ public:
+  static DiskOp& begin(FileOp& op, DiskFile& file);
+  static DiskOp& of(FileOp& op) { return *reinterpret_cast<DiskOp*>(op.scratch); }
+
+  DiskFile& file() { return *file_; }
+  Piece next(FileOp& op);
+  // `result`: what the kernel said, bytes or -errno. True: the operation has ended and op.status is set; false: the
+  // next piece is due.
+  bool advance(FileOp& op, int64_t result);
+
+ private:
+  bool end(FileOp& op, Status status);
+  bool advance_move(FileOp& op, uint64_t moved);
+  void copy(FileOp& op, std::byte* bounce, uint64_t bytes);
+  void fill_with_zeroes(FileOp& op);
+  bool try_again(FileOp& op);
+
+  DiskFile* file_ = nullptr;
+  std::byte* bounce_ = nullptr;  // owned until end()
+  uint64_t done_ = 0;
+  uint64_t total_ = 0;
+  iovec single_ = {};
+  uint64_t piece_bytes_ = 0;
+  uint32_t retries_ = 0;
+};
+static_assert(sizeof(DiskOp) <= sizeof(FileOp::scratch));
+
+class DiskFile final : public File {
+ public:
+  DiskFile(Ready& ready, DiskEngine& engine, OpenedDisk disk);
+  ~DiskFile() override;
+
+  const Geometry& geometry() const override { return disk_.geometry; }
+  uint64_t size() const override;  // asks the kernel; on any thread
+  void submit(FileOp& op) override;
+
+  int descriptor() const { return disk_.descriptor.get(); }
+  bool fits_direct(std::span<const Buffer> buffers) const;
+  void ended() { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
+
+ private:
+  Status check(const FileOp& op, uint64_t bytes);
+  bool is_inside(uint64_t end);
+
+  Ready& ready_;
+  DiskEngine& engine_;
+  OpenedDisk disk_;
+  uint64_t known_size_ = 0;
+  std::atomic<uint32_t> in_flight_ = 0;
+};
+
+// The mode for fallocate(2).
+int fallocate_mode(FileOp::Kind kind);
+
+}  // namespace mars::io

@@ -1,0 +1,23 @@
+// What sysfs and /dev/disk know of a block device. Blocking: called on a helper thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace mars::io {
+
+struct BlockQueue {
+  uint32_t logical_block_bytes = 0;  // 0: nothing is known
+  uint32_t physical_block_bytes = 0;
+  uint32_t minimum_io_bytes = 0;
+  bool is_rotational = false;
+  bool zeroes_natively = false;  // the device zeroes ranges by itself, so holes can be punched
+};
+
+BlockQueue block_queue(uint64_t device_number);
+
+// The name by which the device is recognised when it appears under another number (D17): LV or MD UUID, WWN, serial,
+// that of the disk with the partition's number, a loop device's backing file. Empty: nothing is known.
+std::string hardware_id(uint64_t device_number);
+
+}  // namespace mars::io

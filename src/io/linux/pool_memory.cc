@@ -1,0 +1,120 @@
+#include "io/linux/pool_memory.h"
+
+#include <cerrno>
+#include <cstdint>
+#include <filesystem>
+#include <utility>
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "io/linux/descriptor.h"
+#include "io/linux/errno_status.h"
+
+namespace mars::io {
+namespace {
+
+class MappedPool final : public PoolMemory {
+ public:
+  MappedPool(std::byte* data, size_t bytes, bool is_fresh) : bytes_(data, bytes), is_fresh_(is_fresh) {}
+  ~MappedPool() override { ::munmap(bytes_.data(), bytes_.size()); }
+  std::span<std::byte> bytes() override { return bytes_; }
+  bool is_fresh() const override { return is_fresh_; }
+
+ private:
+  std::span<std::byte> bytes_;
+  bool is_fresh_;
+};
+
+bool is_tmpfs(const std::string& path) {
+  struct statfs info = {};
+  return ::statfs(path.c_str(), &info) == 0 && info.f_type == TMPFS_MAGIC;
+}
+
+bool is_pool_name(const std::string& name) {
+  return !name.empty() && name.size() <= 128 && name[0] != '.' && name.find('/') == std::string::npos;
+}
+
+// FNV-1a: only has to keep the run directories of one machine apart.
+uint64_t fingerprint(const std::string& text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return hash;
+}
+
+// /dev/shm is everybody's: a directory there counts only when it is ours and closed to others.
+Result<std::string> private_directory(const std::string& run_dir) {
+  std::error_code error;
+  const std::string canonical = std::filesystem::weakly_canonical(run_dir, error).string();
+  if (error) return errno_failure(error.value(), "cannot resolve " + run_dir);
+  const std::string path = fmt::format("/dev/shm/mars-{}-{:016x}", ::geteuid(), fingerprint(canonical));
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return errno_failure(errno, "cannot make " + path);
+  struct stat info = {};
+  if (::lstat(path.c_str(), &info) != 0) return errno_failure(errno, "cannot examine " + path);
+  if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid() || (info.st_mode & 077) != 0) {
+    return failure(Status::permission, path + " is not a private directory of this user; remove it");
+  }
+  return path;
+}
+
+Result<std::string> pool_path(const std::string& run_dir, const std::string& name) {
+  if (!is_pool_name(name)) return failure(Status::invalid, "not a name for a pool: " + name);
+  if (is_tmpfs(run_dir)) return run_dir + "/" + name;
+  if (!is_tmpfs("/dev/shm")) {
+    return failure(Status::unsupported, "neither " + run_dir + " nor /dev/shm is a tmpfs, so there is no write cache");
+  }
+  Result<std::string> directory = private_directory(run_dir);
+  if (!directory) return directory;
+  return *directory + "/" + name;
+}
+
+// Whole or not at all: under another name until every page is there, or a later store would meet SIGBUS.
+Result<Descriptor> make_pool(const std::string& path, uint64_t bytes) {
+  const std::string temporary = path + ".new";
+  Descriptor file(::open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file) return errno_failure(errno, "cannot make " + temporary);
+  int result = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes));
+  if (result == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) result = errno;
+  if (result == 0) return file;
+  ::unlink(temporary.c_str());
+  return errno_failure(result, fmt::format("cannot allocate a pool of {} bytes at {}", bytes, path));
+}
+
+Result<std::unique_ptr<PoolMemory>> map_file(const Descriptor& file, const std::string& path, bool is_fresh) {
+  struct stat info = {};
+  if (::fstat(file.get(), &info) != 0) return errno_failure(errno, "cannot examine " + path);
+  const size_t bytes = static_cast<size_t>(info.st_size);
+  if (!S_ISREG(info.st_mode) || bytes == 0) return failure(Status::damaged, path + " is not a pool");
+  // Fills holes that nobody should have made.
+  const int result = is_fresh ? 0 : ::posix_fallocate(file.get(), 0, info.st_size);
+  if (result != 0) return errno_failure(result, "cannot allocate all of " + path);
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (data == MAP_FAILED) return errno_failure(errno, "cannot map " + path);
+  return std::make_unique<MappedPool>(static_cast<std::byte*>(data), bytes, is_fresh);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PoolMemory>> map_pool(const std::string& run_dir, const std::string& name, uint64_t bytes) {
+  const Result<std::string> path = pool_path(run_dir, name);
+  if (!path) return failure(path.error());
+  const Descriptor file(::open(path->c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  if (file) return map_file(file, *path, false);
+  if (errno != ENOENT) return errno_failure(errno, "cannot open " + *path);
+  if (bytes == 0) return failure(Status::invalid, "a pool of no bytes: " + *path);
+  Result<Descriptor> made = make_pool(*path, bytes);
+  if (!made) return failure(made.error());
+  return map_file(*made, *path, true);
+}
+
+Status remove_pool(const std::string& run_dir, const std::string& name) {
+  const Result<std::string> path = pool_path(run_dir, name);
+  if (!path) return path.error().status;
+  return ::unlink(path->c_str()) == 0 ? Status::ok : status_from_errno(errno);
+}
+
+}  // namespace mars::io

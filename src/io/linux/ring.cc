@@ -1,0 +1,142 @@
+#include "io/linux/ring.h"
+
+#include <cerrno>
+#include <utility>
+
+#include <linux/ioprio.h>
+
+#include "base/check.h"
+#include "io/linux/errno_status.h"
+
+namespace mars::io {
+namespace {
+
+constexpr unsigned submissions_max = 256;   // per call into the kernel
+constexpr unsigned completions_max = 1024;  // and so the bound of what is in flight
+
+int open_ring(io_uring& ring, unsigned flags) {
+  io_uring_params parameters = {};
+  parameters.flags = flags | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
+  parameters.cq_entries = completions_max;
+  return io_uring_queue_init_params(submissions_max, &ring, &parameters);
+}
+
+void prepare_move(io_uring_sqe& sqe, FileOp& op, int descriptor) {
+  const Piece piece = DiskOp::of(op).next(op);
+  const int flags = op.kind == FileOp::Kind::write && op.fua ? RWF_DSYNC : 0;
+  if (op.kind == FileOp::Kind::read) {
+    io_uring_prep_readv2(&sqe, descriptor, piece.vectors, piece.count, piece.offset, flags);
+  } else {
+    io_uring_prep_writev2(&sqe, descriptor, piece.vectors, piece.count, piece.offset, flags);
+  }
+  if (op.priority == Priority::background) sqe.ioprio = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7);
+}
+
+void prepare(io_uring_sqe& sqe, FileOp& op) {
+  const int descriptor = DiskOp::of(op).file().descriptor();
+  switch (op.kind) {
+    case FileOp::Kind::read:
+    case FileOp::Kind::write:
+      prepare_move(sqe, op, descriptor);
+      break;
+    case FileOp::Kind::flush:
+      io_uring_prep_fsync(&sqe, descriptor, IORING_FSYNC_DATASYNC);
+      break;
+    case FileOp::Kind::punch:
+    case FileOp::Kind::zero:
+    case FileOp::Kind::allocate:
+      io_uring_prep_fallocate(&sqe, descriptor, fallocate_mode(op.kind), static_cast<off_t>(op.offset),
+                              static_cast<off_t>(op.bytes));
+      break;
+  }
+  io_uring_sqe_set_data(&sqe, &op);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Ring>> Ring::make(Ready& ready, int doorbell) {
+  auto ring = std::make_unique<Ring>(ready);
+  int result = open_ring(ring->ring_, IORING_SETUP_COOP_TASKRUN);
+  if (result == -EINVAL) result = open_ring(ring->ring_, 0);  // before 5.19
+  if (result < 0) return errno_failure(-result, "io_uring_setup");
+  ring->is_open_ = true;
+  result = io_uring_register_eventfd(&ring->ring_, doorbell);
+  if (result < 0) return errno_failure(-result, "io_uring_register(eventfd)");
+  ring->can_be_silent_ = io_uring_cq_eventfd_toggle(&ring->ring_, true) == 0;
+  return ring;
+}
+
+Ring::~Ring() {
+  CHECK(in_flight_ == 0);
+  if (is_open_) io_uring_queue_exit(&ring_);
+}
+
+void Ring::Line::push(Job& job) {
+  job.next = nullptr;
+  *tail = &job;
+  tail = &job.next;
+}
+
+FileOp* Ring::Line::pop() {
+  Job* job = head;
+  if (job != nullptr && (head = job->next) == nullptr) tail = &head;
+  return static_cast<FileOp*>(job);
+}
+
+void Ring::submit(FileOp& op) {
+  const bool is_background = op.priority == Priority::background;
+  const bool must_wait = foreground_.head != nullptr || (is_background && background_.head != nullptr);
+  if (must_wait || !try_queue(op)) (is_background ? background_ : foreground_).push(op);
+}
+
+bool Ring::try_queue(FileOp& op) {
+  if (in_flight_ >= completions_max) return false;
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  if (sqe == nullptr) return false;
+  prepare(*sqe, op);
+  ++in_flight_;
+  return true;
+}
+
+void Ring::turn() {
+  if (can_be_silent_ && io_uring_cq_eventfd_enabled(&ring_)) io_uring_cq_eventfd_toggle(&ring_, false);
+  queue_waiting();
+  if (io_uring_sq_ready(&ring_) > 0) {
+    // EAGAIN, EBUSY: the kernel is short of something until completions are taken; what is queued stays queued.
+    const int result = io_uring_submit(&ring_);
+    CHECK(result >= 0 || result == -EAGAIN || result == -EBUSY || result == -EINTR);
+  }
+  reap();
+}
+
+void Ring::queue_waiting() {
+  for (Line* line : {&foreground_, &background_}) {
+    while (line->head != nullptr) {
+      if (!try_queue(static_cast<FileOp&>(*line->head))) return;
+      line->pop();
+    }
+  }
+}
+
+void Ring::reap() {
+  io_uring_cqe* cqe = nullptr;
+  while (io_uring_peek_cqe(&ring_, &cqe) == 0) {
+    FileOp& op = *static_cast<FileOp*>(io_uring_cqe_get_data(cqe));
+    const int result = cqe->res;
+    io_uring_cqe_seen(&ring_, cqe);
+    --in_flight_;
+    if (DiskOp::of(op).advance(op, result)) {
+      ready_.push(op);
+    } else {
+      submit(op);
+    }
+  }
+}
+
+bool Ring::prepare_to_wait() {
+  if (can_be_silent_) io_uring_cq_eventfd_toggle(&ring_, true);
+  return io_uring_cq_ready(&ring_) == 0 && io_uring_sq_ready(&ring_) == 0 && foreground_.head == nullptr &&
+         background_.head == nullptr;
+}
+
+}  // namespace mars::io

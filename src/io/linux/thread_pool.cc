@@ -1,0 +1,86 @@
+#include "io/linux/thread_pool.h"
+
+#include <coroutine>
+#include <utility>
+
+namespace mars::io {
+
+class ThreadPool::OffLoad : public Job {
+ public:
+  OffLoad(ThreadPool& pool, std::move_only_function<void()> function) : pool_(pool), function_(std::move(function)) {
+    run = [](Job& job) { static_cast<OffLoad&>(job).caller_.resume(); };
+  }
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> caller) {
+    caller_ = caller;
+    pool_.submit(*this);
+  }
+  void await_resume() const noexcept {}
+  static void work(Job& job) { static_cast<OffLoad&>(job).function_(); }
+
+ private:
+  ThreadPool& pool_;
+  std::move_only_function<void()> function_;
+  std::coroutine_handle<> caller_;
+};
+
+ThreadPool::ThreadPool(Reactor& reactor, size_t threads_max, void (*work)(Job&))
+    : reactor_(reactor), threads_max_(threads_max), work_(work != nullptr ? work : &OffLoad::work) {
+  threads_.reserve(threads_max);
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  has_work_.notify_all();
+  threads_.clear();
+}
+
+void ThreadPool::submit(Job& job, Lane lane) {
+  std::scoped_lock lock(mutex_);
+  Line& line = lines_[static_cast<size_t>(lane)];
+  job.next = nullptr;
+  *line.tail = &job;
+  line.tail = &job.next;
+  ++queued_;
+  if (queued_ > idle_ && threads_.size() < threads_max_) threads_.emplace_back([this] { loop(); });
+  has_work_.notify_one();
+}
+
+Task<void> ThreadPool::off_load(std::move_only_function<void()> function) {
+  OffLoad job(*this, std::move(function));
+  co_await job;
+}
+
+Job* ThreadPool::pop() {
+  for (Line& line : lines_) {
+    Job* job = line.head;
+    if (job == nullptr) continue;
+    if ((line.head = job->next) == nullptr) line.tail = &line.head;
+    --queued_;
+    return job;
+  }
+  return nullptr;
+}
+
+void ThreadPool::loop() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    Job* job = pop();
+    if (job != nullptr) {
+      lock.unlock();
+      work_(*job);
+      reactor_.hand_over(*job);
+      lock.lock();
+      continue;
+    }
+    if (stopping_) return;
+    ++idle_;
+    has_work_.wait(lock);
+    --idle_;
+  }
+}
+
+}  // namespace mars::io

@@ -1,0 +1,61 @@
+#include "io/linux/watch.h"
+
+#include <sys/wait.h>
+extern "C" {  // glibc 2.36 forgot it
+#include <sys/pidfd.h>
+}
+
+#include "base/check.h"
+#include "io/linux/linux_machine.h"
+#include "io/linux/readiness.h"
+
+namespace mars::io {
+
+Watch::Watch(Machine& machine, int descriptor, void (*on_readable)(void*), void* context)
+    : on_readable_(on_readable),
+      context_(context),
+      readiness_(std::make_unique<Readiness>(LinuxMachine::of(machine).reactor(), descriptor)) {}
+
+Watch::~Watch() = default;
+
+void Watch::arm() {
+  if (!is_armed()) readiness_->wait(Readiness::Direction::read, &Watch::on_ready, this);
+}
+
+void Watch::cancel() { readiness_->abandon(); }
+
+bool Watch::is_armed() const { return readiness_->is_waiting(Readiness::Direction::read); }
+
+void Watch::on_ready(void* self) {
+  const Watch& watch = *static_cast<Watch*>(self);
+  watch.on_readable_(watch.context_);
+}
+
+ChildWatch::ChildWatch(Machine& machine, pid_t child, void (*on_exit)(void*, int), void* context)
+    : child_(child), on_exit_(on_exit), context_(context), descriptor_(::pidfd_open(child, 0)) {
+  CHECK(descriptor_ >= 0);  // not our child, or reaped by somebody else
+  watch_ = std::make_unique<Watch>(machine, descriptor_, &ChildWatch::on_readable, this);
+  watch_->arm();
+}
+
+ChildWatch::~ChildWatch() {
+  watch_.reset();
+  ::close(descriptor_);
+}
+
+void ChildWatch::send_signal(int number) {
+  if (child_ >= 0) ::pidfd_send_signal(descriptor_, number, nullptr, 0);
+}
+
+void ChildWatch::on_readable(void* self) {
+  ChildWatch& watch = *static_cast<ChildWatch*>(self);
+  siginfo_t info = {};
+  if (::waitid(P_PIDFD, static_cast<id_t>(watch.descriptor_), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) {
+    watch.watch_->arm();
+    return;
+  }
+  watch.child_ = -1;
+  watch.on_exit_(watch.context_, info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status);
+}
+
+}  // namespace mars::io
