@@ -1,0 +1,187 @@
+#include "meta/exchange.h"
+
+#include "meta/meta_fixture.h"
+
+namespace mars::meta {
+namespace {
+
+using namespace std::chrono_literals;
+
+class ExchangeTest : public MetaTest {
+ protected:
+  void expect_equal(const std::string& a, const std::string& b) {
+    EXPECT_EQ(at(a).seen(), at(b).seen());
+    EXPECT_EQ(at(a).newer_than({}), at(b).newer_than({}));
+  }
+};
+
+TEST_F(ExchangeTest, both_sides_learn) {
+  wish("a", "x", "1");
+  fact("b", "position", "2");
+  meet("a", "b");
+  EXPECT_EQ(read("b", "x"), "1");
+  EXPECT_EQ(read_fact("a", "position", "b"), "2");
+  expect_equal("a", "b");
+}
+
+TEST_F(ExchangeTest, passes_on_what_came_from_third_hosts) {
+  wish("a", "key-of-the-future", "1");
+  meet("a", "b");
+  meet("b", "c");
+  EXPECT_EQ(read("c", "key-of-the-future"), "1");
+}
+
+TEST_F(ExchangeTest, any_order_of_meetings_ends_equal) {
+  const std::vector<std::pair<std::string, std::string>> pairs = {{"a", "b"}, {"b", "c"}, {"a", "c"}};
+  Prng prng(7);
+  for (int round = 0; round < 40; ++round) {
+    for (const std::string host : {"a", "b", "c"}) {
+      if (prng.chance(1, 2)) wish(host, "k" + std::to_string(prng.below(3)), host + std::to_string(round));
+      if (prng.chance(1, 3)) fact(host, "position", std::to_string(round));
+      if (prng.chance(1, 9)) EXPECT_EQ(world.run(*machine_of(host), at(host).erase_wish("r", "k0")), Status::ok);
+      if (prng.chance(1, 9)) close(host);
+    }
+    const auto& [x, y] = pairs[prng.below(3)];
+    meet(x, y);
+  }
+  for (int i = 0; i < 2; ++i) {
+    for (const auto& [x, y] : pairs) meet(x, y);
+  }
+  expect_equal("a", "b");
+  expect_equal("b", "c");
+}
+
+TEST_F(ExchangeTest, a_clock_in_the_future_does_not_win_for_ever) {
+  at("a");
+  world.host("b").set_clock_skew(std::chrono::hours(24 * 365));
+  wish("b", "designated", "beta");
+  meet("a", "b");
+  EXPECT_EQ(read("a", "designated"), "beta");
+  wish("a", "designated", "alpha");
+  meet("a", "b");
+  EXPECT_EQ(read("a", "designated"), "alpha");
+  EXPECT_EQ(read("b", "designated"), "alpha");
+}
+
+TEST_F(ExchangeTest, only_news_is_sent) {
+  for (int i = 0; i < 50; ++i) wish("a", "k" + std::to_string(i), "v");
+  meet("a", "b");
+  wish("a", "k7", "new");
+  std::vector<format::Delta> news = at("a").newer_than(at("b").seen());
+  ASSERT_EQ(news.size(), 1u);
+  ASSERT_EQ(news[0].registers.size(), 1u);
+  EXPECT_EQ(news[0].registers[0].key, "k7");
+}
+
+TEST_F(ExchangeTest, only_the_last_part_of_a_long_delta_claims_anything) {
+  const std::string large(60'000, 'x');
+  for (int i = 0; i < 20; ++i) wish("a", "k" + std::to_string(i), large);
+  std::vector<format::Delta> parts = at("a").newer_than({});
+  ASSERT_GT(parts.size(), 2u);
+  for (size_t i = 0; i + 1 < parts.size(); ++i) EXPECT_TRUE(parts[i].claimed.empty());
+  EXPECT_EQ(VersionVector::from(parts.back().claimed), at("a").seen());
+  // An interrupted series: what came stays, and the rest comes the next time.
+  EXPECT_EQ(world.run(*machine_of("b"), at("b").apply(parts[0])), Status::ok);
+  EXPECT_FALSE(at("b").seen().covers(at("a").seen()));
+  meet("a", "b");
+  expect_equal("a", "b");
+}
+
+TEST_F(ExchangeTest, somebody_elses_fact_is_not_taken) {
+  format::Delta forged;
+  forged.registers.resize(1);
+  forged.registers[0].scope = "r";
+  forged.registers[0].key = fact_key("position", uuid_of("a"));
+  forged.registers[0].version = 1;
+  forged.registers[0].writer = {uuid_of("c"), {99}};
+  forged.registers[0].sequence = 1;
+  EXPECT_EQ(world.run(*machine_of("b"), at("b").apply(forged)), Status::ok);
+  EXPECT_EQ(read_fact("b", "position", "a"), "-");
+  EXPECT_EQ(at("b").illegitimate(), 1u);
+}
+
+TEST_F(ExchangeTest, a_rolled_back_store_is_found_and_replaced) {
+  wish("a", "early", "1");
+  fact("a", "position", "1");
+  close("a");
+  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  fact("a", "position", "2");
+  wish("a", "late", "1");
+  meet("a", "b");
+  close("a");
+  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  WriterId restored = at("a").writer();
+  wish("a", "after", "1");
+  fact("a", "position", "3");
+  Conversation from_b(at("b")), from_a(at("a"));
+  Error error = world.run(*machine_of("a"), from_a.on_message(*from_b.next_message()));
+  EXPECT_EQ(error.status, Status::ok);
+  EXPECT_TRUE(at("a").is_rolled_back());
+  meet("a", "b");
+  EXPECT_FALSE(at("a").is_rolled_back());
+  EXPECT_GT(at("a").writer().incarnation, restored.incarnation);
+  EXPECT_EQ(read("a", "late"), "1");
+  EXPECT_EQ(read("b", "after"), "1");
+  EXPECT_EQ(read_fact("a", "position", "a"), "3");
+  EXPECT_EQ(read_fact("b", "position", "a"), "3");
+  expect_equal("a", "b");
+  meet("a", "c");
+  expect_equal("a", "c");
+}
+
+TEST_F(ExchangeTest, what_a_restored_host_wrote_apart_from_the_others_reaches_all) {
+  at("a");
+  close("a");
+  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  wish("a", "seen-by-b-only", "1");
+  meet("a", "b");
+  close("a");
+  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  wish("a", "seen-by-c-only", "1");
+  meet("a", "c");
+  meet("a", "b");
+  meet("a", "c");
+  for (const std::string host : {"a", "b", "c"}) {
+    EXPECT_EQ(read(host, "seen-by-b-only"), "1") << host;
+    EXPECT_EQ(read(host, "seen-by-c-only"), "1") << host;
+  }
+}
+
+TEST_F(ExchangeTest, a_lost_store_comes_back_from_a_peer) {
+  fact("a", "position", "1");
+  meet("a", "b");
+  close("a");
+  ASSERT_EQ(world.run(machine("a"), machine("a").storage().remove("/meta.db")), Status::ok);
+  EXPECT_EQ(read_fact("a", "position", "a"), "-");
+  meet("b", "a");
+  EXPECT_EQ(read_fact("a", "position", "a"), "1");
+  expect_equal("a", "b");
+}
+
+TEST_F(ExchangeTest, rubbish_ends_the_conversation) {
+  Conversation conversation(at("a"));
+  auto answer = [&](Bytes message) {
+    return world.run(*machine_of("a"), conversation.on_message(std::move(message))).status;
+  };
+  EXPECT_EQ(answer({}), Status::invalid);
+  EXPECT_EQ(answer(bytes_from("garbage garbage")), Status::invalid);
+  Conversation peer(at("b"));
+  Bytes vector = *peer.next_message();
+  for (size_t length = 0; length < vector.size(); ++length) {
+    Bytes cut(vector.begin(), vector.begin() + static_cast<ptrdiff_t>(length));
+    EXPECT_NE(answer(cut), Status::ok) << length;
+  }
+  Bytes newer = vector;
+  newer[4] = std::byte{2};
+  EXPECT_EQ(answer(newer), Status::unsupported);
+  Bytes delta_first = vector;
+  delta_first[6] = std::byte{2};
+  EXPECT_EQ(answer(delta_first), Status::invalid);
+  Bytes snapshot = vector;
+  snapshot[6] = std::byte{5};
+  EXPECT_EQ(answer(snapshot), Status::invalid);
+  EXPECT_EQ(answer(vector), Status::ok);
+}
+
+}  // namespace
+}  // namespace mars::meta

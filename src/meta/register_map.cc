@@ -1,0 +1,177 @@
+#include "meta/register_map.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace mars::meta {
+
+const Register* RegisterMap::find(std::string_view scope, std::string_view key) const {
+  auto at = registers_.find(Key(scope, key));
+  return at == registers_.end() ? nullptr : &at->second;
+}
+
+std::vector<Register> RegisterMap::list(std::string_view scope, std::string_view prefix) const {
+  std::vector<Register> found;
+  for (auto at = registers_.lower_bound(Key(scope, prefix)); at != registers_.end(); ++at) {
+    if (at->first.first != scope || !at->first.second.starts_with(prefix)) break;
+    if (!at->second.tombstone) found.push_back(at->second);
+  }
+  return found;
+}
+
+std::vector<std::string> RegisterMap::scopes(std::string_view prefix) const {
+  std::vector<std::string> found;
+  for (auto at = registers_.lower_bound(Key(prefix, "")); at != registers_.end(); ++at) {
+    const std::string& scope = at->first.first;
+    if (!scope.starts_with(prefix)) break;
+    if (!at->second.tombstone && (found.empty() || found.back() != scope)) found.push_back(scope);
+  }
+  return found;
+}
+
+std::vector<format::Delta> RegisterMap::newer_than(const VersionVector& known) const {
+  std::vector<format::Delta> parts(1);
+  size_t bytes = 0;
+  for (const auto& [host, seen] : seen_.entries()) {
+    const Seen* has = known.find(host);
+    WrittenAt first = has == nullptr ? WrittenAt{host, {}, 0} : WrittenAt{host, has->incarnation, has->sequence + 1};
+    for (auto at = by_writer_.lower_bound(first); at != by_writer_.end() && std::get<0>(at->first) == host; ++at) {
+      const Register& value = registers_.at(at->second);
+      size_t more = format::encoded_bytes(value);
+      if (bytes > 0 && bytes + more > delta_part_bytes) {
+        parts.emplace_back();
+        bytes = 0;
+      }
+      bytes += more;
+      parts.back().registers.push_back(value);
+    }
+  }
+  parts.back().claimed = seen_.claimed();
+  return parts;
+}
+
+bool RegisterMap::is_remembered_with_more(const Uuid& self, const VersionVector& peer) const {
+  const Seen* remembered = peer.find(self);
+  if (remembered == nullptr) return false;
+  bool is_forgotten = lives_.size() >= lives_max && remembered->incarnation < lives_.begin()->first;
+  if (is_forgotten) return false;
+  auto life = lives_.find(remembered->incarnation);
+  return life == lives_.end() || life->second < remembered->sequence;
+}
+
+std::vector<Register> RegisterMap::written_by(const Uuid& host, const std::vector<Incarnation>& lives) const {
+  std::vector<Register> found;
+  for (const auto& [at, key] : by_writer_) {
+    if (std::get<0>(at) == host && std::ranges::count(lives, std::get<1>(at)) > 0) found.push_back(registers_.at(key));
+  }
+  return found;
+}
+
+void RegisterMap::put(Register value) {
+  Key key(value.scope, value.key);
+  auto at = registers_.find(key);
+  if (at != registers_.end()) by_writer_.erase(written_at(at->second));
+  by_writer_[written_at(value)] = key;
+  registers_.insert_or_assign(std::move(key), std::move(value));
+}
+
+void RegisterMap::take(Change change) {
+  if (change.replaces_all) {
+    registers_.clear();
+    by_writer_.clear();
+  }
+  for (auto& [key, value] : change.registers) put(std::move(value));
+  seen_ = std::move(change.seen);
+  for (const auto& [incarnation, sequence] : change.lives) lives_[incarnation] = sequence;
+  while (lives_.size() > lives_max) lives_.erase(lives_.begin());
+}
+
+ChangeBuilder::ChangeBuilder(const RegisterMap& base, WriterId self) : base_(base), self_(self) {
+  change_.seen = base.seen();
+  auto life = base.lives().find(self.incarnation);
+  if (life != base.lives().end()) sequence_ = life->second;
+}
+
+const Register* ChangeBuilder::find(const Key& key) const {
+  auto at = change_.registers.find(key);
+  if (at != change_.registers.end()) return &at->second;
+  return change_.replaces_all ? nullptr : base_.find(key.first, key.second);
+}
+
+void ChangeBuilder::stamp_as_own(Register& value) {
+  value.writer = self_;
+  value.sequence = ++sequence_;
+  change_.lives[self_.incarnation] = sequence_;
+  change_.seen.raise(self_.host, {self_.incarnation, sequence_});
+}
+
+void ChangeBuilder::put(Register value) {
+  Key key(value.scope, value.key);
+  change_.registers.insert_or_assign(std::move(key), std::move(value));
+}
+
+Status ChangeBuilder::set(std::string scope, std::string key, Bytes value, bool tombstone, const Stamp& stamp) {
+  Register next{std::move(scope), std::move(key), std::move(value), 1, stamp, self_, sequence_ + 1, tombstone};
+  if (!is_legitimate(next) || !format::encode_register(next)) return Status::invalid;
+  std::optional<Kind> kind = kind_of(next.key);
+  if (const Register* now = find({next.scope, next.key})) {
+    bool is_equal = now->value == next.value && now->tombstone == tombstone;
+    if (kind == Kind::immutable) return is_equal ? Status::ok : Status::exists;
+    // A fact that did not change is not news. A wish is: another one may be on its way that this must outrank.
+    if (kind == Kind::fact && is_equal) return Status::ok;
+    // At the end of the numbers nothing can be wished any more; no honest host comes there.
+    if (now->version == UINT64_MAX) return Status::no_space;
+    next.version = now->version + 1;
+  } else if (base_.size() + change_.registers.size() >= registers_max) {
+    return Status::no_space;
+  }
+  stamp_as_own(next);
+  put(std::move(next));
+  return Status::ok;
+}
+
+Status ChangeBuilder::apply(const format::Delta& delta) {
+  if (base_.size() + change_.registers.size() + delta.registers.size() > registers_max) return Status::no_space;
+  for (const Register& value : delta.registers) {
+    if (!is_legitimate(value)) {
+      ++illegitimate_;
+      continue;
+    }
+    const Register* now = find({value.scope, value.key});
+    if (now == nullptr || replaces(value, *now)) put(value);
+  }
+  VersionVector claimed = VersionVector::from(delta.claimed);
+  // What we have written is known to nobody better than to us (R3); a claim beyond it is found as `rolled back`.
+  claimed.forget(self_.host);
+  change_.seen.raise(claimed);
+  return Status::ok;
+}
+
+Status ChangeBuilder::replace(const format::Delta& snapshot, const std::vector<Incarnation>& lives_since_start) {
+  CHECK(change_.empty());
+  std::vector<Register> own = base_.written_by(self_.host, lives_since_start);
+  change_.replaces_all = true;
+  VersionVector claimed = VersionVector::from(snapshot.claimed);
+  // What the peer remembers of us counts as lived: the snapshot has brought it back.
+  if (const Seen* remembered = claimed.find(self_.host)) {
+    uint64_t& sequence = change_.lives[remembered->incarnation];
+    auto known = base_.lives().find(remembered->incarnation);
+    sequence = std::max(remembered->sequence, known == base_.lives().end() ? 0 : known->second);
+  }
+  change_.seen = {};
+  if (Status status = apply(snapshot); status != Status::ok) return status;
+  for (Register& value : own) {
+    const Register* now = find({value.scope, value.key});
+    bool is_fact = kind_of(value.key) == Kind::fact;
+    if (now == nullptr || is_fact || replaces(value, *now)) put(std::move(value));
+  }
+  for (auto& [key, value] : change_.registers) {
+    if (value.writer.host == self_.host) stamp_as_own(value);
+  }
+  change_.seen.raise(self_.host, {self_.incarnation, sequence_});
+  change_.lives[self_.incarnation] = sequence_;
+  return Status::ok;
+}
+
+}  // namespace mars::meta

@@ -1,0 +1,108 @@
+// RegisterMap: the registers of one host in memory, with what it has seen. Pure values: what others write, what they
+// have not seen, what is to be changed; no I/O, no clock. It holds only what is durable: a change is composed first
+// (Change), made durable by the owner, and then put in with take().
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "format/registers.h"
+#include "meta/key.h"
+#include "meta/version_vector.h"
+
+namespace mars::meta {
+
+using Bytes = std::vector<std::byte>;
+using Key = std::pair<std::string, std::string>;  // scope, key
+using format::Register;
+using format::WriterId;
+
+inline constexpr size_t registers_max = 1u << 20;
+inline constexpr size_t delta_part_bytes = 256u << 10;
+
+inline constexpr size_t lives_max = 4096;  // older ones are forgotten, and then believed when others remember them
+
+// Of this host: its incarnations and the last sequence number that each has used.
+using Lives = std::map<Incarnation, uint64_t>;
+
+// What a transaction changes, on top of a RegisterMap.
+struct Change {
+  std::map<Key, Register> registers;
+  VersionVector seen;         // the whole vector as it will be
+  Lives lives;                // those that change
+  bool replaces_all = false;  // everything that was there goes first; lives stay
+  bool empty() const { return registers.empty() && lives.empty() && !replaces_all; }
+};
+
+class RegisterMap {
+ public:
+  const Register* find(std::string_view scope, std::string_view key) const;  // tombstones too; null: none
+  // Without tombstones, by key; `prefix` of the key, empty for all.
+  std::vector<Register> list(std::string_view scope, std::string_view prefix) const;
+  std::vector<std::string> scopes(std::string_view prefix) const;  // that have at least one living register
+  size_t size() const { return registers_.size(); }
+
+  const VersionVector& seen() const { return seen_; }
+  const Lives& lives() const { return lives_; }
+
+  // What somebody with this vector has not seen, in parts of about delta_part_bytes; only the last part claims
+  // anything, so each part may be applied at once and an interrupted series is simply begun again (R4). Never empty.
+  std::vector<format::Delta> newer_than(const VersionVector& known) const;
+
+  // A peer shows what it remembers of `self`: more than self knows of itself means that our store was rolled back (R3).
+  bool is_remembered_with_more(const Uuid& self, const VersionVector& peer) const;
+
+  // What this host wrote in these of its lives.
+  std::vector<Register> written_by(const Uuid& host, const std::vector<Incarnation>& lives) const;
+
+  void take(Change change);  // what is durable now
+
+ private:
+  using WrittenAt = std::tuple<Uuid, Incarnation, uint64_t>;
+  static WrittenAt written_at(const Register& value) {
+    return {value.writer.host, value.writer.incarnation, value.sequence};
+  }
+  void put(Register value);
+
+  std::map<Key, Register> registers_;
+  std::map<WrittenAt, Key> by_writer_;  // for newer_than: cost follows change, not size
+  VersionVector seen_;
+  Lives lives_;
+};
+
+// Composes one Change out of several operations, each seeing those before it.
+class ChangeBuilder {
+ public:
+  ChangeBuilder(const RegisterMap& base, WriterId self);
+
+  // Writes of this host. exists: an immutable one with another value is there.
+  Status set(std::string scope, std::string key, Bytes value, bool tombstone, const Stamp& stamp);
+  // Of others; what is not legitimate is left out and counted.
+  Status apply(const format::Delta& delta);
+  // Replaces everything by a snapshot, keeps what this host wrote in the lives that are given, and publishes
+  // everything of its own anew under the writer `self` (R3).
+  Status replace(const format::Delta& snapshot, const std::vector<Incarnation>& lives_since_start);
+
+  size_t illegitimate() const { return illegitimate_; }
+  Change take() { return std::move(change_); }
+
+ private:
+  const Register* find(const Key& key) const;
+  void stamp_as_own(Register& value);
+  void put(Register value);
+
+  const RegisterMap& base_;
+  const WriterId self_;
+  uint64_t sequence_ = 0;
+  size_t illegitimate_ = 0;
+  Change change_;
+};
+
+}  // namespace mars::meta
