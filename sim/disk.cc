@@ -40,7 +40,8 @@ void Disks::add_device(const std::string& path, uint64_t bytes, DeviceOptions op
   const uint64_t number = next_device_number_++;
   Inode inode(number, options.block_bytes, prng_.fork());
   inode.size = inode.durable_size = bytes;
-  devices_[path] = std::make_unique<Device>(path, options, number, Drive(options.speed, prng_.fork()), std::move(inode));
+  devices_[path] =
+      std::make_unique<Device>(path, options, number, Drive(options.speed, prng_.fork()), std::move(inode));
 }
 
 void Disks::remove_device(const std::string& path) {
@@ -189,9 +190,7 @@ void Disks::power_loss() {
   for (auto& [path, device] : devices_) device->inode.medium.power_loss();
 }
 
-bool Disks::try_hold(const std::string& what, SimMachine& holder) {
-  return holders_.try_emplace(what, &holder).second;
-}
+bool Disks::try_hold(const std::string& what, SimMachine& holder) { return holders_.try_emplace(what, &holder).second; }
 
 void Disks::let_go_all(SimMachine& holder) {
   std::erase_if(holders_, [&](const auto& held) { return held.second == &holder; });

@@ -1,6 +1,6 @@
 // Disks: everything of a simulated host that has bytes: file systems under their mount points and block devices under
-// their paths, with drives (latency), faults and damage. Belongs to the Host, so it survives every process; what it loses
-// with power is said in medium.h and file_system.h.
+// their paths, with drives (latency), faults and damage. Belongs to the Host, so it survives every process; what it
+// loses with power is said in medium.h and file_system.h.
 //
 // A new host has "/" (1 TiB, direct I/O with blocks of 512 bytes), and on volatile memory "/run", "/tmp" and "/dev".
 #pragma once
@@ -31,12 +31,13 @@ struct Fault {
   static constexpr uint64_t forever = UINT64_MAX;
   std::string path;
   DiskOp op = DiskOp::write;
-  uint64_t skip = 0;         // so many go well before
+  uint64_t skip = 0;  // so many go well before
   uint64_t times = 1;
-  // ok is a lie: success is reported and nothing happens (a lost write, a flush that flushes nothing; FUA counts as flush).
-  // A write that fails leaves a part of its sectors; what a failed flush covered is never durable by a later flush.
+  // ok is a lie: success is reported and nothing happens (a lost write, a flush that flushes nothing; FUA counts as
+  // flush). A write that fails leaves a part of its sectors; what a failed flush covered is never durable by a later
+  // flush.
   Status status = Status::io_error;
-  uint64_t misdirect = 0;    // a write with status ok lands so many bytes further on
+  uint64_t misdirect = 0;  // a write with status ok lands so many bytes further on
 };
 
 struct DeviceOptions {
@@ -81,8 +82,8 @@ class Disks {
   bool exists(const std::string& path);
   std::vector<io::DirectoryEntry> list(const std::string& directory);
 
-  // Changes (writes, flushes, changes of directories; SQLite's too) that took effect so far. `at_change` is called with the
-  // number of the one that is about to; what it kills, catches that change in flight.
+  // Changes (writes, flushes, changes of directories; SQLite's too) that took effect so far. `at_change` is called with
+  // the number of the one that is about to; what it kills, catches that change in flight.
   uint64_t change_count() const { return change_count_; }
   void on_change(std::function<void(uint64_t)> at_change) { at_change_ = std::move(at_change); }
 
@@ -116,9 +117,9 @@ class Disks {
   Inode& inode_of(const std::string& path);
 
   Prng prng_;
-  std::map<std::string, std::unique_ptr<Mount>> mounts_;           // "" is the root
+  std::map<std::string, std::unique_ptr<Mount>> mounts_;  // "" is the root
   std::map<std::string, std::unique_ptr<struct Device>> devices_;
-  std::vector<std::unique_ptr<Mount>> unmounted_;                  // open files may still refer to them
+  std::vector<std::unique_ptr<Mount>> unmounted_;  // open files may still refer to them
   std::vector<Fault> faults_;
   std::map<std::string, SimMachine*> holders_;
   std::function<void(uint64_t)> at_change_;

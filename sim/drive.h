@@ -1,5 +1,5 @@
-// Drive: how long one simulated device takes. Operations run side by side, but share the bandwidth; a rotating one does one
-// at a time and pays a seek for each that does not follow the one before.
+// Drive: how long one simulated device takes. Operations run side by side, but share the bandwidth; a rotating one does
+// one at a time and pays a seek for each that does not follow the one before.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct DriveSpeed {
   io::Duration read = std::chrono::microseconds(80);
   io::Duration write = std::chrono::microseconds(30);
   io::Duration flush = std::chrono::microseconds(400);
-  io::Duration seek = {};            // not zero: rotating
+  io::Duration seek = {};  // not zero: rotating
   uint64_t bytes_per_second = 1'000'000'000;
 };
 

@@ -73,8 +73,8 @@ void SimFile::describe(bool direct) {
     geometry_.block_bytes = place_.device->options.block_bytes;
     geometry_.punch = place_.device->options.punch;
     geometry_.device_number = place_.device->device_number;
-    geometry_.hardware_id = "sim-" + std::to_string(machine_.host().id()) + "-" +
-                            std::to_string(place_.device->device_number);
+    geometry_.hardware_id =
+        "sim-" + std::to_string(machine_.host().id()) + "-" + std::to_string(place_.device->device_number);
   } else {
     const FileSystemOptions& options = place_.file_system->options();
     geometry_.is_direct = direct && options.is_direct;
@@ -132,10 +132,14 @@ void SimFile::submit(io::FileOp& op) {
 
 Status SimFile::take_place(io::FileOp& op, Fate fate) {
   switch (op.kind) {
-    case io::FileOp::Kind::read: return read(op);
-    case io::FileOp::Kind::write: return write(op, fate);
-    case io::FileOp::Kind::flush: return flush(op, fate);
-    default: return change_range(op);
+    case io::FileOp::Kind::read:
+      return read(op);
+    case io::FileOp::Kind::write:
+      return write(op, fate);
+    case io::FileOp::Kind::flush:
+      return flush(op, fate);
+    default:
+      return change_range(op);
   }
 }
 
@@ -182,7 +186,8 @@ Status SimFile::write_torn(const io::FileOp& op, std::span<const std::byte> cont
     const bool arrives = is_prefix ? left > 0 : prng.chance(1, 2);
     if (left > 0) --left;
     if (!arrives) continue;
-    const Status status = write_through(op.offset + at, content.subspan(at, std::min(grain, content.size() - at)), op.fua);
+    const Status status =
+        write_through(op.offset + at, content.subspan(at, std::min(grain, content.size() - at)), op.fua);
     if (status != Status::ok) return status;
   }
   return Status::ok;

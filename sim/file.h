@@ -1,5 +1,5 @@
-// SimFile: one open file or block device of one process, as an io::File. Every operation takes its drive's time, may hit a
-// fault, and is in flight until it completes: when the process dies it takes place whole, in part or not at all.
+// SimFile: one open file or block device of one process, as an io::File. Every operation takes its drive's time, may
+// hit a fault, and is in flight until it completes: when the process dies it takes place whole, in part or not at all.
 #pragma once
 
 #include <string>

@@ -74,9 +74,9 @@ Result<Inode*> FileSystem::create(const std::string& path, bool durable) {
 }
 
 Status FileSystem::remove(const std::string& path, bool durable) {
+  if (is_directory(path)) return Status::invalid;
   auto entry = entries_.find(path);
   if (entry == entries_.end()) return Status::not_found;
-  if (entry->second.kind == Kind::directory) return Status::invalid;
   const Entry what = entry->second;
   entries_.erase(entry);
   if (what.kind != Kind::file) return Status::ok;
@@ -96,7 +96,8 @@ Status FileSystem::rename(const std::string& from, const std::string& to) {
   if (what.kind == Kind::directory) {
     if (exists(to) || to.starts_with(from + "/")) return Status::exists;
     std::map<std::string, Entry> moved;
-    for (auto below = entries_.lower_bound(from + "/"); below != entries_.end() && below->first.starts_with(from + "/");) {
+    for (auto below = entries_.lower_bound(from + "/");
+         below != entries_.end() && below->first.starts_with(from + "/");) {
       moved.emplace(to + below->first.substr(from.size()), below->second);
       below = entries_.erase(below);
     }
@@ -237,16 +238,21 @@ void FileSystem::power_loss() {
     static_cast<void>(remove_tree(""));
     return;
   }
-  for (const Undoable& removed : std::exchange(removed_, {})) {
-    if (prng_.chance(1, 2) && !exists(removed.path) && has_parent(removed.path)) {
-      entries_[removed.path] = Entry{Kind::file, removed.inode, ""};
+  // Directories change in order: some of the last removals did not take place, all before them did.
+  bool may_return = true;
+  std::vector<Undoable> removed = std::exchange(removed_, {});
+  for (auto last = removed.rbegin(); last != removed.rend(); ++last) {
+    may_return = may_return && prng_.chance(1, 2) && !exists(last->path) && has_parent(last->path);
+    if (may_return) {
+      entries_[last->path] = Entry{Kind::file, last->inode, ""};
     } else {
-      unlink(removed.inode);
+      unlink(last->inode);
     }
   }
   std::vector<std::string> lost;
   for (const auto& [path, entry] : entries_) {
-    if (entry.kind == Kind::file && !inodes_.at(entry.inode).link_is_durable && prng_.chance(1, 2)) lost.push_back(path);
+    if (entry.kind == Kind::file && !inodes_.at(entry.inode).link_is_durable && prng_.chance(1, 2))
+      lost.push_back(path);
   }
   for (const std::string& path : lost) CHECK(remove(path, true) == Status::ok);
   for (auto& [number, inode] : inodes_) {

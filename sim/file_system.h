@@ -1,5 +1,5 @@
-// FileSystem: directories, regular files and symbolic links of one simulated file system, as pure state: everything here
-// takes effect at once. Latency, faults and death are the business of Disks and SimMachine. A value: a copy is a
+// FileSystem: directories, regular files and symbolic links of one simulated file system, as pure state: everything
+// here takes effect at once. Latency, faults and death are the business of Disks and SimMachine. A value: a copy is a
 // snapshot, which Disks::mount() can bring back.
 //
 // Paths are relative to the mount point, without leading or trailing slash; "" is the root directory.

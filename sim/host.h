@@ -1,6 +1,6 @@
-// Host: one computer of a World: disks that outlive everything, processes (incarnations of SimMachine) that come and go,
-// a wall clock that may be wrong. One process is the daemon under test: machine(). Others, such as a client that survives
-// the daemon, are had by name.
+// Host: one computer of a World: disks that outlive everything, processes (incarnations of SimMachine) that come and
+// go, a wall clock that may be wrong. One process is the daemon under test: machine(). Others, such as a client that
+// survives the daemon, are had by name.
 #pragma once
 
 #include <array>

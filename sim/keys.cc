@@ -45,7 +45,8 @@ std::optional<io::Sha256> parse_hash(const std::string& text) {
   return hash;
 }
 
-std::string signature(const std::string& uri, const std::string& role, const io::Sha256& key, const io::Sha256& issuer) {
+std::string signature(const std::string& uri, const std::string& role, const io::Sha256& key,
+                      const io::Sha256& issuer) {
   return hex(digest_of("signature\n" + uri + "\n" + role + "\n" + hex(key) + "\n" + hex(issuer)));
 }
 

@@ -1,5 +1,6 @@
-// SimKeys: io::Keys without cryptography. Texts look like PEM and are deterministic; a signature is a digest that anybody
-// could compute, so this keeps honest hosts apart, as the simulated world needs it, and protects nothing. SHA-256 is real.
+// SimKeys: io::Keys without cryptography. Texts look like PEM and are deterministic; a signature is a digest that
+// anybody could compute, so this keeps honest hosts apart, as the simulated world needs it, and protects nothing.
+// SHA-256 is real.
 #pragma once
 
 #include <optional>

@@ -79,7 +79,8 @@ class SimMachine::Pending : public Mortal {
     is_finished_ = true;
     Prng& prng = machine_.prng_;
     const uint64_t choice = prng.below(4);
-    if (operation_.is_change && choice >= 2) static_cast<void>(operation_.effect(choice == 2 ? Fate::torn : Fate::whole));
+    if (operation_.is_change && choice >= 2)
+      static_cast<void>(operation_.effect(choice == 2 ? Fate::torn : Fate::whole));
     // SQLite must not be entered twice; work that is not done now finds a dead machine later.
     if (operation_.is_helper && choice >= 2 && !machine_.is_helping_) {
       machine_.last_changes_ = choice == 2 ? prng.below(16) : 1'000'000;

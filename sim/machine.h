@@ -1,6 +1,6 @@
-// SimMachine: one process of a simulated host, as an io::Machine. It lives until it is killed, the host loses power or the
-// world ends; then it is dead (see world.h). Its ready queue is run by the world, one job per event, each costing some
-// hundred nanoseconds of virtual time.
+// SimMachine: one process of a simulated host, as an io::Machine. It lives until it is killed, the host loses power or
+// the world ends; then it is dead (see world.h). Its ready queue is run by the world, one job per event, each costing
+// some hundred nanoseconds of virtual time.
 #pragma once
 
 #include <functional>
@@ -65,8 +65,8 @@ class SimMachine : public io::Machine {
   void mourn(Mortal& mortal);  // registers it for on_death()
   void die();
   void set_paused(bool paused);
-  // After `delay` the effect takes place and `done` is called with its status (in an event, not in node code; done pushes
-  // to ready). Should the process die before: it takes place whole, torn or not at all, and `done` gets gone.
+  // After `delay` the effect takes place and `done` is called with its status (in an event, not in node code; done
+  // pushes to ready). Should the process die before: it takes place whole, torn or not at all, and `done` gets gone.
   // `change` counts it as a change of a disk (Host::kill_at_disk_op), `drive` may be stuck.
   struct Operation {
     io::Duration delay = {};

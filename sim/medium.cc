@@ -70,7 +70,8 @@ void Medium::write_page(uint64_t page, uint64_t from, std::span<const std::byte>
   CachedPage& cached = cache(page);
   const auto first = static_cast<unsigned>(from / sector_bytes);
   const auto last = static_cast<unsigned>((from + bytes.size() - 1) / sector_bytes);
-  // The version that is replaced may be what survives: a flush under way may owe it, else the cache wrote it back or not.
+  // The version that is replaced may be what survives: a flush under way may owe it, else the cache wrote it back or
+  // not.
   const bool writes_back = !flushes_.empty() || prng_.chance(1, 4);
   for (unsigned sector = first; sector <= last; ++sector) {
     broken_.erase(page * page_sectors + sector);
@@ -147,10 +148,14 @@ void Medium::settle() {
 // `cut` is a sequence: writes before it survive (prefix), or its low bits choose among whole writes.
 bool Medium::survives(Survival mode, uint64_t written, uint64_t cut, uint64_t parts) {
   switch (mode) {
-    case Survival::none: return false;
-    case Survival::all: return true;
-    case Survival::some_sectors: return prng_.chance(parts, 8);
-    case Survival::prefix: return written < cut || (written == cut && prng_.chance(1, 2));
+    case Survival::none:
+      return false;
+    case Survival::all:
+      return true;
+    case Survival::some_sectors:
+      return prng_.chance(parts, 8);
+    case Survival::prefix:
+      return written < cut || (written == cut && prng_.chance(1, 2));
     case Survival::whole_writes:
       if (written == cut) return prng_.chance(1, 2);  // one of them is torn
       return Prng(cut ^ written * 0x9e3779b97f4a7c15).chance(parts, 8);
@@ -159,8 +164,9 @@ bool Medium::survives(Survival mode, uint64_t written, uint64_t cut, uint64_t pa
 }
 
 void Medium::power_loss() {
-  constexpr Survival modes[] = {Survival::none,         Survival::all,    Survival::some_sectors, Survival::some_sectors,
-                                Survival::whole_writes, Survival::prefix, Survival::prefix,       Survival::whole_writes};
+  constexpr Survival modes[] = {Survival::none,         Survival::all,          Survival::some_sectors,
+                                Survival::some_sectors, Survival::whole_writes, Survival::prefix,
+                                Survival::prefix,       Survival::whole_writes};
   const Survival mode = modes[prng_.below(std::size(modes))];
   const uint64_t parts = prng_.between(1, 7);
   uint64_t oldest = sequence_;

@@ -1,8 +1,8 @@
-// Medium: the bytes of one simulated device or file: what is durable, and above it a volatile cache of 512-byte sectors.
-// Sparse: unwritten bytes are zero and cost nothing. A value: a copy is a snapshot.
+// Medium: the bytes of one simulated device or file: what is durable, and above it a volatile cache of 512-byte
+// sectors. Sparse: unwritten bytes are zero and cost nothing. A value: a copy is a snapshot.
 //
-// What it promises is what the Linux block layer says, and nothing more. A completed write is read back at once, and lost
-// at power_loss() unless a flush that began after its completion has ended, or it was written with FUA. Any older
+// What it promises is what the Linux block layer says, and nothing more. A completed write is read back at once, and
+// lost at power_loss() unless a flush that began after its completion has ended, or it was written with FUA. Any older
 // version of a sector that was in the cache may be what survives (caches write back when they like).
 #pragma once
 
@@ -39,7 +39,7 @@ class Medium {
   void settle();
   void power_loss();
 
-  void erase_from(uint64_t offset);  // everything behind is forgotten, durably
+  void erase_from(uint64_t offset);          // everything behind is forgotten, durably
   void flip(uint64_t offset, unsigned bit);  // rot: cached and durable
   void break_sector(uint64_t offset) { broken_.insert(offset / sector_bytes); }  // unreadable until written
   bool is_readable(uint64_t offset, uint64_t bytes) const;

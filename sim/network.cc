@@ -10,9 +10,8 @@
 namespace mars::sim {
 namespace {
 
-constexpr LinkOptions inside_host = {.latency = std::chrono::microseconds(5),
-                                     .jitter = std::chrono::microseconds(5),
-                                     .bytes_per_second = 5'000'000'000};
+constexpr LinkOptions inside_host = {
+    .latency = std::chrono::microseconds(5), .jitter = std::chrono::microseconds(5), .bytes_per_second = 5'000'000'000};
 
 }  // namespace
 

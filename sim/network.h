@@ -1,10 +1,11 @@
-// The network of a World. Fabric: the links between hosts and the connections on them. SimNetwork: one process's view, as
-// an io::Network. A host is addressed by its name ("b:7790"); a listener may say "[::]:7790".
+// The network of a World. Fabric: the links between hosts and the connections on them. SimNetwork: one process's view,
+// as an io::Network. A host is addressed by its name ("b:7790"); a listener may say "[::]:7790".
 //
-// A connection behaves as TCP does: bytes arrive once, in order, in pieces of any size. While a link is cut nothing moves;
-// after heal() it goes on (later by a retransmission time), or the sender has given up meanwhile (patience): its end is
-// broken, the other end hears of it only when it sends. A killed process ends or resets its connections at once; a host that
-// lost power is silent, and answers with a reset once it is up again. Unix sockets know neither links nor cuts.
+// A connection behaves as TCP does: bytes arrive once, in order, in pieces of any size. While a link is cut nothing
+// moves; after heal() it goes on (later by a retransmission time), or the sender has given up meanwhile (patience): its
+// end is broken, the other end hears of it only when it sends. A killed process ends or resets its connections at once;
+// a host that lost power is silent, and answers with a reset once it is up again. Unix sockets know neither links nor
+// cuts.
 #pragma once
 
 #include <cstdint>
@@ -57,25 +58,25 @@ class Fabric {
     io::Instant arrival;
     std::vector<std::byte> bytes;  // empty: the end
   };
-  struct Flow {                    // what one end sent
+  struct Flow {  // what one end sent
     std::deque<Segment> wire;
-    bool is_moving = false;        // a delivery is scheduled
-    bool is_stalled = false;       // the link is cut or the host silent
+    bool is_moving = false;   // a delivery is scheduled
+    bool is_stalled = false;  // the link is cut or the host silent
     bool is_credit_moving = false;
     bool is_credit_stalled = false;
     uint64_t sent = 0;
-    uint64_t consumed = 0;         // by the reader at the other end
-    uint64_t credited = 0;         // of that, as far as the sender knows
+    uint64_t consumed = 0;  // by the reader at the other end
+    uint64_t credited = 0;  // of that, as far as the sender knows
     uint64_t progress = 0;
     io::Instant last_arrival = {};
   };
   struct End {
     SimMachine* machine = nullptr;
-    SimStream* stream = nullptr;   // null before accept and after the stream died
+    SimStream* stream = nullptr;  // null before accept and after the stream died
     io::Address address;
-    bool is_open = true;           // its process has it
-    bool is_broken = false;        // reset, or given up
-    bool has_ended = false;        // the other end's end arrived
+    bool is_open = true;     // its process has it
+    bool is_broken = false;  // reset, or given up
+    bool has_ended = false;  // the other end's end arrived
     std::vector<std::byte> inbox;
     Flow out;
   };

@@ -88,6 +88,10 @@ int sync_file(sqlite3_file* base, int) {
     file.inode->medium.fail_flush(ticket);
     return SQLITE_IOERR_FSYNC;
   }
+  // As SQLite does on Linux: the first sync of a new file also syncs its directory.
+  if (!file.inode->link_is_durable) {
+    file.file_system->sync_directory(parent(file.vfs->disks().place_of(file.path).path));
+  }
   file.file_system->end_flush(*file.inode, ticket);
   return SQLITE_OK;
 }

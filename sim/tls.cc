@@ -52,8 +52,8 @@ Task<Result<Received>> receive(io::Stream& stream, Message expected) {
   if (!is_ours || (received.message != expected && received.message != Message::alert)) {
     co_return failure(Status::permission, "the other side does not speak TLS");
   }
-  for (std::string* text : {&received.credentials.certificate_pem, &received.credentials.ca_pem,
-                            &received.credentials.proof}) {
+  for (std::string* text :
+       {&received.credentials.certificate_pem, &received.credentials.ca_pem, &received.credentials.proof}) {
     const uint32_t bytes = reader.u32();
     if (bytes > text_bytes_max) co_return failure(Status::permission, "a malformed handshake");
     text->resize(bytes);

@@ -17,26 +17,46 @@ uint64_t mix(uint64_t z) {
 
 std::string_view name(TraceKind kind) {
   switch (kind) {
-    case TraceKind::job: return "job";
-    case TraceKind::timer: return "timer";
-    case TraceKind::helper: return "helper";
-    case TraceKind::exec: return "exec";
-    case TraceKind::start: return "start";
-    case TraceKind::kill: return "kill";
-    case TraceKind::power_loss: return "power_loss";
-    case TraceKind::paused: return "paused";
-    case TraceKind::resumed: return "resumed";
-    case TraceKind::disk_read: return "disk_read";
-    case TraceKind::disk_write: return "disk_write";
-    case TraceKind::disk_flush: return "disk_flush";
-    case TraceKind::disk_change: return "disk_change";
-    case TraceKind::disk_fault: return "disk_fault";
-    case TraceKind::sqlite: return "sqlite";
-    case TraceKind::connected: return "connected";
-    case TraceKind::delivered: return "delivered";
-    case TraceKind::reset: return "reset";
-    case TraceKind::cut: return "cut";
-    case TraceKind::heal: return "heal";
+    case TraceKind::job:
+      return "job";
+    case TraceKind::timer:
+      return "timer";
+    case TraceKind::helper:
+      return "helper";
+    case TraceKind::exec:
+      return "exec";
+    case TraceKind::start:
+      return "start";
+    case TraceKind::kill:
+      return "kill";
+    case TraceKind::power_loss:
+      return "power_loss";
+    case TraceKind::paused:
+      return "paused";
+    case TraceKind::resumed:
+      return "resumed";
+    case TraceKind::disk_read:
+      return "disk_read";
+    case TraceKind::disk_write:
+      return "disk_write";
+    case TraceKind::disk_flush:
+      return "disk_flush";
+    case TraceKind::disk_change:
+      return "disk_change";
+    case TraceKind::disk_fault:
+      return "disk_fault";
+    case TraceKind::sqlite:
+      return "sqlite";
+    case TraceKind::connected:
+      return "connected";
+    case TraceKind::delivered:
+      return "delivered";
+    case TraceKind::reset:
+      return "reset";
+    case TraceKind::cut:
+      return "cut";
+    case TraceKind::heal:
+      return "heal";
   }
   return "unknown";
 }

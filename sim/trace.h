@@ -1,5 +1,5 @@
-// Trace: what happened in a simulated world, as one number. Every event that matters is mixed in with its kind, host, time
-// and sizes (and a digest of written bytes), so two runs of one seed are equal exactly when their hashes are.
+// Trace: what happened in a simulated world, as one number. Every event that matters is mixed in with its kind, host,
+// time and sizes (and a digest of written bytes), so two runs of one seed are equal exactly when their hashes are.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,26 @@
 namespace mars::sim {
 
 enum class TraceKind : uint8_t {
-  job, timer, helper, exec, start, kill, power_loss, paused, resumed,
-  disk_read, disk_write, disk_flush, disk_change, disk_fault, sqlite,
-  connected, delivered, reset, cut, heal,
+  job,
+  timer,
+  helper,
+  exec,
+  start,
+  kill,
+  power_loss,
+  paused,
+  resumed,
+  disk_read,
+  disk_write,
+  disk_flush,
+  disk_change,
+  disk_fault,
+  sqlite,
+  connected,
+  delivered,
+  reset,
+  cut,
+  heal,
 };
 
 std::string_view name(TraceKind kind);
@@ -23,8 +40,8 @@ struct TraceEvent {
   TraceKind kind = TraceKind::job;
   uint32_t host = 0;  // Host::id()
   io::Instant at = {};
-  uint64_t a = 0;     // what the kind says: offset, count, peer
-  uint64_t b = 0;     // bytes, digest
+  uint64_t a = 0;  // what the kind says: offset, count, peer
+  uint64_t b = 0;  // bytes, digest
 };
 
 class Trace {

@@ -1,5 +1,6 @@
-// World: some hosts on one virtual clock, in one process, deterministic from one seed. Nothing happens but in step(): one
-// event, which is one job of one host's ready queue, one timer, one completion of a disk, one delivery of a network.
+// World: some hosts on one virtual clock, in one process, deterministic from one seed. Nothing happens but in step():
+// one event, which is one job of one host's ready queue, one timer, one completion of a disk, one delivery of a
+// network.
 //
 //   World world(seed);
 //   Host& a = world.host("a");                            // made and started at first use
