@@ -4,10 +4,14 @@ namespace mars::net {
 
 std::string_view name(Admission admission) {
   switch (admission) {
-    case Admission::take: return "take";
-    case Admission::replace: return "replace";
-    case Admission::refuse_crossing: return "refuse_crossing";
-    case Admission::refuse_second: return "refuse_second";
+    case Admission::take:
+      return "take";
+    case Admission::replace:
+      return "replace";
+    case Admission::refuse_crossing:
+      return "refuse_crossing";
+    case Admission::refuse_second:
+      return "refuse_second";
   }
   return "unknown";
 }

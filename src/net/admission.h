@@ -1,5 +1,5 @@
-// Admission: which of two sessions with one host stays. A pure function; both ends come to the same answer, because what
-// it looks at is the same for both: who dialled, and the incarnation that was said in the hello.
+// Admission: which of two sessions with one host stays. A pure function; both ends come to the same answer, because
+// what it looks at is the same for both: who dialled, and the incarnation that was said in the hello.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,15 @@ namespace mars::net {
 
 // One connection with a proven member.
 struct Claim {
-  Incarnation incarnation;          // of the peer
+  Incarnation incarnation;             // of the peer
   bool is_dialled_by_smaller = false;  // by whichever of the two hosts has the smaller uuid
 };
 
 enum class Admission : uint8_t {
-  take,            // there is no other
-  replace,         // the new one stays, the other is closed
-  refuse_crossing, // the other one stays; nothing is wrong
-  refuse_second,   // another process with this host's id lives (R6)
+  take,             // there is no other
+  replace,          // the new one stays, the other is closed
+  refuse_crossing,  // the other one stays; nothing is wrong
+  refuse_second,    // another process with this host's id lives (R6)
 };
 
 std::string_view name(Admission admission);

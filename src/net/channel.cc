@@ -9,7 +9,13 @@
 namespace mars::net {
 
 Channel::Channel(Session* session, Ready& ready, uint32_t id, ServiceId service, const Uuid& peer, uint32_t window)
-    : session_(session), id_(id), service_(service), peer_(peer), window_(window), arrived_(ready), turn_(ready, 1),
+    : session_(session),
+      id_(id),
+      service_(service),
+      peer_(peer),
+      window_(window),
+      arrived_(ready),
+      turn_(ready, 1),
       granted_(ready) {}
 
 Channel::~Channel() {

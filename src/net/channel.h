@@ -1,7 +1,8 @@
-// Channel: one ordered conversation of whole messages inside a Session. Opened by either side for a service; many share one
-// connection without holding each other up. What is under way to a side is bounded by the window which that side granted,
-// counted in bytes (message_cost of each message), so a slow reader costs at most one window of memory on either side.
-// Belongs to one reactor. Owned by whoever opened or accepted it; destroying it closes it. It may outlive its session.
+// Channel: one ordered conversation of whole messages inside a Session. Opened by either side for a service; many share
+// one connection without holding each other up. What is under way to a side is bounded by the window which that side
+// granted, counted in bytes (message_cost of each message), so a slow reader costs at most one window of memory on
+// either side. Belongs to one reactor. Owned by whoever opened or accepted it; destroying it closes it. It may outlive
+// its session.
 #pragma once
 
 #include <cstddef>
@@ -21,14 +22,15 @@ namespace mars::net {
 using Bytes = std::vector<std::byte>;
 using ServiceId = uint16_t;  // which conversation a channel is for; the numbers are those of the node's table
 
-inline constexpr ServiceId join_service = 1;                // the only one that a stranger may open
-inline constexpr uint32_t window_default = 1u << 20;        // bytes
+inline constexpr ServiceId join_service = 1;          // the only one that a stranger may open
+inline constexpr uint32_t window_default = 1u << 20;  // bytes
 inline constexpr uint32_t window_min = 64u << 10;
 inline constexpr uint32_t window_max = 64u << 20;
 inline constexpr uint32_t opening_bytes_max = 64u << 10;    // payload of an opening
 inline constexpr uint32_t fragment_bytes_max = 256u << 10;  // longer messages go in pieces, between those of others
 
-// What a message takes of the window: its bytes and something for the administration, so that empty ones are bounded too.
+// What a message takes of the window: its bytes and something for the administration, so that empty ones are bounded
+// too.
 constexpr uint64_t message_cost(size_t bytes) { return bytes + 64; }
 
 class Session;
@@ -44,8 +46,8 @@ class Channel {
   Task<Result<Bytes>> receive();
   // The next message if it is here already.
   std::optional<Bytes> try_receive();
-  // Returns when the message stands in the queue to the network, after waiting for credit. Several calls may wait; their
-  // order is kept. invalid: larger than message_bytes_max(). gone: closed by either side, or the session ended.
+  // Returns when the message stands in the queue to the network, after waiting for credit. Several calls may wait;
+  // their order is kept. invalid: larger than message_bytes_max(). gone: closed by either side, or the session ended.
   Task<Status> send(Bytes message);
   // Queues the message now if there is credit and nobody waits for some; else false and the message stays.
   bool try_send(Bytes& message);
@@ -56,10 +58,10 @@ class Channel {
   bool is_open() const { return session_ != nullptr; }  // neither side closed it and the session lives
   const Uuid& peer() const { return peer_; }            // nil: a stranger, or the host that a joiner talks to
   ServiceId service() const { return service_; }
-  Session* session() { return session_; }               // null when it is not open
+  Session* session() { return session_; }  // null when it is not open
   // Largest message that the peer's window takes; 0 until the peer has accepted the channel.
   size_t message_bytes_max() const;
-  uint64_t held_cost() const { return held_cost_; }     // of what waits to be read; at most our window
+  uint64_t held_cost() const { return held_cost_; }  // of what waits to be read; at most our window
 
  private:
   friend class Session;
@@ -79,17 +81,17 @@ class Channel {
   const uint32_t id_;
   const ServiceId service_;
   const Uuid peer_;
-  const uint32_t window_;      // ours: what the peer may have under way to us
-  std::deque<Bytes> messages_; // whole ones
-  Bytes partial_;              // the message whose fragments are coming
+  const uint32_t window_;       // ours: what the peer may have under way to us
+  std::deque<Bytes> messages_;  // whole ones
+  Bytes partial_;               // the message whose fragments are coming
   size_t partial_missing_ = 0;
-  uint64_t held_cost_ = 0;     // of messages_ and of the whole of partial_
-  uint64_t owed_ = 0;          // cost of what was read and not yet granted again
+  uint64_t held_cost_ = 0;  // of messages_ and of the whole of partial_
+  uint64_t owed_ = 0;       // cost of what was read and not yet granted again
   Notifier arrived_;
-  Semaphore turn_;             // of those who send
+  Semaphore turn_;  // of those who send
   Notifier granted_;
-  uint64_t credit_ = 0;        // what we may still send
-  uint64_t peer_window_ = 0;   // 0 until accepted
+  uint64_t credit_ = 0;       // what we may still send
+  uint64_t peer_window_ = 0;  // 0 until accepted
   bool receiving_ = false;
   Error reason_ = Status::ok;  // why it is not open
 };

@@ -30,6 +30,13 @@ Task<Result<Frame>> FrameReader::next(uint32_t payload_max) {
   co_return frame;
 }
 
+Task<void> FrameReader::drain() {
+  begin_ = end_ = 0;
+  if (buffer_.empty()) buffer_.resize(buffer_bytes);
+  while (co_await stream_.read_some(buffer_)) {
+  }
+}
+
 // Reads until so many bytes are there. end only when there was none.
 Task<Status> FrameReader::fill(size_t bytes) {
   if (buffer_.size() - begin_ < bytes) {

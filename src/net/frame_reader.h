@@ -1,4 +1,5 @@
-// FrameReader: cuts a stream into frames. Reads ahead into one buffer, so that one call to the machine gets many frames.
+// FrameReader: cuts a stream into frames. Reads ahead into one buffer, so that one call to the machine gets many
+// frames.
 #pragma once
 
 #include <cstddef>
@@ -22,9 +23,11 @@ class FrameReader {
  public:
   explicit FrameReader(io::Stream& stream) : stream_(stream) {}
 
-  // The next frame whole. end: closed between two frames; gone: in the middle of one; invalid, unsupported: what came is
-  // no frame of this version, or longer than `payload_max`.
+  // The next frame whole. end: closed between two frames; gone: in the middle of one; invalid, unsupported: what came
+  // is no frame of this version, or longer than `payload_max`.
   Task<Result<Frame>> next(uint32_t payload_max);
+  // Throws away whatever still comes, until the connection ends.
+  Task<void> drain();
   void agree(uint16_t version) { version_ = version; }
   uint64_t bytes_read() const { return bytes_read_; }
 

@@ -32,17 +32,18 @@ class Deadline {
 };
 
 Task<Status> write_frame(io::Stream& stream, uint16_t version, FrameType type, Bytes payload) {
-  auto head = format::encode_frame_header(
-      {.version = version, .type = type, .length = static_cast<uint32_t>(payload.size())});
+  auto head =
+      format::encode_frame_header({.version = version, .type = type, .length = static_cast<uint32_t>(payload.size())});
   const io::Buffer buffers[] = {{head.data(), head.size()}, {payload.data(), payload.size()}};
   co_return co_await stream.write({buffers, payload.empty() ? size_t{1} : size_t{2}});
 }
 
-// The text is for the other side, the answer for this one.
-Task<Error> turn_away(io::Stream& stream, Error why) {
+// The text is for the other side, the answer for this one. What the other side still sends is read: closed with bytes
+// unread, a connection is reset, and the text might be lost.
+Task<Error> turn_away(Contact& contact, Error why) {
   Bytes farewell = format::encode(format::Farewell{why.status, why.text});
-  const Status ignored = co_await write_frame(stream, 1, FrameType::refusal, std::move(farewell));
-  static_cast<void>(ignored);
+  const Status status = co_await write_frame(*contact.stream, 1, FrameType::refusal, std::move(farewell));
+  if (status == Status::ok) co_await contact.reader->drain();
   co_return why;
 }
 
@@ -56,7 +57,7 @@ Task<Error> expect(Contact& contact, FrameType type, uint32_t payload_max, Bytes
   if (!frame) {
     const Status status = frame.error().status;
     if (status == Status::invalid || status == Status::unsupported) {
-      co_return co_await turn_away(*contact.stream, frame.error());
+      co_return co_await turn_away(contact, frame.error());
     }
     co_return lost(status);
   }
@@ -68,7 +69,7 @@ Task<Error> expect(Contact& contact, FrameType type, uint32_t payload_max, Bytes
   }
   if (frame->header.type != type || frame->header.channel != 0) {
     Error error(Status::invalid, "an unexpected frame of type " + std::string(name(frame->header.type)));
-    co_return co_await turn_away(*contact.stream, std::move(error));
+    co_return co_await turn_away(contact, std::move(error));
   }
   payload.assign(frame->payload.begin(), frame->payload.end());
   co_return Status::ok;
@@ -88,8 +89,8 @@ Error judge(const Contact& contact, const Introduction& mine) {
   if (hello.role == format::PeerRole::joiner) return Status::ok;
   if (!contact.identity.is_authenticated) return {Status::permission, "a host without a certificate"};
   if (contact.identity.uri != host_uri(hello.cluster, hello.host)) {
-    return {Status::permission, "the certificate is that of " + contact.identity.uri + ", the hello that of host " +
-                                    to_string(hello.host)};
+    return {Status::permission,
+            "the certificate is that of " + contact.identity.uri + ", the hello that of host " + to_string(hello.host)};
   }
   return Status::ok;
 }
@@ -100,15 +101,15 @@ Task<Error> meet(Contact& contact, const Introduction& mine, Doorkeeper& doorkee
   Error error = co_await expect(contact, FrameType::hello, hello_bytes_max, payload);
   if (error.status != Status::ok) co_return error;
   Result<format::Hello> hello = format::decode_hello(payload);
-  if (!hello) co_return co_await turn_away(*contact.stream, hello.error());
+  if (!hello) co_return co_await turn_away(contact, hello.error());
   contact.hello = std::move(*hello);
   Result<uint16_t> version = format::agreed_version(contact.hello);
-  if (!version) co_return co_await turn_away(*contact.stream, version.error());
+  if (!version) co_return co_await turn_away(contact, version.error());
   contact.version = *version;
   contact.reader->agree(*version);
   error = judge(contact, mine);
   if (error.status == Status::ok) error = doorkeeper.admit(contact.identity, contact.hello);
-  if (error.status != Status::ok) co_return co_await turn_away(*contact.stream, std::move(error));
+  if (error.status != Status::ok) co_return co_await turn_away(contact, std::move(error));
   co_return Status::ok;
 }
 
@@ -133,7 +134,7 @@ Task<Error> shake(Contact& contact, const Introduction& mine, Doorkeeper& doorke
   Error error = Status::ok;
   if (mine.side == io::Side::client) {
     error = doorkeeper.proceed(contact.identity);
-    if (error.status != Status::ok) co_return co_await turn_away(*contact.stream, std::move(error));
+    if (error.status != Status::ok) co_return co_await turn_away(contact, std::move(error));
     error = co_await say_hello(contact, mine);
     if (error.status == Status::ok) error = co_await meet(contact, mine, doorkeeper);
   } else {
@@ -158,7 +159,9 @@ Task<Result<Contact>> shake_hands(io::Machine& machine, std::unique_ptr<io::Stre
   contact.side = mine.side;
   Deadline deadline(machine, *contact.stream, limit);
   Error error = co_await shake(contact, mine, doorkeeper);
-  if (deadline.has_expired()) error = {Status::timed_out, "the handshake took too long"};
+  if (error.status == Status::gone && deadline.has_expired()) {
+    error = {Status::timed_out, "the handshake took too long"};
+  }
   if (error.status == Status::ok) co_return std::move(contact);
   contact.stream->close();
   co_return failure(std::move(error));

@@ -51,8 +51,8 @@ class Doorkeeper {
   virtual Bytes extra() = 0;
 };
 
-// refused, permission and unsupported carry the sentence of whichever side said no. The stream is closed when it failed,
-// and at the instant `limit`.
+// refused, permission and unsupported carry the sentence of whichever side said no. The stream is closed when it
+// failed, and at the instant `limit`.
 Task<Result<Contact>> shake_hands(io::Machine& machine, std::unique_ptr<io::Stream> stream, const Introduction& mine,
                                   Doorkeeper& doorkeeper, io::Duration limit);
 

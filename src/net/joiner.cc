@@ -35,8 +35,7 @@ Task<Result<std::unique_ptr<Channel>>> Joiner::call(Bytes opening) {
   mine.hello.host = options_.host;
   mine.hello.host_name = options_.name;
   OpenDoor door;
-  Result<Contact> contact =
-      co_await shake_hands(machine_, std::move(*stream), mine, door, options_.times.handshake);
+  Result<Contact> contact = co_await shake_hands(machine_, std::move(*stream), mine, door, options_.times.handshake);
   if (!contact) co_return failure(contact.error());
   identity_ = contact->identity;
   local_address_ = contact->stream->local_address();

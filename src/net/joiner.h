@@ -1,4 +1,5 @@
-// Joiner: a host that is no member yet talks to one that is, over TLS whose CA it knows only by hash. One call per object.
+// Joiner: a host that is no member yet talks to one that is, over TLS whose CA it knows only by hash. One call per
+// object.
 #pragma once
 
 #include <memory>
@@ -11,10 +12,10 @@
 namespace mars::net {
 
 struct JoinerOptions {
-  io::Address address;   // of the member
-  io::TlsConfig tls;     // ca_key from the token; no key, no certificate
-  Uuid cluster;          // from the token
-  Uuid host;             // who we will be
+  io::Address address;  // of the member
+  io::TlsConfig tls;    // ca_key from the token; no key, no certificate
+  Uuid cluster;         // from the token
+  Uuid host;            // who we will be
   std::string name;
   SessionTimes times;
 };

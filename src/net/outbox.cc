@@ -93,10 +93,8 @@ void Outbox::put_next(Lane& lane) {
   const size_t rest = next.payload.size() - next.sent;
   const size_t bytes = is_message ? std::min<size_t>(rest, fragment_bytes_max - prefix) : rest;
 
-  const auto head = format::encode_frame_header({.version = version_,
-                                                 .type = next.type,
-                                                 .channel = lane.id(),
-                                                 .length = static_cast<uint32_t>(prefix + bytes)});
+  const auto head = format::encode_frame_header(
+      {.version = version_, .type = next.type, .channel = lane.id(), .length = static_cast<uint32_t>(prefix + bytes)});
   auto& place = heads_.emplace_back();
   std::memcpy(place.data(), head.data(), head.size());
   store_u32(place.data() + head.size(), static_cast<uint32_t>(next.payload.size()));

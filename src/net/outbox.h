@@ -76,7 +76,7 @@ class Outbox {
   size_t small_run_ = 0;
   Burst burst_;
   std::deque<std::array<std::byte, format::frame_header_bytes + 4>> heads_;  // of the burst
-  std::vector<Bytes> kept_;                                                   // payloads of the burst
+  std::vector<Bytes> kept_;                                                  // payloads of the burst
 };
 
 }  // namespace mars::net

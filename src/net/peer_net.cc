@@ -28,8 +28,8 @@ class PeerNet::Door : public Doorkeeper, public ListHook {
     if (net_.stop_.is_set()) return {Status::stopped, "the host is shutting down"};
     if (hello.role == format::PeerRole::joiner) return admit_stranger();
     if (!net_.owner_.is_member(hello.host, identity.key)) {
-      return {Status::permission, "host " + hello.host_name + " (" + to_string(hello.host) +
-                                      ") with this key is no member of the cluster"};
+      return {Status::permission,
+              "host " + hello.host_name + " (" + to_string(hello.host) + ") with this key is no member of the cluster"};
     }
     if (expected_ != nullptr && hello.host != expected_->member.host) {
       return {Status::permission, "not host " + expected_->member.name + " but " + hello.host_name + " answers there"};
@@ -51,16 +51,22 @@ class PeerNet::Door : public Doorkeeper, public ListHook {
 };
 
 PeerNet::PeerNet(io::Machine& machine, PeerNetOptions options, Services& services, PeerOwner& owner)
-    : machine_(machine), options_(std::move(options)), services_(services), owner_(owner), scope_(machine.ready()),
-      stop_(machine.ready()), prng_(options_.seed), handshakes_(machine.ready(), options_.handshakes_max) {}
+    : machine_(machine),
+      options_(std::move(options)),
+      services_(services),
+      owner_(owner),
+      scope_(machine.ready()),
+      stop_(machine.ready()),
+      prng_(options_.seed),
+      handshakes_(machine.ready(), options_.handshakes_max) {}
 
 PeerNet::~PeerNet() = default;
 
 Task<Error> PeerNet::start() {
   if (!options_.listen.empty()) {
     Result<std::unique_ptr<io::Listener>> listener = co_await machine_.network().listen(options_.listen);
-    if (!listener) co_return Error(listener.error().status, "cannot listen at " + options_.listen + ": " +
-                                                                listener.error().text);
+    if (!listener)
+      co_return Error(listener.error().status, "cannot listen at " + options_.listen + ": " + listener.error().text);
     listener_ = std::move(*listener);
     scope_.spawn(accept_loop());
   }
@@ -165,9 +171,12 @@ Error PeerNet::verdict(Peer& peer, const Claim& candidate) {
   }
   switch (decide_admission(existing, is_silent, candidate)) {
     case Admission::take:
-    case Admission::replace: return Status::ok;
-    case Admission::refuse_crossing: return {Status::exists, "the connection from the other side stays"};
-    case Admission::refuse_second: break;
+    case Admission::replace:
+      return Status::ok;
+    case Admission::refuse_crossing:
+      return {Status::exists, "the connection from the other side stays"};
+    case Admission::refuse_second:
+      break;
   }
   if (!std::exchange(peer.is_second_watched, true)) scope_.spawn(watch_second(peer));
   return {Status::refused, "another process with the id of host " + peer.member.name + " is connected"};
@@ -219,9 +228,9 @@ Task<void> PeerNet::receive(std::unique_ptr<io::Stream> stream) {
 
 Task<void> PeerNet::serve_stranger(Contact contact) {
   Session session(machine_, options_.times, services_, scope_, std::move(contact));
-  io::Timer limit(machine_, [](void* self) {
-    static_cast<Session*>(self)->close({Status::timed_out, "joining took too long"});
-  }, &session);
+  io::Timer limit(
+      machine_, [](void* self) { static_cast<Session*>(self)->close({Status::timed_out, "joining took too long"}); },
+      &session);
   limit.arm_in(options_.stranger_limit);
   if (stop_.is_set()) session.close({Status::stopped, "the host is shutting down"});
   strangers_.push_back(&session);

@@ -1,6 +1,6 @@
-// PeerNet: this host's connections to all its peers. Listens, dials every member at all its addresses for ever, proves and
-// checks identities, keeps exactly one Session per peer. Losing a connection is no event for the operator.
-// Belongs to one reactor. start() once; stop() once, awaited before it dies.
+// PeerNet: this host's connections to all its peers. Listens, dials every member at all its addresses for ever, proves
+// and checks identities, keeps exactly one Session per peer. Losing a connection is no event for the operator. Belongs
+// to one reactor. start() once; stop() once, awaited before it dies.
 #pragma once
 
 #include <cstdint>
@@ -54,9 +54,9 @@ struct PeerNetOptions {
   Uuid host;
   std::string name;
   Incarnation incarnation;
-  io::TlsConfig tls;             // key, certificate, CA
-  io::Address listen;            // "[::]:7790"; empty: dial only
-  uint64_t seed = 0;             // of the jitter
+  io::TlsConfig tls;   // key, certificate, CA
+  io::Address listen;  // "[::]:7790"; empty: dial only
+  uint64_t seed = 0;   // of the jitter
   SessionTimes times;
   io::Duration reconnect_min = std::chrono::milliseconds(100);
   io::Duration reconnect_max = std::chrono::seconds(5);
@@ -107,7 +107,7 @@ class PeerNet {
     Session* announced = nullptr;  // the owner was told of it
     Claim claim;                   // of session
     bool is_second_watched = false;
-    Notifier changed;              // any of the above, or something else to look at
+    Notifier changed;  // any of the above, or something else to look at
     Prng jitter;
     io::Address address;
     io::Instant last_heard = {};

@@ -1,4 +1,5 @@
-// Services: what this host answers when a peer opens a channel. Filled before the network starts, read by every session.
+// Services: what this host answers when a peer opens a channel. Filled before the network starts, read by every
+// session.
 #pragma once
 
 #include <functional>
@@ -13,7 +14,8 @@
 namespace mars::net {
 
 // Runs in a scope of PeerNet until it returns; stop() waits for it, so it must end soon after its channel did.
-// The channel closes when the handler drops it. Not a lambda whose captures may die before the task: it is kept in the table.
+// The channel closes when the handler drops it. Not a lambda whose captures may die before the task: it is kept in the
+// table.
 using Handler = std::move_only_function<Task<void>(std::unique_ptr<Channel> channel, Bytes opening)>;
 
 class Services {

@@ -38,7 +38,8 @@ Bytes encode_u32(uint32_t value) {
 Bytes encode_reason(const Error& reason) { return format::encode(format::Farewell{reason.status, reason.text}); }
 
 Uuid peer_of(const Contact& contact) {
-  return contact.hello.role == format::PeerRole::host && contact.identity.is_authenticated ? contact.hello.host : Uuid{};
+  return contact.hello.role == format::PeerRole::host && contact.identity.is_authenticated ? contact.hello.host
+                                                                                           : Uuid{};
 }
 
 // The two sides number their channels apart: what the dialler opens is odd.
@@ -47,11 +48,22 @@ bool is_odd(uint32_t id) { return id % 2 == 1; }
 }  // namespace
 
 Session::Session(io::Machine& machine, const SessionTimes& times, Services& services, Scope& handlers, Contact contact)
-    : machine_(machine), times_(times), services_(services), handlers_(handlers), contact_(std::move(contact)),
-      peer_(peer_of(contact_)), scope_(machine.ready()), outbox_(contact_.version), work_(machine.ready()),
+    : machine_(machine),
+      times_(times),
+      services_(services),
+      handlers_(handlers),
+      contact_(std::move(contact)),
+      peer_(peer_of(contact_)),
+      scope_(machine.ready()),
+      outbox_(contact_.version),
+      work_(machine.ready()),
       closed_(machine.ready()),
-      tick_(machine, [](void* self) { static_cast<Session*>(self)->tick(); }, this),
-      next_id_(is_dialled_here() ? 1 : 2), last_heard_(machine.now()), last_ping_(last_heard_) {}
+      tick_(
+          machine, [](void* self) { static_cast<Session*>(self)->tick(); }, this),
+      next_id_(is_dialled_here() ? 1 : 2),
+      last_heard_(machine.now()),
+      last_ping_(last_heard_),
+      bytes_received_(contact_.reader->bytes_read()) {}
 
 Session::~Session() { close({Status::gone, "the session was thrown away"}); }
 
@@ -91,6 +103,7 @@ void Session::tick() {
     last_heard_ = now;
   }
   if (now - last_heard_ >= times_.silent_after) {
+    lingers_ = false;
     return close({Status::timed_out, "the peer does not answer: nothing was heard for " +
                                          std::to_string(times_.silent_after / std::chrono::milliseconds(1)) + " ms"});
   }
@@ -117,25 +130,22 @@ Task<void> Session::write_loop() {
     const Status status = co_await contact_.stream->write(burst.buffers);
     bytes_sent_ += burst.bytes;
     if (status != Status::ok) {
+      lingers_ = false;
       close({status, "the connection broke while sending"});
       break;
     }
     for (uint32_t id : drained) retire_if_done(id);
   }
-  contact_.stream->close();
+  if (!lingers_) contact_.stream->close();
 }
 
 Task<void> Session::read_loop() {
   while (is_open()) {
-    Result<Frame> frame = co_await contact_.reader->next(std::max(data_payload_max, open_head_bytes + opening_bytes_max));
+    Result<Frame> frame =
+        co_await contact_.reader->next(std::max(data_payload_max, open_head_bytes + opening_bytes_max));
     if (!is_open()) break;
     if (!frame) {
-      const Status status = frame.error().status;
-      if (status == Status::invalid || status == Status::unsupported) {
-        close(broken(frame.error().text));
-      } else {
-        close({Status::gone, status == Status::end ? "the peer closed the connection" : "the connection broke"});
-      }
+      on_unreadable(frame.error());
       break;
     }
     last_heard_ = machine_.now();
@@ -146,6 +156,15 @@ Task<void> Session::read_loop() {
     }
     if (error.status != Status::ok) close(std::move(error));
   }
+  // Closed with bytes unread, a connection is reset, and the peer might never see our reason.
+  if (lingers_) co_await contact_.reader->drain();
+  contact_.stream->close();
+}
+
+void Session::on_unreadable(const Error& error) {
+  if (error.status == Status::invalid || error.status == Status::unsupported) return close(broken(error.text));
+  lingers_ = false;
+  close({Status::gone, error.status == Status::end ? "the peer closed the connection" : "the connection broke"});
 }
 
 // Anything but ok ends the session.
@@ -156,17 +175,22 @@ Error Session::dispatch(const Frame& frame) {
       outbox_.add_control(FrameType::pong, 0, Bytes(frame.payload.begin(), frame.payload.end()));
       work_.notify();
       return Status::ok;
-    case FrameType::pong: return on_pong(frame);
+    case FrameType::pong:
+      return on_pong(frame);
     case FrameType::refusal: {
       Result<format::Farewell> farewell = format::decode_farewell(frame.payload);
       if (!farewell) return broken("a refusal that cannot be read");
+      lingers_ = false;
       return {Status::gone, "closed by the peer: " + farewell->text};
     }
-    case FrameType::open: return on_open(frame);
+    case FrameType::open:
+      return on_open(frame);
     case FrameType::data:
     case FrameType::credit:
-    case FrameType::close: return on_channel_frame(frame);
-    case FrameType::hello: break;
+    case FrameType::close:
+      return on_channel_frame(frame);
+    case FrameType::hello:
+      break;
   }
   return broken("an unexpected frame of type " + std::string(format::name(frame.header.type)));
 }

@@ -1,6 +1,6 @@
 // Session: one authenticated connection between two hosts after its handshake; carries channels. It ends when the
-// connection breaks, when the peer is silent, when somebody breaks the protocol or closes it; all its channels end with it.
-// Made, owned and run by PeerNet (or Joiner); belongs to one reactor.
+// connection breaks, when the peer is silent, when somebody breaks the protocol or closes it; all its channels end with
+// it. Made, owned and run by PeerNet (or Joiner); belongs to one reactor.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,10 @@ namespace mars::net {
 
 struct SessionTimes {
   io::Duration keep_alive = std::chrono::seconds(2);
-  io::Duration silent_after = std::chrono::seconds(6);  // nothing was heard for so long: closed ("does not answer" in T8)
+  io::Duration silent_after =
+      std::chrono::seconds(6);  // nothing was heard for so long: closed ("does not answer" in T8)
   io::Duration handshake = std::chrono::seconds(10);
-  io::Duration farewell = std::chrono::seconds(1);      // for the reason to go out when we close
+  io::Duration farewell = std::chrono::seconds(1);  // for the reason to go out when we close
 };
 
 inline constexpr size_t channels_max = 4096;  // open at once, per session and opening side
@@ -38,26 +39,26 @@ class Session {
   Session& operator=(const Session&) = delete;
   ~Session();
 
-  const Uuid& peer() const { return peer_; }                  // nil: a stranger
+  const Uuid& peer() const { return peer_; }                     // nil: a stranger
   const format::Hello& hello() const { return contact_.hello; }  // the peer's: name, incarnation, versions
   const Bytes& hello_extra() const { return contact_.extra; }    // what the peer's owner put into its hello (T10)
   const io::PeerIdentity& identity() const { return contact_.identity; }
-  uint16_t version() const { return contact_.version; }       // agreed
+  uint16_t version() const { return contact_.version; }  // agreed
   bool is_dialled_here() const { return contact_.side == io::Side::client; }
   io::Address remote_address() const { return contact_.stream->remote_address(); }
   io::Address local_address() const { return contact_.stream->local_address(); }
 
   bool is_open() const { return !closed_.is_set(); }
-  // Opens a channel; never null, never waits. Not possible (session closed, too many): it is born closed, receive() says why.
-  // `window`: what the peer may have under way to us. `opening`: at most opening_bytes_max.
+  // Opens a channel; never null, never waits. Not possible (session closed, too many): it is born closed, receive()
+  // says why. `window`: what the peer may have under way to us. `opening`: at most opening_bytes_max.
   std::unique_ptr<Channel> open(ServiceId service, Bytes opening, uint32_t window = window_default);
   // Tells the peer why, ends all channels now. Idempotent; the first reason stays.
   void close(Error reason);
 
   io::Instant last_heard() const { return last_heard_; }
-  io::Duration round_trip() const { return round_trip_; }     // of the latest keep-alive; zero: none yet
+  io::Duration round_trip() const { return round_trip_; }  // of the latest keep-alive; zero: none yet
   uint64_t bytes_received() const { return bytes_received_; }
-  uint64_t bytes_sent() const { return bytes_sent_; }         // handed to the connection
+  uint64_t bytes_sent() const { return bytes_sent_; }  // handed to the connection
   size_t channel_count() const { return lanes_.size(); }
 
   // For the owner: runs it; returns when it is closed and says why. Then finish() waits for what is still pending.
@@ -78,6 +79,7 @@ class Session {
 
   Task<void> read_loop();
   Task<void> write_loop();
+  void on_unreadable(const Error& error);
   void tick();
   Error dispatch(const Frame& frame);
   Error on_open(const Frame& frame);
@@ -95,14 +97,15 @@ class Session {
   const Uuid peer_;
   Scope scope_;
   Outbox outbox_;
-  Notifier work_;        // something stands in the outbox
+  Notifier work_;  // something stands in the outbox
   Event closed_;
   Error reason_ = Status::ok;
+  bool lingers_ = true;  // once closed: the peer shall read why
   io::Timer tick_;
   std::map<uint32_t, std::unique_ptr<Lane>> lanes_;
-  uint32_t next_id_;         // of a channel that we open
+  uint32_t next_id_;  // of a channel that we open
   uint32_t peer_last_id_ = 0;
-  size_t opened_here_ = 0;   // lanes, by who opened them
+  size_t opened_here_ = 0;  // lanes, by who opened them
   size_t opened_there_ = 0;
   io::Instant last_heard_;
   io::Instant last_ping_ = {};
