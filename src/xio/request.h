@@ -3,8 +3,8 @@
 //
 // Life of a request: get, io, put. `get` and `io` are two trips, each asynchronous, each back once; put() is immediate.
 //   get  may wait for memory, may shorten `bytes`, may supply the buffer (`data`, `supplier`), may return a read that
-//   is
-//        filled already (`filled`; then io is not needed). A request that brings its own aligned buffer skips get.
+//        is filled already (`filled`; then io is not needed). It may come back without a buffer: bring your own.
+//        A request that brings its own aligned buffer skips get.
 //   io   moves the bytes between `data` and the device.
 //   put  returns a supplied buffer; harmless when there is none. Required before the request is reused or destroyed.
 // Who needs several buffers issues io for one before it gets the next.
