@@ -85,7 +85,7 @@ void SimFile::describe(bool direct) {
   }
 }
 
-// As O_DIRECT checks it: offset, lengths and memory in whole blocks.
+// As the real machine checks it: offset and sum of lengths in whole blocks; memory of any alignment is copied there.
 Status SimFile::check(const io::FileOp& op) const {
   const uint64_t bytes = bytes_of(op);
   if (op.kind == io::FileOp::Kind::flush) return Status::ok;
@@ -95,14 +95,10 @@ Status SimFile::check(const io::FileOp& op) const {
   if (is_fixed && op.offset + bytes > inode_.size) return Status::invalid;
   if (op.kind == io::FileOp::Kind::allocate) return is_fixed ? Status::unsupported : Status::ok;
   if (op.kind == io::FileOp::Kind::punch && geometry_.punch == io::Support::none) return Status::unsupported;
-  if (!geometry_.is_direct) return Status::ok;
+  const bool is_move = op.kind == io::FileOp::Kind::read || op.kind == io::FileOp::Kind::write;
   const uint64_t block = geometry_.block_bytes;
-  if (op.offset % block != 0 || bytes % block != 0) return Status::invalid;
-  if (op.kind != io::FileOp::Kind::read && op.kind != io::FileOp::Kind::write) return Status::ok;
-  const bool is_aligned = std::ranges::all_of(op.buffers, [&](const io::Buffer& buffer) {
-    return buffer.bytes % block == 0 && reinterpret_cast<uintptr_t>(buffer.data) % Medium::sector_bytes == 0;
-  });
-  return is_aligned ? Status::ok : Status::invalid;
+  const bool is_aligned = op.offset % block == 0 && bytes % block == 0;
+  return is_aligned || !(is_fixed || (geometry_.is_direct && is_move)) ? Status::ok : Status::invalid;
 }
 
 void SimFile::complete(io::FileOp& op, Status status) {
@@ -116,7 +112,9 @@ void SimFile::submit(io::FileOp& op) {
   new (op.scratch) Scratch{.bytes = bytes_of(op)};
   ++in_flight_;
   if (!machine_.is_alive()) return complete(op, Status::gone);
-  if (Status status = check(op); status != Status::ok) return complete(op, status);
+  const Status status = check(op);
+  const bool is_nothing = scratch(op).bytes == 0 && op.kind != io::FileOp::Kind::flush;
+  if (status != Status::ok || is_nothing) return complete(op, status);
   if (op.kind == io::FileOp::Kind::flush) {
     scratch(op).ticket = inode_.medium.begin_flush();
     scratch(op).is_flushing = true;

@@ -111,7 +111,7 @@ Fabric::Connection* Fabric::find(uint64_t id) {
   return connection == connections_.end() ? nullptr : connection->second.get();
 }
 
-void Fabric::send(Connection& connection, int side, std::vector<std::byte> bytes) {
+void Fabric::send(Connection& connection, int side, std::vector<std::byte> bytes, bool is_refusal) {
   Flow& flow = connection.ends[side].out;
   Link& way = link(sender(connection, side), receiver(connection, side));
   const auto size = static_cast<int64_t>(bytes.size());
@@ -120,7 +120,7 @@ void Fabric::send(Connection& connection, int side, std::vector<std::byte> bytes
   flow.last_arrival =
       std::max(flow.last_arrival, way.busy_until + trip(sender(connection, side), receiver(connection, side)));
   flow.sent += bytes.size();
-  flow.wire.push_back({flow.last_arrival, std::move(bytes)});
+  flow.wire.push_back({flow.last_arrival, std::move(bytes), is_refusal});
   move(connection, side);
 }
 
@@ -152,6 +152,7 @@ void Fabric::deliver(uint64_t id, int side) {
   world_.note(TraceKind::delivered, receiver(*connection, side).id(), id, segment.bytes.size());
   link(sender(*connection, side), receiver(*connection, side)).delivered += segment.bytes.size();
   if (segment.bytes.empty()) target.has_ended = true;
+  if (segment.is_refusal) target.is_refused = true;
   target.inbox.insert(target.inbox.end(), segment.bytes.begin(), segment.bytes.end());
   if (target.stream != nullptr) target.stream->changed();
   move(*connection, side);
@@ -242,6 +243,7 @@ void Fabric::close(uint64_t id, int side, Farewell farewell) {
   // Bytes that nobody will read any more are answered with a reset.
   if (farewell == Farewell::end && (!end.inbox.empty() || end.is_broken)) farewell = Farewell::reset;
   if (farewell == Farewell::end) send(*connection, side, {});
+  if (farewell == Farewell::refusal && !end.is_broken) send(*connection, side, {}, true);
   if (farewell == Farewell::reset && !end.is_broken) {
     end.out.wire.clear();
     send_reset(*connection, 1 - side);
@@ -309,7 +311,7 @@ Task<Result<std::unique_ptr<io::Stream>>> SimNetwork::connect(io::Address addres
     status = co_await knock(*target, service, id);
     if (status != Status::timed_out) break;
     Effect nothing = [](Fate) { return Status::timed_out; };
-    status = co_await machine_.operate(std::chrono::seconds(attempt + 1), std::move(nothing));
+    status = co_await machine_.operate(std::chrono::seconds(attempt == 0 ? 1 : 2), std::move(nothing));
   }
   if (target != nullptr && (status == Status::ok || status == Status::refused)) {
     const Status outcome = status;

@@ -57,6 +57,7 @@ class Fabric {
   struct Segment {
     io::Instant arrival;
     std::vector<std::byte> bytes;  // empty: the end
+    bool is_refusal = false;       // the end is a TLS alert: I do not accept you
   };
   struct Flow {  // what one end sent
     std::deque<Segment> wire;
@@ -74,9 +75,10 @@ class Fabric {
     SimMachine* machine = nullptr;
     SimStream* stream = nullptr;  // null before accept and after the stream died
     io::Address address;
-    bool is_open = true;     // its process has it
-    bool is_broken = false;  // reset, or given up
-    bool has_ended = false;  // the other end's end arrived
+    bool is_open = true;      // its process has it
+    bool is_broken = false;   // reset, or given up
+    bool is_refused = false;  // the end that arrived was an alert
+    bool has_ended = false;   // the other end's end arrived
     std::vector<std::byte> inbox;
     Flow out;
   };
@@ -94,10 +96,10 @@ class Fabric {
   io::Duration trip(Host& from, Host& to);
   Connection& connect(SimMachine& client, SimMachine& server, const io::Address& to, bool is_unix);
   Connection* find(uint64_t id);
-  void send(Connection& connection, int side, std::vector<std::byte> bytes);
+  void send(Connection& connection, int side, std::vector<std::byte> bytes, bool is_refusal = false);
   void consumed(Connection& connection, int side, uint64_t bytes);
   // The end's process lets go of it: by an end behind what it sent, by a reset, or (its host is dead) by silence.
-  enum class Farewell : uint8_t { end, reset, silence };
+  enum class Farewell : uint8_t { end, refusal, reset, silence };
   void close(uint64_t id, int side, Farewell farewell);
   std::map<std::pair<uint32_t, std::string>, SimListener*>& listeners() { return listeners_; }
   std::string any_port(Host& host) { return std::to_string(40000 + next_port_[host.id()]++); }

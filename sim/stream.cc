@@ -49,7 +49,7 @@ Task<Result<size_t>> SimStream::read_some(std::span<std::byte> into) {
       fabric().consumed(*connection, 1 - side_, count);
       co_return count;
     }
-    if (end.has_ended) co_return failure(Status::end);
+    if (end.has_ended) co_return failure(end.is_refused ? Status::permission : Status::end);
     co_await readable_.wait();
   }
 }
@@ -82,7 +82,8 @@ Task<Result<io::PeerIdentity>> SimStream::secure(io::TlsConfig config, io::Side 
   if (identity) {
     peer_ = *identity;
   } else {
-    leave(Fabric::Farewell::end);
+    const bool is_refused = identity.error().status == Status::permission && side == io::Side::server;
+    leave(is_refused ? Fabric::Farewell::refusal : Fabric::Farewell::end);
   }
   co_return identity;
 }
