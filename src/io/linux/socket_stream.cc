@@ -113,8 +113,7 @@ void SocketStream::close() {
   // A clean end for the peer, as far as the socket takes it at once; never in the middle of somebody's record.
   if (tls_ != nullptr && !is_sending_output_) {
     tls_->write_end();
-    const std::span<const std::byte> output = tls_->output();
-    (void)!::send(descriptor_.get(), output.data(), output.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    try_send_output();
   }
   readiness_->cancel();
   readiness_.reset();
@@ -169,8 +168,7 @@ Task<Result<size_t>> SocketStream::receive_secured(std::span<std::byte> into) {
     if (is_closed_) co_return failure(Status::gone, "connection with " + remote_ + " was closed here");
     size_t bytes = 0;
     const TlsSession::Step step = tls_->read(into, bytes);
-    // The answer to a key update or an alert.
-    if (!tls_->output().empty()) (void)co_await send_output();
+    try_send_output();  // the answer to a key update, or an alert
     if (step == TlsSession::Step::done) co_return bytes;
     if (step == TlsSession::Step::closed) co_return failure(Status::end, remote_ + " closed the connection");
     if (step == TlsSession::Step::failed) co_return failure(tls_->failure_reason());
@@ -223,6 +221,15 @@ Task<Status> SocketStream::send_output() {
   is_sending_output_ = false;
   output_sent_.notify();
   co_return status;
+}
+
+// For whoever may not wait for room: a reader that did would not read, and two such peers with full sockets would stand
+// still for ever. What does not fit goes with the next write.
+void SocketStream::try_send_output() {
+  const std::span<const std::byte> output = tls_->output();
+  if (is_sending_output_ || output.empty()) return;
+  const ssize_t bytes = ::send(descriptor_.get(), output.data(), output.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (bytes > 0) tls_->consume_output(static_cast<size_t>(bytes));
 }
 
 Task<Result<PeerIdentity>> SocketStream::shake_hands() {

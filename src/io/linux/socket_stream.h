@@ -49,6 +49,7 @@ class SocketStream final : public Stream {
   Task<Status> send(std::span<const Buffer> buffers);
   Task<Status> send_secured(std::span<const Buffer> buffers);
   Task<Status> send_output();
+  void try_send_output();
   Task<Result<PeerIdentity>> shake_hands();
   bool is_greedy();
 
