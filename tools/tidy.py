@@ -207,7 +207,7 @@ def includes_keep_to_floors(tree):
         if folder not in floors.number:
             yield f"{path}: its folder is not in tools/floors.txt"
             continue
-        may = floors.reach([folder] + (floors.tests[folder] if path.endswith("_test.cc") else []))
+        may = floors.reach([folder] + (floors.tests[folder] if path.endswith(("_test.cc", "_test.h")) else []))
         for match in re.finditer(r'^\s*#\s*include\s+"([^"]+)"', blank(text, comments_only=True), flags=re.M):
             if floors.folder_of(match.group(1)) not in may:
                 line = line_of(text, match.start(1))

@@ -9,8 +9,8 @@
 namespace mars::daemon {
 namespace {
 
-const Surroundings root = {true, "Alpha.example.org", "/root", "", ""};
-const Surroundings user = {false, "alpha", "/home/u", "", "/run/user/7"};
+const Surroundings root = {true, "Alpha.example.org", "/r", "", ""};
+const Surroundings user = {false, "alpha", "/h", "", "/run/user/7"};
 
 Result<Invocation> read(std::vector<std::string> arguments, const Surroundings& around = root) {
   // An existing file, so that the one of this machine plays no part.
@@ -44,7 +44,7 @@ TEST(config, defaults_of_root) {
 
 TEST(config, defaults_of_others_lie_at_home) {
   Config plain = config({}, user);
-  EXPECT_EQ(plain.state_dir, "/home/u/.local/state/mars");
+  EXPECT_EQ(plain.state_dir, "/h/.local/state/mars");
   EXPECT_EQ(plain.run_dir, "/run/user/7/mars");
   Surroundings xdg = user;
   xdg.state_home = "/s";

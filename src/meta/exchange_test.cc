@@ -1,6 +1,6 @@
 #include "meta/exchange.h"
 
-#include "meta/meta_fixture.h"
+#include "meta/meta_test.h"
 
 namespace mars::meta {
 namespace {
