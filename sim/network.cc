@@ -153,6 +153,10 @@ void Fabric::deliver(uint64_t id, int side) {
   link(sender(*connection, side), receiver(*connection, side)).delivered += segment.bytes.size();
   if (segment.bytes.empty()) target.has_ended = true;
   if (segment.is_refusal) target.is_refused = true;
+  if (target.inbox_begin > 0) {
+    target.inbox.erase(target.inbox.begin(), target.inbox.begin() + static_cast<std::ptrdiff_t>(target.inbox_begin));
+    target.inbox_begin = 0;
+  }
   target.inbox.insert(target.inbox.end(), segment.bytes.begin(), segment.bytes.end());
   if (target.stream != nullptr) target.stream->changed();
   move(*connection, side);
@@ -241,7 +245,7 @@ void Fabric::close(uint64_t id, int side, Farewell farewell) {
   if (!end.is_open) return;
   end.is_open = false;
   // Bytes that nobody will read any more are answered with a reset.
-  if (farewell == Farewell::end && (!end.inbox.empty() || end.is_broken)) farewell = Farewell::reset;
+  if (farewell == Farewell::end && (!end.unread().empty() || end.is_broken)) farewell = Farewell::reset;
   if (farewell == Farewell::end) send(*connection, side, {});
   if (farewell == Farewell::refusal && !end.is_broken) send(*connection, side, {}, true);
   if (farewell == Farewell::reset && !end.is_broken) {

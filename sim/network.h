@@ -12,6 +12,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -80,6 +81,8 @@ class Fabric {
     bool is_refused = false;  // the end that arrived was an alert
     bool has_ended = false;   // the other end's end arrived
     std::vector<std::byte> inbox;
+    size_t inbox_begin = 0;  // what lies before was read
+    std::span<const std::byte> unread() const { return std::span(inbox).subspan(inbox_begin); }
     Flow out;
   };
   struct Connection {

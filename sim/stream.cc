@@ -41,11 +41,11 @@ Task<Result<size_t>> SimStream::read_some(std::span<std::byte> into) {
       co_return failure(Status::gone);
     }
     Fabric::End& end = connection->ends[side_];
-    if (!end.inbox.empty() && !into.empty()) {
-      const size_t most = std::min(into.size(), end.inbox.size());
+    if (!end.unread().empty() && !into.empty()) {
+      const size_t most = std::min(into.size(), end.unread().size());
       const size_t count = machine_.prng().chance(3, 4) ? most : machine_.prng().between(1, most);
-      std::memcpy(into.data(), end.inbox.data(), count);
-      end.inbox.erase(end.inbox.begin(), end.inbox.begin() + static_cast<std::ptrdiff_t>(count));
+      std::memcpy(into.data(), end.unread().data(), count);
+      end.inbox_begin += count;
       fabric().consumed(*connection, 1 - side_, count);
       co_return count;
     }
