@@ -23,6 +23,7 @@ void Log::begin_at(Tip tip, Branch branch) {
   tail_ = durable_ = tip;
   written_ = tip.position.lsn;
   flush_wanted_ = written_;
+  admitted_ = 0;
   current_ = nullptr;
 }
 
@@ -48,6 +49,7 @@ format::BatchIdentity Log::next_identity() const {
 void Log::append(Append& append) {
   CHECK(append.header.identity.lsn == tail_.position.lsn && append.header.identity.previous == tail_.hash);
   CHECK(append.pieces.size() <= pieces_max && append.durable != nullptr && !closing_);
+  CHECK(append.header.identity.admitted >= admitted_);
   append.op.append = &append;
   append.op.log = this;
   append.is_written = false;
@@ -63,8 +65,11 @@ void Log::append(Append& append) {
 void Log::pump() {
   while (!queued_.empty() && !failed() && !rolling_) {
     Append& append = queued_.front();
-    const uint64_t in_flight = append.header.identity.lsn - written_;
-    if (in_flight > 0 && in_flight + append.header.batch_bytes > options_.in_flight_bytes_max) return;
+    const uint64_t unflushed = append.header.identity.lsn - durable_.position.lsn;
+    if (unflushed > 0 && unflushed + append.header.batch_bytes > options_.in_flight_bytes_max) {
+      flush_wanted_ = std::max(flush_wanted_, written_);
+      return start_flush();
+    }
     if (!start_write(append)) {
       rolling_ = true;
       scope_.spawn(roll());
@@ -73,11 +78,16 @@ void Log::pump() {
   }
 }
 
-// False when the batch needs another file: the present one is full, or it belongs to an earlier epoch.
+// False when the batch needs another file: the present one is full, or it belongs to an earlier epoch, or the file that
+// begins right here is there already (what was damaged is fetched again).
 bool Log::start_write(Append& append) {
   const format::BatchIdentity& identity = append.header.identity;
   if (current_ == nullptr || current_->header.epoch != identity.epoch || append.header.end() > current_->limit()) {
     return false;
+  }
+  if (current_ != segments_.all().back().get()) {
+    const Segment* there = segments_.find(identity.epoch, identity.lsn);
+    if (there != nullptr && there != current_) return false;
   }
   append.unlink();
   submitted_.push_back(append);
@@ -120,6 +130,9 @@ void Log::advance_written() {
     }
   }
   if (failed()) changed_.notify();
+  if (written_ - durable_.position.lsn > options_.in_flight_bytes_max / 2) {
+    flush_wanted_ = std::max(flush_wanted_, written_);
+  }
   start_flush();
   pump();
 }
@@ -179,9 +192,9 @@ void Log::fail(Status status) {
 }
 
 Task<Status> Log::wait_durable(Lsn lsn) {
-  if (lsn > durable_.position.lsn && flush_wanted_ < lsn) flush();
   while (durable_.position.lsn < lsn) {
     if (failed()) co_return Status::io_error;
+    if (flush_wanted_ < lsn) flush();
     if (closing_ && tail_.position.lsn < lsn) co_return Status::stopped;
     co_await changed_.wait();
   }
@@ -198,6 +211,8 @@ Task<void> Log::roll() {
     auto segment = co_await segments_.begin(identity.epoch, identity.epoch_number, identity.lsn);
     if (segment) {
       current_ = *segment;
+      if (queued_.empty() || queued_.front().header.end() <= current_->limit()) break;
+      fail(Status::invalid);  // no file of this log is long enough: a further one would not be either
       break;
     }
     if (segment.error().status != Status::no_space) {
@@ -228,15 +243,35 @@ Task<Status> Log::trim(Lsn limit) {
 
 Task<Status> Log::cut_back(Tip end) {
   CHECK(queued_.empty() && submitted_.empty() && unflushed_.empty());
-  // A file that begins behind the end is not ours any more; one that holds it inside stays, and the branch says that
-  // its epoch ended there, so nobody reads on.
-  Status status = co_await segments_.set_aside(end.position.lsn);
-  if (status != Status::ok) co_return status;
+  // A file that begins behind the end is not ours any more. One that holds it inside stays, and if more of its epoch
+  // stands there, the branch says that it ended here: the abandoned tail chains perfectly (D8).
+  const format::BranchEpoch* owner = find_epoch(branch_, end.position.epoch);
+  const bool has_more = owner != nullptr && end.position.lsn < (owner->ended ? owner->end : tail_.position.lsn);
   cut(branch_, end.position.lsn);
+  if (has_more && !branch_.empty() && branch_.back().id == end.position.epoch) {
+    branch_.back().ended = true;
+    branch_.back().end = end.position.lsn;
+    branch_.back().end_hash = end.hash;
+  }
   tail_ = durable_ = end;
   written_ = flush_wanted_ = end.position.lsn;
   current_ = nullptr;
-  co_return Status::ok;
+  // Power lost behind the state block: the abandoned files chain on and are read as before, and cut off again. Lost
+  // between two files: as before, with a shorter end. No step makes a hole that looks like damage.
+  Status status = co_await state_.update([this, end](format::StateBlock& state) {
+    state.branch = branch_;
+    state.durable = end;
+  });
+  if (status != Status::ok) co_return status;
+  co_return co_await segments_.set_aside(end.position.lsn);
+}
+
+Task<Status> Log::restart(Tip tip, Branch branch, bool keeps_files) {
+  CHECK(queued_.empty() && submitted_.empty() && unflushed_.empty());
+  current_ = nullptr;
+  Status status = keeps_files ? co_await segments_.set_aside({}) : co_await segments_.drop_all();
+  if (status == Status::ok) begin_at(tip, std::move(branch));
+  co_return status;
 }
 
 Task<void> Log::close() {

@@ -5,10 +5,13 @@
 //   written  end of what the disk took, as a prefix
 //   durable  end of what a flush covered, as a prefix: only this is acknowledged, replayed and shipped
 //
+// At most in_flight_bytes_max lie between durable and what was given to the disk: so far evidence reaches (D10).
+//
 // A failed write or flush ends logging for good: nothing is retried (D5), failed() says so, later appends get io_error.
 // No room: appends wait, needs_space() is true, and whoever trims calls space_freed().
 #pragma once
 
+#include <algorithm>
 #include <functional>
 
 #include "base/list.h"
@@ -73,7 +76,8 @@ class Log {
   // The first batch of a new epoch, in a file of its own; the branch has it when this returns (T1). The state block is
   // the caller's.
   Task<Status> begin_epoch(format::EpochStart start, uint64_t admitted);
-  // A whole verified batch of somebody else. refused: it does not continue this log. `bytes` are copied.
+  // A whole verified batch of somebody else. refused: it does not continue this log. Its bytes are copied before this
+  // suspends; several may be under way, in order.
   Task<Status> append_fetched(const format::Batch& batch);
 
   // The log is to be durable up to its present tail soon.
@@ -81,10 +85,13 @@ class Log {
   // Waits until durable() >= lsn. io_error when it failed, stopped on close().
   Task<Status> wait_durable(Lsn lsn);
 
-  // History behind `end` leaves this branch: files that begin there move aside, the epoch that holds `end` is closed
-  // there. Nothing may be in flight; readers must be gone. The caller then writes the branch into the state block
-  // before anything is appended.
+  // History behind `end` leaves this branch: files that begin there move aside, and where a file has more of an epoch
+  // than up to `end`, that epoch has ended there. The state block has it first, branch and durable hint. Nothing may be
+  // in flight; readers must be gone.
   Task<Status> cut_back(Tip end);
+  // The log begins anew at `tip`, on another branch. What was here moves to branch/ (`keeps_files`), or goes: the copy of
+  // an interrupted sync. The same conditions as for cut_back().
+  Task<Status> restart(Tip tip, Branch branch, bool keeps_files);
   Task<Status> trim(Lsn limit);
   void space_freed();
   // Somebody must end and there is no room: what waits for space gets io_error, logging has ended.
@@ -94,7 +101,8 @@ class Log {
   Tip tail() const { return tail_; }
   Tip durable() const { return durable_; }
   Lsn oldest() const;  // the first position that can be read from here
-  uint64_t admitted() const { return admitted_; }
+  // Sequence of the last request that the log contains; before anything was appended, what the state block knows.
+  uint64_t admitted() const { return std::max(admitted_, state_.value().admitted); }
   Stamp last_time() const { return last_time_; }
   bool failed() const { return failed_ != Status::ok; }
   bool needs_space() const { return needs_space_; }
@@ -122,7 +130,8 @@ class Log {
   Task<Status> rewrite(Segment& segment, Lsn from, Lsn to);
   Lsn evidence_in_state() const;
   Task<Lsn> evidence_on_disk(Lsn bad);
-  Task<Lsn> evidence_in(Segment& segment, Lsn from, Lsn to, Lsn bad);
+  Task<Lsn> evidence_in(Segment& segment, Lsn from, Lsn bad);
+  Lsn evidence_of_lost_files(Lsn bad) const;
   void continue_at(Tip end);
 
   io::Machine& machine_;

@@ -34,23 +34,33 @@ ByteView LogReader::buffered() const {
 
 // The file of the epoch that owns this position comes first; at an epoch's end, or where nothing more of it stands, a
 // file that begins right here may hold the first batch of the next one.
+std::vector<Segment*> LogReader::places(Lsn at) const {
+  const format::BranchEpoch* owner = epoch_at(branch_, at);
+  const bool has_ended = owner != nullptr && owner->ended && owner->end <= at;
+  std::vector<Segment*> own;
+  std::vector<Segment*> others;
+  for (Segment* segment : segments_.candidates(at)) {
+    const bool is_owner = owner != nullptr && segment->header.epoch == owner->id;
+    if (is_owner && !has_ended) own.push_back(segment);
+    if (!is_owner && segment->first() == at) others.push_back(segment);
+  }
+  own.insert(own.end(), others.begin(), others.end());
+  return own;
+}
+
 Task<Result<format::Batch>> LogReader::next(Lsn limit) {
   const Lsn at = tip_.position.lsn;
   if (at >= limit) co_return failure(Status::end);
-  const format::BranchEpoch* owner = epoch_at(branch_, at);
-  const bool has_ended = owner != nullptr && owner->ended && owner->end <= at;
   Error why(Status::not_found, "no log file holds LSN " + to_string(at));
-  const std::vector<Segment*> candidates = segments_.candidates(at);
-  for (const bool own : {true, false}) {
-    for (Segment* segment : candidates) {
-      const bool is_owner = owner != nullptr && segment->header.epoch == owner->id;
-      if (is_owner != own) continue;
-      if (is_owner ? has_ended : segment->first() != at) continue;
-      auto batch = co_await read_from(*segment, limit);
-      if (batch) co_return batch;
-      if (batch.error().status == Status::gone || batch.error().status == Status::end) co_return batch;
-      if (why.status == Status::not_found || batch.error().status == Status::damaged) why = batch.error();
-    }
+  // Held while this waits: trimming may take a file that nobody reads.
+  const Held held(places(at));
+  for (Segment* segment : held.segments) {
+    auto batch = co_await read_from(*segment, limit);
+    if (batch) co_return batch;
+    if (batch.error().status == Status::gone || batch.error().status == Status::end) co_return batch;
+    pin(nullptr);
+    const bool is_worse = batch.error().status == Status::io_error || batch.error().status == Status::damaged;
+    if (why.status == Status::not_found || (is_worse && why.status != Status::io_error)) why = batch.error();
   }
   co_return failure(std::move(why));
 }
@@ -87,6 +97,7 @@ Task<Result<format::Batch>> LogReader::read_from(Segment& segment, Lsn limit) {
     }
   }
   format::BatchExpectation expected{cluster_, resource_, segment.header.epoch, at, tip_.hash};
+  if (tip_.hash.is_zero() && at.value != 0) expected.previous.reset();
   auto batch = format::verify_batch(buffered().first(header->batch_bytes), expected);
   if (batch) tip_ = batch->header.tip();
   co_return batch;

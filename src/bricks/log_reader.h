@@ -13,7 +13,8 @@ namespace mars::bricks {
 class LogReader {
  public:
   // `branch` says which epoch owns which bytes; it must outlive the reader and may grow. `start`: where the first batch
-  // begins, with the hash of the one before.
+  // begins, with the hash of the one before; zero elsewhere than at LSN 0: not known, the chain is checked
+  // from the second batch on.
   LogReader(Segments& segments, const SegmentsOptions& options, const Branch& branch, Tip start);
   ~LogReader();
   LogReader(const LogReader&) = delete;
@@ -27,6 +28,19 @@ class LogReader {
   const Tip& tip() const { return tip_; }
 
  private:
+  struct Held {
+    explicit Held(std::vector<Segment*> places) : segments(std::move(places)) {
+      for (Segment* segment : segments) ++segment->readers;
+    }
+    ~Held() {
+      for (Segment* segment : segments) --segment->readers;
+    }
+    Held(const Held&) = delete;
+    Held& operator=(const Held&) = delete;
+    const std::vector<Segment*> segments;
+  };
+
+  std::vector<Segment*> places(Lsn at) const;
   Task<Result<format::Batch>> read_from(Segment& segment, Lsn limit);
   Task<Status> fill(Segment& segment, Lsn limit, size_t bytes);
   void pin(Segment* segment);

@@ -2,6 +2,7 @@
 // a primary before the device opens (redo). A window of the log is coalesced; only whole batches count as applied.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 
@@ -32,6 +33,8 @@ class Replayer {
   void allow(bool on);
   // Until applied reaches `lsn` and the state block says so. stopped, or what made replay stop.
   Task<Status> catch_up(Lsn lsn);
+  // Write back now what is in the window.
+  void hurry() { write_back_.hurry(); }
   // Finishes what is in the window; the state block says where it ended.
   Task<void> stop();
 
@@ -48,6 +51,8 @@ class Replayer {
     uint32_t used = 0;
   };
 
+  // A batch that is larger than the whole window goes through it alone.
+  uint64_t claim_of(size_t batch_bytes) const { return std::min<uint64_t>(batch_bytes, options_.window_bytes); }
   Task<void> work();
   Task<bool> take(LogReader& reader);
   Status check(const format::Batch& batch) const;

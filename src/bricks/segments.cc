@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/aligned.h"
+#include "format/batch.h"
 
 namespace mars::bricks {
 
@@ -49,27 +50,55 @@ Task<Result<void>> Segments::open_one(std::string name) {
   auto file = co_await machine_.storage().open(segment->path, options);
   if (!file) co_return failure(file.error());
   segment->file = std::move(*file);
-  AlignedBuffer header(segment_header_bytes);
-  if (Status status = co_await io::read(*segment->file, 0, header.span()); status == Status::gone) {
-    co_return failure(status);
-  } else if (status != Status::ok) {
-    damaged_.push_back(segment->path + ": cannot be read");
+  Status status = co_await read_header(*segment, name);
+  if (status == Status::gone) co_return failure(status);
+  if (status != Status::ok && !co_await make_up_header(*segment, name)) {
+    lost_.push_back(*format::parse_segment_name(name));
     co_return Result<void>();
+  }
+  segments_.push_back(std::move(segment));
+  co_return Result<void>();
+}
+
+Task<Status> Segments::read_header(Segment& segment, const std::string& name) {
+  AlignedBuffer header(segment_header_bytes);
+  if (Status status = co_await io::read(*segment.file, 0, header.span()); status != Status::ok) {
+    damaged_.push_back(segment.path + ": cannot be read");
+    co_return status;
   }
   auto decoded = format::decode_segment_header(header.span());
   if (!decoded) {
-    damaged_.push_back(segment->path + ": " + decoded.error().text);
-    co_return Result<void>();
+    damaged_.push_back(segment.path + ": " + decoded.error().text);
+    co_return decoded.error().status;
   }
   const bool is_ours = decoded->cluster == options_.cluster && decoded->resource == options_.resource;
   if (!is_ours || to_string(format::SegmentName{decoded->epoch_number, decoded->first}) != name) {
-    damaged_.push_back(segment->path + ": the header belongs to another file or resource");
-    co_return Result<void>();
+    damaged_.push_back(segment.path + ": the header belongs to another file or resource");
+    co_return Status::damaged;
   }
-  segment->header = *decoded;
-  segment->header.capacity = std::min<uint64_t>(segment->header.capacity, segment->file->size());
-  segments_.push_back(std::move(segment));
-  co_return Result<void>();
+  segment.header = *decoded;
+  segment.header.capacity = std::min<uint64_t>(segment.header.capacity, segment.file->size());
+  co_return Status::ok;
+}
+
+// A header is durable before its file gets a name, so a bad one is rot and no tear: what follows it may be whole.
+Task<bool> Segments::make_up_header(Segment& segment, const std::string& name) {
+  const format::SegmentName parsed = *format::parse_segment_name(name);
+  const uint64_t capacity = segment.file->size() / segment_header_bytes * segment_header_bytes;
+  if (capacity < segment_header_bytes + format::batch_block_bytes) co_return false;
+  AlignedBuffer bytes(std::min<uint64_t>(capacity - segment_header_bytes, format::batch_bytes_max));
+  if (co_await io::read(*segment.file, segment_header_bytes, bytes.span()) != Status::ok) co_return false;
+  auto first = format::decode_batch_header(bytes.span());
+  if (!first || first->batch_bytes > bytes.size()) co_return false;
+  auto batch = format::verify_batch(bytes.span().first(first->batch_bytes));
+  if (!batch) co_return false;
+  const format::BatchIdentity& identity = batch->header.identity;
+  const bool is_ours = identity.cluster == options_.cluster && identity.resource == options_.resource;
+  if (!is_ours || format::SegmentName{identity.epoch_number, identity.lsn} != parsed) co_return false;
+  segment.header = {options_.cluster,  options_.resource, identity.epoch, parsed.epoch_number,
+                    parsed.first, options_.in_flight_bytes_max, capacity};
+  damaged_.back() += "; it was made up from the first batch";
+  co_return true;
 }
 
 void Segments::sort() {
@@ -114,24 +143,38 @@ Task<Result<std::unique_ptr<io::File>>> Segments::make_file(std::string path) {
   co_return failure(status, "cannot make the log file " + path);
 }
 
+Task<Result<std::unique_ptr<io::File>>> Segments::take_spare_or_make(std::string& name) {
+  if (spares_.empty()) {
+    name = std::string(spare_prefix) + std::to_string(++spare_number_);
+    co_return co_await make_file(log_path(name));
+  }
+  name = spares_.back();
+  spares_.pop_back();
+  io::OpenOptions options;
+  options.exclusive = true;
+  co_return co_await machine_.storage().open(log_path(name), options);
+}
+
+// A crash before the first batch of an epoch was durable leaves a file that the next attempt, with another epoch id,
+// wants to name the same.
+Task<Status> Segments::free_name(const std::string& path, EpochId epoch) {
+  for (auto& segment : segments_) {
+    if (segment->path != path) continue;
+    CHECK(segment->header.epoch != epoch && segment->readers == 0);
+    std::unique_ptr<Segment> other = std::move(segment);
+    std::erase(segments_, nullptr);
+    co_return co_await move_aside(std::move(other));
+  }
+  co_return Status::ok;
+}
+
 Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn first) {
   if (Segment* there = find(epoch, first)) co_return there;
   auto segment = std::make_unique<Segment>();
   std::string from;
-  if (spares_.empty()) {
-    from = std::string(spare_prefix) + std::to_string(++spare_number_);
-    auto made = co_await make_file(log_path(from));
-    if (!made) co_return failure(made.error());
-    segment->file = std::move(*made);
-  } else {
-    from = spares_.back();
-    spares_.pop_back();
-    io::OpenOptions options;
-    options.exclusive = true;
-    auto file = co_await machine_.storage().open(log_path(from), options);
-    if (!file) co_return failure(file.error());
-    segment->file = std::move(*file);
-  }
+  auto file = co_await take_spare_or_make(from);
+  if (!file) co_return failure(file.error());
+  segment->file = std::move(*file);
   segment->header = {options_.cluster,     options_.resource, epoch, epoch_number, first, options_.in_flight_bytes_max,
                      segment->file->size()};
   const auto header = format::encode_segment_header(segment->header);
@@ -139,9 +182,12 @@ Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn
   std::copy(header.begin(), header.end(), block.data());
   Status status = co_await io::write(*segment->file, 0, block.span());
   if (status == Status::ok) status = co_await io::flush(*segment->file);
-  segment->path = log_path(to_string(format::SegmentName{epoch_number, first}));
+  const format::SegmentName name{epoch_number, first};
+  segment->path = log_path(to_string(name));
+  if (status == Status::ok) status = co_await free_name(segment->path, epoch);
   if (status == Status::ok) status = co_await machine_.storage().rename(log_path(from), segment->path);
   if (status != Status::ok) co_return failure(status, "cannot begin the log file " + segment->path);
+  std::erase(lost_, name);
   Segment* result = segment.get();
   segments_.push_back(std::move(segment));
   sort();
@@ -164,17 +210,60 @@ Task<Status> Segments::trim(Lsn limit) {
     segments_.erase(segments_.begin());
     if (Status status = co_await retire(std::move(oldest)); status != Status::ok) co_return status;
   }
+  const Lsn oldest = segments_.empty() ? Lsn{} : std::min(limit, segments_.front()->first());
+  for (const format::SegmentName& name : std::vector(lost_)) {
+    if (name.first >= oldest) continue;
+    std::erase(lost_, name);
+    if (Status status = co_await machine_.storage().remove(log_path(to_string(name))); status != Status::ok) {
+      co_return status;
+    }
+  }
   co_return Status::ok;
+}
+
+// Names in branch/ are made unique by the epoch's id: two abandoned histories may have the same numbers.
+Task<Status> Segments::move_aside(std::unique_ptr<Segment> segment) {
+  CHECK(segment->readers == 0);
+  segment->file.reset();
+  const std::string name = name_of(segment->path);
+  const std::string stem = options_.directory + "/branch/" + name.substr(0, name.rfind('.')) + "-" +
+                           short_text(segment->header.epoch);
+  std::string kept = stem + ".seg";
+  for (int number = 2;; ++number) {
+    auto exists = co_await machine_.storage().exists(kept);
+    if (!exists) co_return exists.error().status;
+    if (!*exists) break;
+    kept = stem + "-" + std::to_string(number) + ".seg";
+  }
+  co_return co_await machine_.storage().rename(segment->path, kept);
 }
 
 Task<Status> Segments::set_aside(Lsn from) {
   while (!segments_.empty() && segments_.back()->first() >= from) {
     std::unique_ptr<Segment> last = std::move(segments_.back());
     segments_.pop_back();
+    if (Status status = co_await move_aside(std::move(last)); status != Status::ok) co_return status;
+  }
+  co_return Status::ok;
+}
+
+Task<Status> Segments::set_aside_behind(const Position& end) {
+  for (size_t i = segments_.size(); i-- > 0;) {
+    if (segments_[i]->first() < end.lsn) break;
+    if (segments_[i]->first() == end.lsn && segments_[i]->header.epoch == end.epoch) continue;
+    std::unique_ptr<Segment> leftover = std::move(segments_[i]);
+    segments_.erase(segments_.begin() + static_cast<ptrdiff_t>(i));
+    if (Status status = co_await move_aside(std::move(leftover)); status != Status::ok) co_return status;
+  }
+  co_return Status::ok;
+}
+
+Task<Status> Segments::drop_all() {
+  while (!segments_.empty()) {
+    std::unique_ptr<Segment> last = std::move(segments_.back());
+    segments_.pop_back();
     CHECK(last->readers == 0);
-    last->file.reset();
-    std::string kept = options_.directory + "/branch/" + name_of(last->path);
-    if (Status status = co_await machine_.storage().rename(last->path, kept); status != Status::ok) co_return status;
+    if (Status status = co_await retire(std::move(last)); status != Status::ok) co_return status;
   }
   co_return Status::ok;
 }

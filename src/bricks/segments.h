@@ -38,13 +38,17 @@ class Segments {
  public:
   Segments(io::Machine& machine, SegmentsOptions options);
 
-  // Makes the directories, lists the files, opens each and checks its header. Files with a damaged header are left
-  // alone and named by damaged(); files of another resource are refused.
+  // Makes the directories, lists the files, opens each and checks its header. A damaged header is made up from the
+  // file's name and its first batch, if that is whole; otherwise the file is left alone and named by lost(): what it
+  // held may have been durable. Nothing is repaired in place.
   Task<Result<void>> open();
 
   // In the order of (first LSN, epoch number).
   const std::vector<std::unique_ptr<Segment>>& all() const { return segments_; }
+  // Sentences for the operator about every file whose header is not as it should be.
   const std::vector<std::string>& damaged() const { return damaged_; }
+  // Files that cannot be used, by what their name says.
+  const std::vector<format::SegmentName>& lost() const { return lost_; }
   // Those that may hold a batch beginning at `lsn`, newest epoch first.
   std::vector<Segment*> candidates(Lsn lsn) const;
   Segment* find(EpochId epoch, Lsn first) const;
@@ -56,16 +60,26 @@ class Segments {
 
   // Gives up files whose batches all lie below `limit` (the next file begins at or below it), oldest first.
   Task<Status> trim(Lsn limit);
-  // Files that begin at or behind `from` leave the branch: they move to branch/ and are kept (P6).
+  // Files that begin at or behind `from` leave the branch: they move to branch/ and are kept (P6). The newest goes
+  // first, so that a crash in between leaves the beginning of a history and never a hole.
   Task<Status> set_aside(Lsn from);
+  // What a crash left behind the end of the log: files that begin behind it, or at it but in another epoch.
+  Task<Status> set_aside_behind(const Position& end);
+  // All files go.
+  Task<Status> drop_all();
 
   uint64_t bytes() const;  // on disk, spares included
 
  private:
   std::string log_path(const std::string& name) const { return options_.directory + "/log/" + name; }
   Task<Result<void>> open_one(std::string name);
+  Task<Status> read_header(Segment& segment, const std::string& name);
+  Task<bool> make_up_header(Segment& segment, const std::string& name);
+  Task<Result<std::unique_ptr<io::File>>> take_spare_or_make(std::string& name);
   Task<Result<std::unique_ptr<io::File>>> make_file(std::string path);
   Task<Status> retire(std::unique_ptr<Segment> segment);
+  Task<Status> move_aside(std::unique_ptr<Segment> segment);
+  Task<Status> free_name(const std::string& path, EpochId epoch);
   void sort();
 
   io::Machine& machine_;
@@ -73,6 +87,7 @@ class Segments {
   std::vector<std::unique_ptr<Segment>> segments_;
   std::vector<std::string> spares_;  // names in log/
   std::vector<std::string> damaged_;
+  std::vector<format::SegmentName> lost_;
   uint64_t spare_number_ = 0;
 };
 

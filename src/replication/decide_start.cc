@@ -1,0 +1,86 @@
+#include "replication/decide_start.h"
+
+namespace mars::replication {
+
+std::string_view name(StartAction action) {
+  switch (action) {
+    case StartAction::rolled_back:
+      return "rolled-back";
+    case StartAction::recreate_gone:
+      return "recreate-gone";
+    case StartAction::follow:
+      return "follow";
+    case StartAction::drop_tail:
+      return "drop-tail";
+    case StartAction::fork:
+      return "fork";
+    case StartAction::log_damaged:
+      return "log-damaged";
+    case StartAction::open_recovered:
+      return "open-recovered";
+    case StartAction::keep_closed:
+      return "keep-closed";
+    case StartAction::open_granted:
+      return "open-granted";
+    case StartAction::null_reign:
+      return "null-reign";
+    case StartAction::wait:
+      return "wait";
+  }
+  return "unknown";
+}
+
+StartAction decide_start(const StartFacts& facts) {
+  if (facts.is_outremembered) return StartAction::rolled_back;                 // 1
+  if (facts.is_gone && facts.is_gone_lost) return StartAction::recreate_gone;  // 2
+  const bool is_token_here = facts.tail == Tail::mine || facts.tail == Tail::granted;
+  if (!is_token_here || (facts.is_gone && facts.tail == Tail::mine)) return StartAction::follow;  // 3
+  if (facts.rival == Rival::at_end) return StartAction::drop_tail;                                // 4
+  if (facts.rival == Rival::before_data) return StartAction::fork;                                // 5
+  if (facts.is_damaged) return StartAction::log_damaged;                                          // 6
+  if (facts.tail == Tail::mine && facts.wish != Wish::me) return StartAction::keep_closed;        // 8
+  if (!facts.has_heard) return StartAction::wait;
+  if (facts.tail == Tail::mine) return StartAction::open_recovered;                     // 7
+  return facts.wish == Wish::me ? StartAction::open_granted : StartAction::null_reign;  // 9, 10
+}
+
+Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self) {
+  const format::BranchEpoch* last = nullptr;
+  for (const format::BranchEpoch& epoch : branch) {
+    if (epoch.first < durable_end) last = &epoch;
+  }
+  if (last == nullptr) return Tail::none;
+  const bool is_released = last->ended && !last->released_to.is_nil() && last->end <= durable_end;
+  if (is_released) return last->released_to == self ? Tail::granted : Tail::released_to_other;
+  return last->host == self ? Tail::mine : Tail::foreign;
+}
+
+Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Report& peer) {
+  const bricks::Common common = bricks::common_position(mine, my_end, peer.branch, peer.durable.position.lsn);
+  if (!common.any || !common.peer_beyond) return Rival::none;
+  // The peer is merely ahead within the same epoch: no rival, it has more of this history.
+  const format::BranchEpoch* epoch = bricks::find_epoch(peer.branch, common.position.epoch);
+  const bool begins_another = epoch != nullptr && epoch->ended && epoch->end <= common.position.lsn;
+  if (!common.mine_beyond) return begins_another ? Rival::at_end : Rival::none;
+  return my_data_end <= common.position.lsn ? Rival::at_end : Rival::before_data;
+}
+
+// What the peer's own log has of my epochs counts always; what it merely remembers of me counts for the replica that I
+// was then, not for one that the operator invalidated or joined anew since.
+bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Uuid& my_life,
+                      const Report& peer) {
+  for (const format::BranchEpoch& epoch : peer.branch) {
+    if (epoch.host != self) continue;
+    const Lsn end = epoch.ended ? std::min(epoch.end, peer.durable.position.lsn) : peer.durable.position.lsn;
+    const format::BranchEpoch* ours = bricks::find_epoch(mine, epoch.id);
+    if (ours == nullptr ? end > my_end : my_end < end) return true;
+  }
+  const auto found = peer.remembered.find(self);
+  if (found == peer.remembered.end() || found->second.life != my_life) return false;
+  const Position& remembered = found->second.tip.position;
+  const format::BranchEpoch* ours = bricks::find_epoch(mine, remembered.epoch);
+  if (ours == nullptr) return true;
+  return ours->host == self && !ours->ended && my_end < remembered.lsn;
+}
+
+}  // namespace mars::replication

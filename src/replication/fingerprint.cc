@@ -1,0 +1,42 @@
+#include "replication/fingerprint.h"
+
+#include <algorithm>
+
+#include "base/aligned.h"
+
+namespace mars::replication {
+
+format::DiskIdentity identity_of(const io::File& file) {
+  const io::Geometry& geometry = file.geometry();
+  format::DiskIdentity identity;
+  identity.kind = geometry.is_block_device ? format::DiskKind::block_device : format::DiskKind::regular_file;
+  identity.bytes = file.size();
+  identity.device = geometry.is_block_device ? 0 : geometry.device_number;
+  identity.inode = geometry.inode;
+  identity.text = geometry.hardware_id.substr(0, format::disk_text_max);
+  return identity;
+}
+
+Task<Hash128> fingerprint(io::File& file, uint64_t volume_bytes) {
+  const uint64_t part = std::min<uint64_t>(1u << 20, volume_bytes);
+  AlignedBuffer bytes(2 * part);
+  Status status = co_await io::read(file, 0, bytes.span().first(part));
+  if (status == Status::ok) status = co_await io::read(file, volume_bytes - part, bytes.span().last(part));
+  co_return status == Status::ok ? hash(bytes.span()) : Hash128{};
+}
+
+Task<std::string> disk_difference(io::File& file, const format::StateBlock& state, uint64_t volume_bytes) {
+  if (state.disks.empty()) co_return std::string();
+  const format::DiskIdentity& former = state.disks.front();
+  const format::DiskIdentity now = identity_of(file);
+  if (former.kind != now.kind) co_return "it was a " + std::string(name(former.kind));
+  if (former.text != now.text) co_return "its identity was \"" + former.text + "\" and is \"" + now.text + "\"";
+  if (former.inode != now.inode) co_return std::string("it is another file (inode)");
+  if (former.bytes > now.bytes) co_return "it had " + std::to_string(former.bytes) + " bytes";
+  if (!state.clean || former.fingerprint.is_zero()) co_return std::string();
+  const Hash128 looks = co_await fingerprint(file, volume_bytes);
+  if (looks != former.fingerprint) co_return std::string("its content was changed while it was detached");
+  co_return std::string();
+}
+
+}  // namespace mars::replication

@@ -1,0 +1,22 @@
+// How a data disk is recognised (D17): by what it is, and, after a clean close, by what it looked like. Our disks carry
+// no header of ours.
+#pragma once
+
+#include <string>
+
+#include "base/task.h"
+#include "format/state_block.h"
+#include "io/file.h"
+
+namespace mars::replication {
+
+format::DiskIdentity identity_of(const io::File& file);
+
+// Over the first and the last MiB of the volume; zero when it cannot be read.
+Task<Hash128> fingerprint(io::File& file, uint64_t volume_bytes);
+
+// In what the disk differs from the one in the state block, as a part of a sentence; empty when it is the same. The
+// fingerprint is compared only when the state block says clean.
+Task<std::string> disk_difference(io::File& file, const format::StateBlock& state, uint64_t volume_bytes);
+
+}  // namespace mars::replication

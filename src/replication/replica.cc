@@ -1,0 +1,378 @@
+#include "replication/replica.h"
+
+#include <algorithm>
+
+#include "replication/fingerprint.h"
+
+namespace mars::replication {
+
+using namespace std::chrono_literals;
+using control::State;
+using format::ReplicaState;
+using format::StateBlock;
+
+Replica::Replica(Environment& environment, ReplicaOptions options, std::unique_ptr<Device> device)
+    : environment_(environment),
+      options_(std::move(options)),
+      machine_(environment.machine()),
+      device_(std::move(device)),
+      turn_(machine_.ready(), 1),
+      stop_(machine_.ready()),
+      following_stop_(machine_.ready()),
+      wake_(machine_.ready()),
+      scope_(machine_.ready()),
+      following_(machine_.ready()),
+      serving_stop_(machine_.ready()),
+      served_(machine_.ready()),
+      log_turn_(machine_.ready(), 1) {}
+
+Replica::~Replica() { CHECK(log_ == nullptr && serving_count_ == 0); }
+
+void Replica::start() { scope_.spawn(work()); }
+
+Task<void> Replica::stop() {
+  stop_.set();
+  wake_.notify();
+  co_await scope_.join();
+  co_await turn_.acquire();
+  if (role_ == Role::primary) {
+    auto closed = co_await device_->close();
+    if (!closed) {
+      was_cut_off_ = true;
+      environment_.event(options_.resource, "the device is taken away from its users: " + closed.error().text);
+      if (co_await logger_->drain() != Status::ok) say(State::failed, "not everything could be written back");
+      co_await device_->force_close();
+    }
+  }
+  co_await let_go();
+  turn_.release(1);
+}
+
+void Replica::wake() { wake_.notify(); }
+
+void Replica::on_report(const Uuid& peer, Report report) {
+  heard_[peer] = machine_.now();
+  Remembered& remembered = remembered_[peer];
+  const bool is_new = remembered.life != report.life || remembered.tip.position.epoch != report.durable.position.epoch;
+  if (is_new || remembered.tip.position.lsn < report.durable.position.lsn) remembered = {report.durable, report.life};
+  answered_.insert(peer);
+  unable_.erase(peer);
+  if (log_ != nullptr && given_up_.contains(peer)) {
+    const auto common = bricks::common_position(log_->branch(), log_->durable().position.lsn, report.branch,
+                                                report.durable.position.lsn);
+    if (common.any && common.position.lsn >= log_->oldest()) given_up_.erase(peer);
+  }
+  peers_[peer] = std::move(report);
+  wake_.notify();
+}
+
+void Replica::on_peer_down(const Uuid& peer) {
+  pins_.erase(peer);
+  answered_.erase(peer);
+  wake_.notify();
+}
+
+std::optional<io::Instant> Replica::heard(const Uuid& peer) const {
+  const auto found = heard_.find(peer);
+  if (found == heard_.end()) return std::nullopt;
+  return found->second;
+}
+
+void Replica::say(State state, std::string reason, std::string next_step) {
+  if (shown_ == state && reason_ == reason) return;
+  const bool is_other_state = shown_ != state;
+  shown_ = state;
+  reason_ = std::move(reason);
+  next_step_ = std::move(next_step);
+  if (is_other_state) {
+    std::string text(control::name(state));
+    if (!reason_.empty()) text += ": " + reason_;
+    environment_.event(options_.resource, std::move(text));
+  }
+  environment_.report_changed(options_.resource);
+}
+
+Uuid Replica::random_uuid() {
+  std::array<uint8_t, 16> random;
+  machine_.random_bytes(std::as_writable_bytes(std::span(random)));
+  return Uuid::from_random(random);
+}
+
+// ---- the strategy
+
+Task<void> Replica::work() {
+  while (!stop_.is_set()) {
+    co_await turn_.acquire();
+    if (!stop_.is_set()) co_await step();
+    turn_.release(1);
+    co_await io::wait_until(machine_, wake_, machine_.now() + 1s);
+  }
+}
+
+// One look at everything, and the next safe step. Nothing here waits for a peer without a deadline.
+Task<void> Replica::step() {
+  if (!environment_.switches(options_.resource).attach) {
+    if (log_ == nullptr) say(State::detached, "", "run `marsadm attach " + options_.name + "`");
+    co_return;
+  }
+  if (log_ == nullptr && !co_await try_attach()) co_return;
+  co_await trim();
+  if (role_ == Role::primary) co_return co_await step_primary();
+  note_fork();
+  if (state_->value().state != ReplicaState::consistent) co_return co_await step_follower();
+  co_await learn_data_end();
+  switch (decide_start(facts())) {
+    case StartAction::recreate_gone:
+      if (co_await recreate_gone() != Status::ok) say(State::log_damaged, "the log before this host's release is lost");
+      break;
+    case StartAction::drop_tail:
+      if (co_await drop_tail() != Status::ok) co_return say(State::log_failed, "the tail of the log cannot be dropped");
+      break;
+    case StartAction::open_recovered:
+      co_return co_await open_primary(EpochCause::recover, {}, true);
+    case StartAction::open_granted:
+      co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, true);
+    case StartAction::null_reign:
+      co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, false);
+    case StartAction::keep_closed:
+      if (wish() == Wish::other && !is_forked_) {
+        const Designated wanted = environment_.designated(options_.resource);
+        co_return co_await hand_over(wanted.host);
+      }
+      break;
+    default:
+      break;
+  }
+  co_await step_follower();
+}
+
+bool Replica::has_heard() const {
+  const auto wait = std::chrono::milliseconds(environment_.settings(options_.resource).open_wait_ms);
+  if (machine_.now() >= attached_at_ + wait) return true;
+  for (const Uuid& member : environment_.members(options_.resource)) {
+    if (member == environment_.self()) continue;
+    if (!answered_.contains(member)) return false;
+  }
+  return true;
+}
+
+Wish Replica::wish() const {
+  const Uuid wanted = environment_.designated(options_.resource).host;
+  if (wanted.is_nil()) return Wish::none;
+  return wanted == environment_.self() ? Wish::me : Wish::other;
+}
+
+StartFacts Replica::facts() const {
+  StartFacts facts;
+  const bricks::Branch& branch = log_->branch();
+  const Lsn end = log_->durable().position.lsn;
+  facts.tail = tail_of(branch, end, environment_.self());
+  const StateBlock& state = state_->value();
+  if (!state.gone.empty() && !branch.empty()) {
+    auto release = format::verify_batch(state.gone);
+    if (release && release->header.identity.epoch == branch.back().id) {
+      facts.is_gone = true;
+      facts.is_gone_lost = end < release->header.end();
+    }
+  }
+  for (const auto& [host, peer] : peers_) {
+    if (!peer.is_consistent) continue;
+    if (is_outremembered(branch, end, environment_.self(), life_, peer)) facts.is_outremembered = true;
+    facts.rival = std::max(facts.rival, rival_of(branch, end, data_end_, peer));
+  }
+  facts.is_damaged = recovery_.is_damaged && end < recovery_.evidence;
+  facts.has_heard = has_heard();
+  facts.wish = wish();
+  return facts;
+}
+
+// Where a peer's history parts from mine, is there data of mine behind that point? Asked of the log itself, because the
+// answer decides between dropping a tail and keeping it (T9).
+Task<void> Replica::learn_data_end() {
+  const Lsn end = log_->durable().position.lsn;
+  for (const auto& [host, peer] : peers_) {
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    if (!common.forked() || (learned_from_ <= common.position.lsn && learned_to_ == end)) continue;
+    Tip start{common.position, {}};
+    data_end_ = common.position.lsn;
+    bricks::LogReader reader(log_->segments(), log_->options(), log_->branch(), start);
+    for (;;) {
+      auto batch = co_await reader.next(end);
+      if (!batch) {
+        if (batch.error().status != Status::end) data_end_ = end;  // not readable: as if it had data
+        break;
+      }
+      if (carries_data(*batch)) data_end_ = batch->header.end();
+    }
+    learned_from_ = common.position.lsn;
+    learned_to_ = end;
+  }
+}
+
+bool Replica::carries_data(const format::Batch& batch) {
+  for (const format::Record& record : batch.records) {
+    if (is_data(record.op)) return true;
+    if (record.op != RecordOp::epoch) continue;
+    auto start = format::decode_epoch_start(batch.payload(record));
+    if (!start || start->cause == EpochCause::force) return true;
+  }
+  return false;
+}
+
+// ---- attach and detach
+
+Task<bool> Replica::try_attach() {
+  auto attached = co_await attach();
+  if (attached) co_return true;
+  co_await let_go();
+  say(attach_problem_, attached.error().text, attach_next_step_);
+  co_return false;
+}
+
+Task<Result<void>> Replica::attach() {
+  attach_problem_ = State::failed;
+  attach_next_step_.clear();
+  auto life = co_await machine_.storage().read_file(options_.state_directory + "/life", 64);
+  if (!life) co_return failure(life.error());
+  auto parsed = parse_uuid(text_of(*life));
+  if (!parsed) co_return failure(parsed.error());
+  life_ = *parsed;
+  state_ = std::make_unique<bricks::StateFile>(machine_);
+  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) co_return opened;
+  if (auto opened = co_await open_disk(); !opened) co_return opened;
+  if (auto opened = co_await open_log(); !opened) co_return opened;
+  role_ = Role::closed;
+  attached_at_ = machine_.now();
+  answered_.clear();
+  environment_.report_changed(options_.resource);
+  co_return Result<void>();
+}
+
+Task<Result<void>> Replica::open_disk() {
+  io::OpenOptions open;
+  open.exclusive = true;
+  auto file = co_await machine_.storage().open(options_.disk, open);
+  if (!file) {
+    attach_problem_ = State::disk_missing;
+    attach_next_step_ = "bring " + options_.disk + " back, or end whatever uses it; it is tried again every second";
+    co_return failure(file.error());
+  }
+  disk_file_ = std::move(*file);
+  if (disk_file_->size() < options_.volume_bytes) {
+    attach_problem_ = State::disk_changed;
+    attach_next_step_ =
+        "the volume needs " + std::to_string(options_.volume_bytes) + " bytes; bring the right disk back";
+    co_return failure(Status::refused,
+                      options_.disk + " is too small: " + std::to_string(disk_file_->size()) + " bytes");
+  }
+  const std::string difference = co_await disk_difference(*disk_file_, state_->value(), options_.volume_bytes);
+  if (!difference.empty() && !options_.allow_changed_disk) {
+    attach_problem_ = State::disk_changed;
+    attach_next_step_ = "bring the former disk back, or run `marsadm attach " + options_.name + " --accept-disk`";
+    co_return failure(Status::refused, options_.disk + " is not the disk that was detached: " + difference);
+  }
+  if (!difference.empty()) co_await accept_other_disk();
+  disk_ = std::make_unique<bricks::Disk>(machine_.ready(), *disk_file_, options_.volume_bytes);
+  if (auto added = graph_.add("disk", "disk", *disk_); !added) co_return added;
+  co_return Result<void>();
+}
+
+// What is on it is no version of ours: it will be compared and brought up to date (rung 3).
+Task<void> Replica::accept_other_disk() {
+  options_.allow_changed_disk = false;
+  const format::DiskIdentity identity = identity_of(*disk_file_);
+  const Status status = co_await state_->update([&](StateBlock& state) {
+    state.disks = {identity};
+    state.clean = false;
+    state.state = ReplicaState::fresh;
+  });
+  if (status == Status::ok) environment_.event(options_.resource, "another disk was accepted; it will be synced");
+}
+
+Task<Result<void>> Replica::open_log() {
+  bricks::SegmentsOptions segments;
+  segments.directory = options_.log_directory;
+  segments.cluster = environment_.cluster();
+  segments.resource = options_.resource;
+  segments.segment_bytes = options_.segment_bytes;
+  log_ = std::make_unique<bricks::Log>(machine_, *state_, segments);
+  auto recovered = co_await log_->recover({});
+  if (!recovered) {
+    attach_problem_ = State::log_missing;
+    attach_next_step_ = "check the log disk at " + options_.log_directory;
+    co_return failure(recovered.error());
+  }
+  recovery_ = *recovered;
+  serve_limit_ = log_->durable().position.lsn;
+  is_releasing_ = false;
+  data_end_ = serve_limit_;
+  learned_to_ = {};
+  state_->on_write([this](StateBlock& state) {
+    state.branch = log_->branch();
+    if (state.durable.position.lsn < log_->durable().position.lsn) state.durable = log_->durable();
+  });
+  co_return Result<void>();
+}
+
+// Everything that is open is closed, as cleanly as it can be. The device is closed already.
+Task<void> Replica::let_go() {
+  co_await end_serving();
+  if (role_ == Role::primary) co_await close_logger();
+  co_await end_following();
+  role_ = Role::closed;
+  if (log_ != nullptr) {
+    co_await log_->close();
+    co_await leave_clean();
+    state_->on_write(nullptr);
+    log_.reset();
+  }
+  graph_.remove("disk");
+  disk_.reset();
+  disk_file_.reset();
+  state_.reset();
+  environment_.report_changed(options_.resource);
+}
+
+// The fingerprint says what the disk looked like when it was last ours (D17).
+Task<void> Replica::leave_clean() {
+  const StateBlock& state = state_->value();
+  const bool is_clean = !log_->failed() && state.state == ReplicaState::consistent &&
+                        state.applied.position.lsn == log_->durable().position.lsn;
+  if (!is_clean) co_return;
+  auto identity = identity_of(*disk_file_);
+  identity.fingerprint = co_await fingerprint(*disk_file_, options_.volume_bytes);
+  if (co_await state_->update([&](StateBlock& block) {
+        block.clean = true;
+        block.disks = {identity};
+      }) != Status::ok) {
+    environment_.event(options_.resource,
+                       "the clean end could not be written down; the next start reads the log again");
+  }
+}
+
+Task<Result<void>> Replica::detach() {
+  co_await turn_.acquire();
+  Result<void> result;
+  if (role_ == Role::primary) result = co_await device_->close();
+  if (result && role_ == Role::primary && co_await logger_->drain() != Status::ok) {
+    environment_.event(options_.resource, "detached with writes that are only in the log");
+  }
+  if (result) {
+    co_await let_go();
+    say(State::detached, "", "run `marsadm attach " + options_.name + "`");
+  }
+  turn_.release(1);
+  co_return result;
+}
+
+Task<void> Replica::end_serving() {
+  serving_stop_.set();
+  for (net::Channel* channel : served_channels_) channel->close();
+  if (log_ != nullptr) log_->changed().notify();
+  while (serving_count_ > 0) co_await served_.wait();
+  serving_stop_.reset();
+}
+
+std::string Replica::graph() const { return graph_.dump(); }
+
+}  // namespace mars::replication

@@ -1,0 +1,233 @@
+// Replica: one resource on this host: its disk, log, state block, and whatever runs on them. A strategy: it compares
+// what is wanted with what is, takes the next safe step, and looks again after every event and every second. It decides
+// nothing by itself: decide_start and decide_handover do; it can be stopped and started again at any point.
+//
+// closed -> following (fetch, replay, sync) <-> primary (trans_logger, device). One activity (work) does all changes.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "base/sync.h"
+#include "base/task.h"
+#include "brick/graph.h"
+#include "bricks/disk.h"
+#include "bricks/log.h"
+#include "bricks/replayer.h"
+#include "bricks/state_file.h"
+#include "bricks/trans_logger.h"
+#include "replication/decide_handover.h"
+#include "replication/decide_start.h"
+#include "replication/device.h"
+#include "replication/environment.h"
+#include "replication/report.h"
+#include "replication/sync_messages.h"
+#include "xio/port.h"
+
+namespace mars::replication {
+
+struct ReplicaOptions {
+  Uuid resource;
+  std::string name;
+  std::string state_directory;  // of the resource: holds `state` and `life`
+  std::string log_directory;    // of the resource, on the log disk
+  std::string disk;             // path of the data disk
+  uint64_t volume_bytes = 0;
+  uint32_t block_bytes = 512;
+  uint64_t segment_bytes = 64u << 20;
+  bool allow_changed_disk = false;
+};
+
+// What `primary --force` says before it acts.
+struct LossStatement {
+  bool is_refused = false;
+  std::string text;
+  uint64_t bytes = 0;
+  uint64_t milliseconds = 0;
+};
+
+class Replica {
+ public:
+  Replica(Environment& environment, ReplicaOptions options, std::unique_ptr<Device> device);
+  ~Replica();
+
+  // Makes the files of a new replica. On the creating host the disk's content is the first version, and the log begins
+  // with epoch 1 and the volume's record; a joiner's is "new" and will be synced.
+  static Task<Result<void>> create(Environment& environment, const ReplicaOptions& options, bool is_first);
+
+  void start();
+  // Leaves the disks as they are to be found again: a device that is not in use is closed cleanly. `device_in_use`
+  // stays true when users had to be cut off.
+  Task<void> stop();
+  bool was_cut_off() const { return was_cut_off_; }
+
+  // Something that it looks at has changed: registers, sessions.
+  void wake();
+  void on_report(const Uuid& peer, Report report);
+  void on_peer_down(const Uuid& peer);
+
+  const ReplicaOptions& options() const { return options_; }
+  Report report() const;
+  const std::map<Uuid, Report>& peers() const { return peers_; }
+  std::optional<io::Instant> heard(const Uuid& peer) const;
+  Device& device() { return *device_; }
+  bool is_primary() const { return role_ == Role::primary; }
+  bool is_attached() const { return log_ != nullptr; }
+  std::string graph() const;
+  uint64_t dirty_requests() const { return logger_ ? logger_->dirty_requests() : 0; }
+
+  // Commands; each returns when it is done or refused.
+  Task<Result<void>> detach();
+  Task<Result<LossStatement>> force(bool is_dry_run, bool now);
+  Task<Result<void>> invalidate();
+  // The operator accepts that acknowledged writes were lost with the pool, or that the disk is another one.
+  void accept_loss() { accepts_loss_ = true; }
+  void accept_disk() { options_.allow_changed_disk = true; }
+
+  // Services. Each returns when its channel ends.
+  Task<void> serve_log(std::unique_ptr<net::Channel> channel, net::Bytes opening);
+  Task<void> serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes opening);
+  Task<void> serve_handover(std::unique_ptr<net::Channel> channel, net::Bytes opening);
+
+ private:
+  enum class Role : uint8_t { closed, following, primary };
+  class Serving;
+
+  static constexpr Lsn no_serve_limit{~uint64_t{0} / 2};
+  static constexpr uint32_t log_window = 16u << 20;  // holds some of the longest batches
+  static constexpr uint32_t sync_window = 8u << 20;
+
+  // replica.cc: the strategy
+  Task<void> work();
+  Task<void> step();
+  Task<bool> try_attach();
+  Task<Result<void>> attach();
+  Task<Result<void>> open_disk();
+  Task<void> accept_other_disk();
+  Task<Result<void>> open_log();
+  Task<void> let_go();
+  Task<void> leave_clean();
+  StartFacts facts() const;
+  bool has_heard() const;
+  Wish wish() const;
+  Task<void> learn_data_end();
+  static bool carries_data(const format::Batch& batch);
+  void say(control::State state, std::string reason = {}, std::string next_step = {});
+  Uuid random_uuid();
+
+  // replica_primary.cc
+  Task<void> step_primary();
+  Task<void> open_primary(EpochCause cause, Uuid grant, bool opens_device);
+  bool has_lost_writes() const;
+  Task<Status> start_logger(bool adopts);
+  Task<Status> begin_epoch(EpochCause cause, Uuid grant);
+  Task<void> open_device();
+  Task<void> close_primary();
+  Task<void> close_logger();
+  Task<void> refuse(std::string why);
+  HandoverFacts handover_facts(const Uuid& successor) const;
+  Task<void> hand_over(Uuid successor);
+  Task<Result<void>> prepare(net::Channel& channel, const Uuid& successor);
+  Task<Status> release_to(const Uuid& successor);
+  Lsn trim_limit() const;
+  Task<void> trim();
+  Task<void> make_room();
+  Task<Result<LossStatement>> force_in_turn(bool is_dry_run, bool now);
+  LossStatement known_loss() const;
+
+  // replica_follow.cc
+  Task<void> step_follower();
+  void show_follower(const control::Switches& on);
+  Task<void> become_follower();
+  void start_replay();
+  Task<void> end_replay();
+  Task<void> end_following();
+  void note_fork();
+  Task<Status> drop_tail();
+  Task<Result<Hash128>> hash_at(Lsn lsn);
+  Task<Status> recreate_gone();
+  std::optional<Uuid> choose_source();
+  bool nobody_holds(Lsn end) const;
+  Task<void> fetch_loop();
+  Task<Status> fetch_from(Uuid source);
+  void note_progress(const Uuid& source, const format::Batch& batch);
+  Task<Result<void>> invalidate_in_turn();
+  static void forget_history(format::StateBlock& state);
+
+  // replica_sync.cc
+  std::optional<Uuid> choose_sync_source() const;
+  bool needs_sync() const;
+  Task<void> sync_loop();
+  Task<Status> sync_from(Uuid source);
+  Task<Status> begin_sync(SyncHeader header);
+  Task<Status> sweep(net::Channel& channel, Lsn& cmax);
+  Task<Status> finish_sync(Lsn cmax);
+
+  // replica_serve.cc
+  Task<void> end_serving();
+  Task<Result<net::Bytes>> receive_within(net::Channel& channel, io::Duration limit);
+  Error check_fetch(const Tip& from) const;
+  Task<Status> answer_range(net::Channel& channel, xio::Port& port, const SyncRequest& request, AlignedBuffer& buffer);
+  Error check_successor() const;
+
+  Environment& environment_;
+  ReplicaOptions options_;
+  io::Machine& machine_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<io::File> disk_file_;
+  std::unique_ptr<bricks::Disk> disk_;
+  std::unique_ptr<bricks::StateFile> state_;
+  std::unique_ptr<bricks::Log> log_;
+  std::unique_ptr<bricks::Replayer> replayer_;   // while following
+  std::unique_ptr<bricks::TransLogger> logger_;  // while primary
+  brick::Graph<xio::Xio> graph_;
+  bricks::Log::Recovery recovery_;
+  Uuid life_;  // of this replica; a new one when it is joined or invalidated
+
+  Role role_ = Role::closed;
+  std::map<Uuid, Report> peers_;  // the latest of each, also of those that are not connected now
+  std::map<Uuid, io::Instant> heard_;
+  std::map<Uuid, Remembered> remembered_;
+  std::set<Uuid> answered_;   // who reported since we attached
+  std::set<Uuid> unable_;     // to serve what we need, until they report again
+  std::map<Uuid, Lsn> pins_;  // of members that sync from here
+  std::set<Uuid> given_up_;   // members whose log was sacrificed for space
+  io::Instant attached_at_ = {};
+  Lsn data_end_;  // behind the last batch with data, as far as learn_data_end() asked
+  Lsn learned_from_;
+  Lsn learned_to_;
+  Lsn serve_limit_;  // a release leaves the host only when `gone` is durable
+  bool is_releasing_ = false;
+  bool must_sync_ = false;  // nobody has the log that continues ours
+  bool is_forked_ = false;
+  bool accepts_loss_ = false;
+  bool was_cut_off_ = false;
+
+  control::State shown_ = control::State::detached;
+  std::string reason_;
+  std::string next_step_;
+  control::State attach_problem_ = control::State::failed;
+  std::string attach_next_step_;
+  std::optional<control::Transfer> fetching_;
+  std::optional<control::Transfer> syncing_;
+  uint64_t moved_bytes_ = 0;
+  net::Channel* fetch_channel_ = nullptr;
+  net::Channel* sync_channel_ = nullptr;
+  std::vector<net::Channel*> served_channels_;  // in the order in which they were opened
+
+  Semaphore turn_;  // step and commands, one at a time
+  Event stop_;
+  Event following_stop_;
+  Notifier wake_;
+  Scope scope_;
+  Scope following_;
+  Event serving_stop_;
+  Notifier served_;
+  size_t serving_count_ = 0;
+  Semaphore log_turn_;  // who appends or replaces the log while following
+};
+
+}  // namespace mars::replication

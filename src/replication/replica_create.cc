@@ -1,0 +1,89 @@
+// Replica: the files of a new one.
+#include "replication/fingerprint.h"
+#include "replication/replica.h"
+
+namespace mars::replication {
+
+using format::ReplicaState;
+using format::StateBlock;
+
+namespace {
+
+Uuid new_uuid(io::Machine& machine) {
+  std::array<uint8_t, 16> random;
+  machine.random_bytes(std::as_writable_bytes(std::span(random)));
+  return Uuid::from_random(random);
+}
+
+// Epoch 1 and the volume, on an empty log.
+Task<Status> begin_log(Environment& environment, bricks::Log& log, const ReplicaOptions& options) {
+  format::EpochStart start;
+  start.id = new_uuid(environment.machine());
+  start.number = 1;
+  start.host = environment.self();
+  start.incarnation = environment.incarnation();
+  start.cause = EpochCause::create;
+  Status status = co_await log.begin_epoch(start, 0);
+  if (status != Status::ok) co_return status;
+  const auto volume = format::encode(format::VolumeCreate{0, options.block_bytes, options.volume_bytes});
+  co_return co_await log.append_control(RecordOp::volume, volume, 0);
+}
+
+}  // namespace
+
+// A crash in the middle leaves files that the next attempt replaces: nobody knows of the resource before the command
+// that creates or joins it has written its register.
+Task<Result<void>> Replica::create(Environment& environment, const ReplicaOptions& options, bool is_first) {
+  io::Machine& machine = environment.machine();
+  for (const std::string& directory : {options.state_directory, options.log_directory}) {
+    if (Status status = co_await machine.storage().remove_tree(directory);
+        status != Status::ok && status != Status::not_found) {
+      co_return failure(status, "cannot empty " + directory);
+    }
+    if (Status status = co_await machine.storage().make_directory(directory); status != Status::ok) {
+      co_return failure(status, "cannot make " + directory);
+    }
+  }
+  const std::string life = to_string(new_uuid(machine));
+  const ByteView text = bytes_of(life);
+  io::Bytes content(text.begin(), text.end());
+  if (Status status = co_await machine.storage().write_file(options.state_directory + "/life", content, false);
+      status != Status::ok) {
+    co_return failure(status, "cannot write to " + options.state_directory);
+  }
+  io::OpenOptions open;
+  open.exclusive = true;
+  auto disk = co_await machine.storage().open(options.disk, open);
+  if (!disk) co_return failure(disk.error());
+
+  StateBlock block;
+  block.cluster = environment.cluster();
+  block.resource = options.resource;
+  block.host = environment.self();
+  block.incarnation = environment.incarnation();
+  block.state = is_first ? ReplicaState::consistent : ReplicaState::fresh;
+  block.volumes_applied = {{0, options.block_bytes, options.volume_bytes}};
+  block.volumes_durable = block.volumes_applied;
+  block.disks = {identity_of(**disk)};
+  bricks::StateFile state(machine);
+  if (auto made = co_await state.create(options.state_directory + "/state", block); !made) co_return made;
+  if (!is_first) co_return Result<void>();
+
+  bricks::SegmentsOptions segments;
+  segments.directory = options.log_directory;
+  segments.cluster = environment.cluster();
+  segments.resource = options.resource;
+  segments.segment_bytes = options.segment_bytes;
+  bricks::Log log(machine, state, segments);
+  if (auto opened = co_await log.segments().open(); !opened) co_return opened;
+  log.begin_at({}, {});
+  Status status = co_await begin_log(environment, log, options);
+  co_await log.close();
+  if (status == Status::ok) {
+    status = co_await state.update([&](StateBlock& changed) { changed.branch = log.branch(); });
+  }
+  if (status != Status::ok) co_return failure(status, "cannot begin the log in " + options.log_directory);
+  co_return Result<void>();
+}
+
+}  // namespace mars::replication

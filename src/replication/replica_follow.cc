@@ -1,0 +1,316 @@
+// Replica: following. Fetch from any peer that has the bytes, replay what is durable here; two activities with a switch
+// each.
+#include <algorithm>
+
+#include "replication/replica.h"
+
+namespace mars::replication {
+
+using namespace std::chrono_literals;
+using control::State;
+using control::TransferKind;
+using format::ReplicaState;
+using format::StateBlock;
+
+Task<void> Replica::step_follower() {
+  co_await become_follower();
+  const control::Switches on = environment_.switches(options_.resource);
+  if (replayer_) replayer_->allow(on.replay);
+  if (!on.fetch && fetch_channel_ != nullptr) fetch_channel_->close();
+  if (!on.sync && sync_channel_ != nullptr) sync_channel_->close();
+  if (log_->needs_space()) co_await make_room();
+  show_follower(on);
+}
+
+// What an operator sees, the worst first.
+void Replica::show_follower(const control::Switches& on) {
+  const StartAction action = decide_start(facts());
+  const bool is_synced = state_->value().state == ReplicaState::consistent;
+  const std::string invalidate = "run `marsadm invalidate " + options_.name + "` on the side that is to be given up";
+  if (is_forked_ && is_synced) return say(State::fork, "the logs have parted: both sides are kept", invalidate);
+  if (log_->failed()) return say(State::log_failed, "the log disk failed", "repair it, then detach and attach");
+  if (replayer_ && replayer_->failed().status != Status::ok) {
+    const bool is_disk = replayer_->failed().status == Status::io_error;
+    return say(is_disk ? State::disk_failed : State::log_damaged, replayer_->failed().text,
+               is_disk ? "check " + options_.disk : "run `marsadm invalidate " + options_.name + "` here");
+  }
+  if (!is_synced) {
+    if (syncing_) return say(State::syncing, "from " + syncing_->source);
+    if (!on.sync) return say(State::paused, "the sync is paused", "run `marsadm resume-sync " + options_.name + "`");
+    return say(State::waiting_for_peer, "no consistent replica can be reached to sync from", "connect one");
+  }
+  if (action == StartAction::rolled_back) {
+    return say(State::rolled_back, "others remember more of this host's own writes than it has", "connect all members");
+  }
+  if (recovery_.is_damaged && log_->durable().position.lsn < recovery_.evidence) {
+    return say(State::log_damaged, recovery_.reason, "connect a member that has the log; it is fetched again");
+  }
+  if (action == StartAction::wait) return say(State::opening, "waiting for the other members");
+  if (must_sync_)
+    return say(State::waiting_for_peer, "the log that continues here is gone everywhere", "resume the sync");
+  if (log_->needs_space()) return say(State::waiting_for_space, "the log disk is full", "make room on the log disk");
+  const bool lags = replayer_ && replayer_->applied().position.lsn < log_->durable().position.lsn;
+  if (!on.fetch || !on.replay) {
+    return say(State::paused, on.fetch ? "replay is paused" : "fetch is paused",
+               "run `marsadm up " + options_.name + "`");
+  }
+  if (fetching_ && fetching_->total_bytes > fetching_->done_bytes)
+    return say(State::fetching, "from " + fetching_->source);
+  if (lags) return say(State::replaying);
+  say(State::up_to_date);
+}
+
+Task<void> Replica::become_follower() {
+  if (role_ == Role::following) co_return;
+  role_ = Role::following;
+  serve_limit_ = no_serve_limit;
+  following_stop_.reset();
+  must_sync_ = false;
+  if (state_->value().clean && co_await state_->update([](StateBlock& state) { state.clean = false; }) != Status::ok) {
+    say(State::log_failed, "the state block cannot be written", "check the state directory");
+  }
+  if (state_->value().state == ReplicaState::consistent) start_replay();
+  following_.spawn(fetch_loop());
+  following_.spawn(sync_loop());
+}
+
+void Replica::start_replay() {
+  bricks::ReplayerOptions options;
+  options.bytes = options_.volume_bytes;
+  options.block_bytes = options_.block_bytes;
+  replayer_ = std::make_unique<bricks::Replayer>(machine_, *log_, *state_, *disk_, options);
+  replayer_->allow(environment_.switches(options_.resource).replay);
+  replayer_->start(state_->value().applied);
+}
+
+Task<void> Replica::end_replay() {
+  if (replayer_ == nullptr) co_return;
+  co_await replayer_->stop();
+  replayer_.reset();
+}
+
+Task<void> Replica::end_following() {
+  following_stop_.set();
+  for (net::Channel* channel : {fetch_channel_, sync_channel_}) {
+    if (channel != nullptr) channel->close();
+  }
+  if (log_ != nullptr) log_->changed().notify();
+  wake_.notify();
+  co_await following_.join();
+  co_await end_replay();
+  if (role_ == Role::following) role_ = Role::closed;
+}
+
+// ---- forks
+
+// Two histories, neither a prefix of the other (T9). A tail without data is no history: it is dropped by the table.
+void Replica::note_fork() {
+  const bool was_forked = is_forked_;
+  is_forked_ = false;
+  const Lsn end = log_->durable().position.lsn;
+  for (const auto& [host, peer] : peers_) {
+    if (!peer.is_consistent || state_->value().state != ReplicaState::consistent) continue;
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    if (!common.forked() || (learned_to_ == end && data_end_ <= common.position.lsn)) continue;
+    is_forked_ = true;
+    if (was_forked) continue;
+    environment_.event(options_.resource, "fork: this host and " + environment_.host_name(host) +
+                                              " have parted behind " + short_text(common.position));
+  }
+}
+
+// The last reign was ours and nothing of it counts: a rival began before it had data.
+Task<Status> Replica::drop_tail() {
+  Lsn cut = log_->durable().position.lsn;
+  for (const auto& [host, peer] : peers_) {
+    const auto common = bricks::common_position(log_->branch(), cut, peer.branch, peer.durable.position.lsn);
+    if (common.forked()) cut = std::min(cut, common.position.lsn);
+  }
+  if (cut == log_->durable().position.lsn) co_return Status::ok;
+  environment_.event(options_.resource, "the tail behind LSN " + to_string(cut) + " has no data and is dropped");
+  co_await end_serving();
+  co_await end_following();
+  Tip end{{bricks::epoch_at(log_->branch(), {cut.value - 1})->id, cut}, {}};
+  auto hash = co_await hash_at(cut);
+  if (!hash) co_return hash.error().status;
+  end.hash = *hash;
+  // The state block first: whatever is read after a crash, this epoch ends here.
+  Status status = co_await state_->update([&](StateBlock& state) {
+    if (state.applied.position.lsn > cut) state.applied = end;
+    state.durable = end;
+  });
+  if (status == Status::ok) status = co_await log_->cut_back(end);
+  if (status == Status::ok) status = co_await state_->update([](StateBlock&) {});
+  recovery_.is_damaged = false;
+  co_return status;
+}
+
+// The hash of the batch that ends at `lsn`.
+Task<Result<Hash128>> Replica::hash_at(Lsn lsn) {
+  const bricks::Branch& branch = log_->branch();
+  if (log_->durable().position.lsn == lsn) co_return log_->durable().hash;
+  const format::BranchEpoch* owner = lsn.value == 0 ? nullptr : bricks::epoch_at(branch, {lsn.value - 1});
+  if (owner == nullptr) co_return failure(Status::not_found, "no epoch holds this position");
+  if (owner->ended && owner->end == lsn) co_return owner->end_hash;
+  const Lsn from = std::max(owner->first, log_->oldest());
+  bricks::LogReader reader(log_->segments(), log_->options(), branch, {{owner->id, from}, {}});
+  while (reader.tip().position.lsn < lsn) {
+    auto batch = co_await reader.next(lsn);
+    if (!batch) co_return failure(batch.error());
+  }
+  co_return reader.tip().hash;
+}
+
+// The state block knows the release, the log lost it: it is written again, byte for byte (row 2).
+Task<Status> Replica::recreate_gone() {
+  auto release = format::verify_batch(state_->value().gone);
+  if (!release || release->header.identity.lsn != log_->durable().position.lsn) co_return Status::damaged;
+  environment_.event(options_.resource, "the release that ended this host's reign is written again");
+  co_await end_following();
+  co_return co_await log_->append_fetched(*release);
+}
+
+// ---- fetch
+
+// Who has the log that continues ours, on our branch. The primary first, because it has the newest.
+std::optional<Uuid> Replica::choose_source() {
+  const Lsn end = log_->durable().position.lsn;
+  std::optional<Uuid> best;
+  Lsn most;
+  bool is_ahead_anywhere = false;
+  for (const auto& [host, peer] : peers_) {
+    if (!environment_.is_connected(host) || !peer.is_attached) continue;
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    if (!common.any || common.mine_beyond || !common.peer_beyond) continue;
+    is_ahead_anywhere = true;
+    if (peer.oldest > end || unable_.contains(host)) continue;
+    const Lsn rank = peer.durable.position.lsn + (peer.is_primary ? 1u << 20 : 0);
+    if (best && rank <= most) continue;
+    best = host;
+    most = rank;
+  }
+  const bool is_synced = state_->value().state == ReplicaState::consistent;
+  must_sync_ = is_synced && is_ahead_anywhere && !best && !is_forked_ && nobody_holds(end);
+  return best;
+}
+
+// True when every connected peer that is ahead has trimmed the log that we need.
+bool Replica::nobody_holds(Lsn end) const {
+  for (const Uuid& member : environment_.members(options_.resource)) {
+    if (member == environment_.self()) continue;
+    const auto peer = peers_.find(member);
+    if (peer == peers_.end() || !environment_.is_connected(member)) return false;
+    if (peer->second.oldest <= end && !unable_.contains(member)) return false;
+  }
+  return true;
+}
+
+Task<void> Replica::fetch_loop() {
+  while (!following_stop_.is_set()) {
+    co_await log_turn_.acquire();
+    const bool may = !following_stop_.is_set() && environment_.switches(options_.resource).fetch && !log_->failed();
+    const std::optional<Uuid> source = may ? choose_source() : std::nullopt;
+    if (source) {
+      const Status status = co_await fetch_from(*source);
+      if (status == Status::not_found || status == Status::forked) unable_.insert(*source);
+      fetch_channel_ = nullptr;
+      fetching_.reset();
+    }
+    log_turn_.release(1);
+    if (following_stop_.is_set()) break;
+    co_await io::wait_until(machine_, wake_, machine_.now() + (source ? 100ms : 500ms));
+  }
+}
+
+Task<Status> Replica::fetch_from(Uuid source) {
+  net::Bytes opening;
+  Writer writer(opening);
+  write_uuid(writer, options_.resource);
+  write_tip(writer, log_->durable());
+  auto channel = environment_.open_channel(source, log_service, std::move(opening), log_window);
+  if (channel == nullptr) co_return Status::unreachable;
+  fetch_channel_ = channel.get();
+  fetching_ = control::Transfer{TransferKind::fetch, 0, 0, 0, environment_.host_name(source)};
+  while (!following_stop_.is_set()) {
+    auto message = co_await channel->receive();
+    if (!message) co_return message.error().status;
+    auto batch = format::verify_batch(*message);
+    if (!batch) {
+      environment_.event(options_.resource, "a damaged batch came from " + environment_.host_name(source));
+      co_return batch.error().status;
+    }
+    const format::BatchIdentity& identity = batch->header.identity;
+    if (identity.cluster != environment_.cluster() || identity.resource != options_.resource) co_return Status::invalid;
+    if (Status status = co_await log_->append_fetched(*batch); status != Status::ok) co_return status;
+    note_progress(source, *batch);
+  }
+  co_return Status::ok;
+}
+
+void Replica::note_progress(const Uuid& source, const format::Batch& batch) {
+  const auto peer = peers_.find(source);
+  fetching_->done_bytes += batch.bytes.size();
+  const Lsn end = batch.header.end();
+  const Lsn theirs = peer == peers_.end() ? end : peer->second.durable.position.lsn;
+  fetching_->total_bytes = fetching_->done_bytes + (theirs > end ? theirs - end : 0);
+  environment_.report_changed(options_.resource);
+}
+
+// ---- invalidate
+
+// The operator gives this copy up: its log is kept in branch/, the disk will be compared with another replica's.
+Task<Result<void>> Replica::invalidate() {
+  co_await turn_.acquire();
+  auto result = co_await invalidate_in_turn();
+  turn_.release(1);
+  wake_.notify();
+  co_return result;
+}
+
+Task<Result<void>> Replica::invalidate_in_turn() {
+  if (log_ == nullptr) co_return failure(Status::refused, "the replica is not attached: " + reason_);
+  const bool is_elsewhere = std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
+    return peer.second.is_consistent && environment_.is_connected(peer.first);
+  });
+  if (!is_elsewhere) {
+    co_return failure(Status::refused, "no other consistent replica is connected: this may be the only good copy");
+  }
+  if (role_ == Role::primary) {
+    if (!is_forked_) co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
+    if (auto closed = co_await device_->close(); !closed) co_return closed;
+  }
+  co_await end_serving();
+  if (role_ == Role::primary) co_await close_logger();
+  co_await end_following();
+  role_ = Role::closed;
+  const std::string life = to_string(random_uuid());
+  const ByteView text = bytes_of(life);
+  io::Bytes content(text.begin(), text.end());
+  Status status = co_await machine_.storage().write_file(options_.state_directory + "/life", content, false);
+  if (status == Status::ok) {
+    life_ = *parse_uuid(life);
+    status = co_await state_->update([](StateBlock& state) { state.state = ReplicaState::fresh; });
+  }
+  if (status == Status::ok) status = co_await log_->restart({}, {}, true);
+  if (status == Status::ok) status = co_await state_->update(&Replica::forget_history);
+  if (status != Status::ok) co_return failure(status, "cannot write to the state directory or the log disk");
+  recovery_ = {};
+  is_forked_ = false;
+  // What a dead predecessor left in memory belongs to the history that was given up.
+  environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
+  environment_.event(options_.resource, "invalidated: the former log is kept in branch/, the disk will be synced");
+  co_return Result<void>();
+}
+
+void Replica::forget_history(StateBlock& state) {
+  state.state = ReplicaState::fresh;
+  state.applied = {};
+  state.durable = {};
+  state.admitted = 0;
+  state.gone.clear();
+  state.pool_id = {};
+  state.branch.clear();
+  state.sweep = {};
+}
+
+}  // namespace mars::replication

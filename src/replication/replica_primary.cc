@@ -1,0 +1,378 @@
+// Replica: the reign. Opening, closing, handing over, and the room that the log takes.
+#include <algorithm>
+
+#include "replication/decide_handover.h"
+#include "replication/replica.h"
+
+namespace mars::replication {
+
+using namespace std::chrono_literals;
+using control::State;
+using format::ReplicaState;
+using format::StateBlock;
+
+// ---- opening
+
+// Replay to the end of the log, bring in what a dead predecessor had acknowledged, begin an epoch, and only when that
+// is durable show the device (T5, D11).
+Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device) {
+  say(State::opening);
+  co_await become_follower();
+  replayer_->allow(true);
+  if (co_await replayer_->catch_up(log_->durable().position.lsn) != Status::ok) {
+    co_return say(State::disk_failed, replayer_->failed().text, "check the data disk " + options_.disk);
+  }
+  co_await end_following();
+  co_await end_serving();
+  if (has_lost_writes() && !accepts_loss_) {
+    co_return say(State::writes_lost,
+                  "marsd ended without a clean close and the memory with acknowledged writes is gone or damaged",
+                  "check the data, then run `marsadm attach " + options_.name + " --accept-loss`");
+  }
+  const bool is_mine = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self()) == Tail::mine;
+  if (Status status = co_await start_logger(is_mine); status != Status::ok) {
+    co_await close_logger();
+    if (status == Status::damaged) {
+      accepts_loss_ = false;
+      co_return say(State::writes_lost, "an acknowledged write is missing in the memory that marsd left behind",
+                    "check the data, then run `marsadm attach " + options_.name + " --accept-loss`");
+    }
+    co_return say(State::log_failed, "the log cannot be written", "check the log disk");
+  }
+  if (Status status = co_await begin_epoch(cause, grant); status != Status::ok) {
+    co_await close_logger();
+    co_return say(State::log_failed, "the first batch of the epoch cannot be written", "check the log disk");
+  }
+  accepts_loss_ = false;
+  role_ = Role::primary;
+  serve_limit_ = no_serve_limit;
+  environment_.event(options_.resource, "epoch " + std::to_string(log_->branch().back().number) + " begins here (" +
+                                            std::string(name(cause)) + ")");
+  if (opens_device) co_await open_device();
+  environment_.report_changed(options_.resource);
+}
+
+// Acknowledged writes lay in memory that is not there any more, and the host did not lose its power (D6).
+bool Replica::has_lost_writes() const {
+  const StateBlock& state = state_->value();
+  const bricks::Pool& pool = environment_.pool();
+  if (state.clean || state.pool_id.is_nil() || state.boot_id != pool.boot_id()) return false;
+  return state.pool_id != pool.id() || pool.was_damaged();
+}
+
+Task<Status> Replica::start_logger(bool adopts) {
+  const control::Settings settings = environment_.settings(options_.resource);
+  bricks::TransLoggerOptions options;
+  options.bytes = options_.volume_bytes;
+  options.block_bytes = options_.block_bytes;
+  options.write_cache = settings.write_cache;
+  options.batches.flush_interval = std::chrono::milliseconds(settings.flush_interval_ms);
+  logger_ = std::make_unique<bricks::TransLogger>(machine_, environment_.pool(), *log_, *state_, *disk_, options);
+  if (auto added = graph_.add("trans_logger", "trans_logger", *logger_); !added) co_return added.error().status;
+  logger_->start(state_->value().applied, log_->admitted());
+  if (adopts && !accepts_loss_) co_return co_await logger_->adopt();
+  environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
+  co_return Status::ok;
+}
+
+Task<Status> Replica::begin_epoch(EpochCause cause, Uuid grant) {
+  const Tip end = log_->tail();
+  format::EpochStart start;
+  start.id = random_uuid();
+  start.number = log_->branch().empty() ? 1 : log_->branch().back().number + 1;
+  start.host = environment_.self();
+  start.incarnation = environment_.incarnation();
+  start.cause = cause;
+  start.parent = end.position.epoch;
+  start.parent_end = end.position.lsn;
+  start.parent_hash = end.hash;
+  start.grant = grant;
+  const Status status = co_await log_->begin_epoch(start, logger_->admitted());
+  if (status != Status::ok) co_return status;
+  co_return co_await state_->update([this](StateBlock& state) {
+    state.clean = false;
+    state.gone.clear();
+    state.boot_id = environment_.pool().boot_id();
+    state.pool_id = environment_.pool().is_persistent() ? environment_.pool().id() : Uuid{};
+  });
+}
+
+Task<void> Replica::open_device() {
+  auto opened = co_await device_->open(*logger_);
+  if (!opened) co_return say(State::failed, "the device cannot be opened: " + opened.error().text);
+  say(State::up_to_date);
+}
+
+// ---- reigning
+
+Task<void> Replica::step_primary() {
+  co_await make_room();
+  note_fork();
+  if (wish() != Wish::me) {
+    const Designated wanted = environment_.designated(options_.resource);
+    if (wanted.host.is_nil()) co_return co_await close_primary();
+    co_return co_await hand_over(wanted.host);
+  }
+  if (!device_->is_open() && !log_->failed()) co_await open_device();
+  if (log_->failed()) {
+    say(State::log_failed, "the log disk failed: writes get an error, reads go on",
+        "hand over to another host, or repair the log disk and restart marsd");
+  } else if (logger_->disk_status() != Status::ok) {
+    say(State::disk_failed, "the data disk failed: what is written stays in memory and in the log",
+        "hand over to another host with `marsadm primary " + options_.name + "` there");
+  } else if (log_->needs_space()) {
+    say(State::waiting_for_space, "the log disk is full and no replica is left to give up",
+        "make room on the log disk, or connect the replicas so that the log can be trimmed");
+  } else if (is_forked_) {
+    say(State::fork, "another host was forced primary: two histories",
+        "decide which side is kept, then run `marsadm invalidate " + options_.name + "` on the other");
+  } else if (device_->is_open()) {
+    say(State::up_to_date);
+  }
+}
+
+// The wish is "nobody": the token is parked here (T6).
+Task<void> Replica::close_primary() {
+  auto closed = co_await device_->close();
+  if (!closed) co_return co_await refuse("the device is in use: " + closed.error().text);
+  if (co_await logger_->drain() != Status::ok) {
+    environment_.event(options_.resource, "closed with writes that are only in the log");
+  }
+  co_await close_logger();
+  role_ = Role::closed;
+  environment_.event(options_.resource, "the device is closed; the right to write stays parked here");
+  wake_.notify();
+}
+
+Task<void> Replica::close_logger() {
+  co_await end_serving();
+  if (logger_ == nullptr) co_return;
+  co_await logger_->stop();
+  graph_.remove("trans_logger");
+  logger_.reset();
+}
+
+// ---- handing over
+
+// The holder writes the wish back to itself, with the reason, before whoever asked can see the end (T6).
+Task<void> Replica::refuse(std::string why) {
+  Designated wish = environment_.designated(options_.resource);
+  wish.host = environment_.self();
+  wish.refusal = why;
+  environment_.event(options_.resource, "handover refused: " + why);
+  if (co_await environment_.designate(options_.resource, std::move(wish)) != Status::ok) {
+    environment_.event(options_.resource, "the refusal could not be written down");
+  }
+}
+
+HandoverFacts Replica::handover_facts(const Uuid& successor) const {
+  HandoverFacts facts;
+  const auto members = environment_.members(options_.resource);
+  facts.is_member = std::find(members.begin(), members.end(), successor) != members.end();
+  facts.is_connected = environment_.is_connected(successor);
+  const auto peer = peers_.find(successor);
+  facts.successor = peer == peers_.end() ? nullptr : &peer->second;
+  facts.branch = &log_->branch();
+  facts.durable_end = log_->durable().position.lsn;
+  facts.lag_max = environment_.settings(options_.resource).handover_lag_bytes;
+  return facts;
+}
+
+// T4, then T3. Any failure before the release batch is written leaves us in charge, in the same epoch.
+Task<void> Replica::hand_over(Uuid successor) {
+  const std::string to = environment_.host_name(successor);
+  say(State::handing_over, "to " + to);
+  HandoverObstacle obstacle = decide_handover(handover_facts(successor));
+  const io::Instant deadline = machine_.now() + 30s;
+  while (obstacle == HandoverObstacle::lagging && machine_.now() < deadline && !stop_.is_set()) {
+    co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
+    obstacle = decide_handover(handover_facts(successor));
+  }
+  if (obstacle != HandoverObstacle::none) co_return co_await refuse(sentence(obstacle, to));
+  net::Bytes opening;
+  Writer writer(opening);
+  write_uuid(writer, options_.resource);
+  auto channel = environment_.open_channel(successor, handover_service, std::move(opening), net::window_default);
+  if (channel == nullptr) co_return co_await refuse("there is no connection to " + to);
+  auto prepared = co_await prepare(*channel, successor);
+  if (!prepared) {
+    if (role_ == Role::primary && !device_->is_open()) co_await open_device();
+    co_return co_await refuse(prepared.error().text);
+  }
+  const Status status = co_await release_to(successor);
+  if (status != Status::ok) {
+    say(State::failed, "the right to write may be on its way to " + to, "look at both hosts with `marsadm status`");
+    co_return;
+  }
+  environment_.event(options_.resource, "the right to write is on its way to " + to);
+  say(State::replaying);
+}
+
+// The conversation of T4: the successor says that it is ready, the device closes, everything admitted is durable, and
+// the successor has replayed it.
+Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor) {
+  const std::string to = environment_.host_name(successor);
+  auto ready = co_await receive_within(channel, 10s);
+  if (!ready) co_return failure(ready.error().status, to + " is not ready: " + ready.error().text);
+  if (role_ == Role::primary) {
+    auto closed = co_await device_->close();
+    if (!closed) co_return failure(closed.error().status, "the device is in use: " + closed.error().text);
+    if (Status status = co_await logger_->drain(); status != Status::ok && status != Status::io_error) {
+      co_return failure(status, "not everything could be written to the log");
+    }
+  }
+  net::Bytes final_position;
+  Writer writer(final_position);
+  write_tip(writer, log_->durable());
+  if (Status status = co_await channel.send(std::move(final_position)); status != Status::ok) {
+    co_return failure(status, "the connection to " + to + " broke");
+  }
+  auto confirmed = co_await receive_within(channel, 60s);
+  if (!confirmed) co_return failure(confirmed.error().status, to + " did not catch up: " + confirmed.error().text);
+  co_return Result<void>();
+}
+
+// The release is for ever the last batch of its epoch. It leaves the host only when the state block, in both slots,
+// says that the right is gone: a rotten log cannot bring it back (T3).
+Task<Status> Replica::release_to(const Uuid& successor) {
+  serve_limit_ = log_->durable().position.lsn;
+  is_releasing_ = true;
+  const Lsn at = log_->tail().position.lsn;
+  const auto release = format::encode(format::Release{random_uuid(), environment_.self(), successor});
+  Status status = co_await log_->append_control(RecordOp::release, release, log_->admitted());
+  if (status != Status::ok) co_return status;
+  bricks::LogReader reader(log_->segments(), log_->options(), log_->branch(), {{log_->tail().position.epoch, at}, {}});
+  auto batch = co_await reader.next(log_->durable().position.lsn);
+  if (!batch) co_return batch.error().status;
+  const std::vector<std::byte> bytes(batch->bytes.begin(), batch->bytes.end());
+  for (int slot = 0; slot < 2 && status == Status::ok; ++slot) {
+    status = co_await state_->update([&](StateBlock& state) { state.gone = bytes; });
+  }
+  if (status != Status::ok) co_return status;
+  co_await close_logger();
+  role_ = Role::closed;
+  is_releasing_ = false;
+  serve_limit_ = no_serve_limit;
+  log_->changed().notify();
+  environment_.report_changed(options_.resource);
+  co_return Status::ok;
+}
+
+// ---- room
+
+// D15. A member that was never heard of pins nothing: it is brought back by digests. One whose log was sacrificed, too.
+Lsn Replica::trim_limit() const {
+  Lsn limit = state_->value().applied.position.lsn;
+  const Lsn end = log_->durable().position.lsn;
+  for (const Uuid& member : environment_.members(options_.resource)) {
+    if (member == environment_.self() || given_up_.contains(member)) continue;
+    const auto peer = peers_.find(member);
+    if (peer != peers_.end()) {
+      const auto common =
+          bricks::common_position(log_->branch(), end, peer->second.branch, peer->second.durable.position.lsn);
+      if (common.any) limit = std::min(limit, common.position.lsn);
+    }
+  }
+  for (const auto& [member, pin] : pins_) limit = std::min(limit, pin);
+  return limit;
+}
+
+Task<void> Replica::trim() {
+  const Status status = co_await log_->trim(trim_limit());
+  if (status != Status::ok && status != Status::gone)
+    environment_.event(options_.resource, "the log cannot be trimmed");
+}
+
+// The log disk is full: the replica with the worst lag loses its claim on our log (G4, as far as it goes here).
+Task<void> Replica::make_room() {
+  if (!log_->needs_space()) co_return;
+  std::optional<Uuid> worst;
+  Lsn least = state_->value().applied.position.lsn;
+  for (const auto& [member, peer] : peers_) {
+    if (given_up_.contains(member) || peer.durable.position.lsn >= least) continue;
+    worst = member;
+    least = peer.durable.position.lsn;
+  }
+  if (worst) {
+    given_up_.insert(*worst);
+    pins_.erase(*worst);
+    environment_.event(options_.resource, "the log disk is full: the log is not kept any longer for " +
+                                              environment_.host_name(*worst) + "; it will be synced by digests");
+  }
+  co_await trim();
+}
+
+// ---- force
+
+// T8. Says first what will be missing, as far as it is known here.
+Task<Result<LossStatement>> Replica::force(bool is_dry_run, bool now) {
+  co_await turn_.acquire();
+  auto statement = co_await force_in_turn(is_dry_run, now);
+  turn_.release(1);
+  wake_.notify();
+  co_return statement;
+}
+
+Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
+  if (log_ == nullptr) co_return failure(Status::refused, "the replica is not attached: " + reason_);
+  if (role_ == Role::primary) co_return failure(Status::refused, "this host is primary already");
+  if (state_->value().state != ReplicaState::consistent) {
+    co_return failure(Status::refused, "this replica is not consistent: its sync is not done");
+  }
+  for (const auto& [host, peer] : peers_) {
+    if (peer.is_holder && environment_.is_connected(host)) {
+      co_return failure(Status::refused,
+                        environment_.host_name(host) +
+                            " holds the right to write and answers; use `marsadm primary` without --force");
+    }
+  }
+  const io::Instant deadline = machine_.now() + 60s;
+  while (!now && !is_dry_run && choose_source() && machine_.now() < deadline) {
+    co_await become_follower();
+    co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
+  }
+  LossStatement loss = known_loss();
+  if (is_dry_run) co_return loss;
+  environment_.event(options_.resource, "forced primary: " + loss.text);
+  co_await open_primary(EpochCause::force, {}, false);
+  if (role_ != Role::primary) co_return failure(Status::io_error, "it could not be opened: " + reason_);
+  Designated wish{environment_.self(), random_uuid(), {}};
+  if (Status status = co_await environment_.designate(options_.resource, wish); status != Status::ok) {
+    co_return failure(status, "the wish could not be written down");
+  }
+  co_await open_device();
+  co_return loss;
+}
+
+// "At least, as far as known": what others said that they had of this history and we have not.
+LossStatement Replica::known_loss() const {
+  LossStatement loss;
+  const Lsn end = log_->durable().position.lsn;
+  std::string who;
+  io::Duration silent{};
+  for (const auto& [host, peer] : peers_) {
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    if (!common.any || !common.peer_beyond) continue;
+    const uint64_t more = peer.durable.position.lsn - common.position.lsn;
+    if (more <= loss.bytes) continue;
+    loss.bytes = more;
+    const uint64_t mine = log_->last_time().physical_ns;
+    loss.milliseconds = peer.durable_time.physical_ns > mine ? (peer.durable_time.physical_ns - mine) / 1'000'000 : 0;
+    who = environment_.host_name(host);
+  }
+  for (const auto& [host, peer] : peers_) {
+    if (peer.is_holder && heard(host)) silent = machine_.now() - *heard(host);
+  }
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silent).count();
+  if (loss.bytes == 0) {
+    loss.text = "nothing is known to be missing; the primary was last heard " + std::to_string(seconds) +
+                " s ago, and what it wrote since is not here";
+  } else {
+    loss.text = "at least " + std::to_string(loss.bytes) + " bytes of log (" + std::to_string(loss.milliseconds) +
+                " ms of writes) will be missing, as far as known; " + who + " has more; last heard " +
+                std::to_string(seconds) + " s ago";
+  }
+  return loss;
+}
+
+}  // namespace mars::replication

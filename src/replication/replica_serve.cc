@@ -1,0 +1,199 @@
+// Replica: what it answers to other members: its log, its extents, and whether it is ready to take over.
+#include <algorithm>
+
+#include "replication/replica.h"
+#include "replication/sync_messages.h"
+#include "xio/port.h"
+
+namespace mars::replication {
+
+using namespace std::chrono_literals;
+using format::ReplicaState;
+
+// Counts one conversation, so that the log is not taken from under it.
+class Replica::Serving {
+ public:
+  Serving(Replica& replica, net::Channel& channel) : replica_(replica), channel_(channel) {
+    ++replica_.serving_count_;
+    replica_.served_channels_.push_back(&channel);
+  }
+  ~Serving() {
+    std::erase(replica_.served_channels_, &channel_);
+    if (--replica_.serving_count_ == 0) replica_.served_.notify();
+  }
+  Serving(const Serving&) = delete;
+  Serving& operator=(const Serving&) = delete;
+
+ private:
+  Replica& replica_;
+  net::Channel& channel_;
+};
+
+Task<Result<net::Bytes>> Replica::receive_within(net::Channel& channel, io::Duration limit) {
+  bool expired = false;
+  struct Late {
+    net::Channel& channel;
+    bool& expired;
+  } late{channel, expired};
+  io::Timer timer(
+      machine_,
+      [](void* context) {
+        auto& self = *static_cast<Late*>(context);
+        self.expired = true;
+        self.channel.close();
+      },
+      &late);
+  timer.arm_in(limit);
+  auto message = co_await channel.receive();
+  timer.cancel();
+  if (!message && expired) co_return failure(Status::timed_out, "no answer in time");
+  co_return message;
+}
+
+// ---- the log
+
+// Where the fetcher stands must be a position of our branch, with the same hash (rung 1).
+Error Replica::check_fetch(const Tip& from) const {
+  if (log_ == nullptr) return {Status::unreachable, "the replica is not attached"};
+  const bricks::Branch& branch = log_->branch();
+  const Tip end = log_->durable();
+  if (from.position.lsn > end.position.lsn) return {Status::end, "nothing is here behind that position"};
+  if (from.position.lsn < log_->oldest()) return {Status::not_found, "that part of the log is not kept any longer"};
+  const format::BranchEpoch* epoch = bricks::find_epoch(branch, from.position.epoch);
+  if (epoch == nullptr || (epoch->ended && epoch->end < from.position.lsn) || from.position.lsn < epoch->first) {
+    return {Status::forked, "that position is on another branch"};
+  }
+  if (from.position.lsn == end.position.lsn && from.hash != end.hash) return {Status::forked, "the histories differ"};
+  return Status::ok;
+}
+
+Task<void> Replica::serve_log(std::unique_ptr<net::Channel> channel, net::Bytes opening) {
+  Serving serving(*this, *channel);
+  Reader reader(opening);
+  read_uuid(reader);
+  const Tip from = read_tip(reader);
+  if (!reader.finished()) co_return channel->close({Status::invalid, "a malformed request for the log"});
+  if (Error problem = check_fetch(from); problem.status != Status::ok) co_return channel->close(problem);
+  bricks::LogReader log(log_->segments(), log_->options(), log_->branch(), from);
+  while (channel->is_open() && !serving_stop_.is_set()) {
+    const Lsn limit = std::min(log_->durable().position.lsn, serve_limit_);
+    if (log.tip().position.lsn >= limit) {
+      co_await io::wait_until(machine_, log_->changed(), machine_.now() + 1s);
+      continue;
+    }
+    auto batch = co_await log.next(limit);
+    if (!batch && batch.error().status == Status::end) {
+      co_await io::wait_until(machine_, log_->changed(), machine_.now() + 1s);
+      continue;
+    }
+    if (!batch) {
+      const bool is_start = log.tip() == from;
+      const Status status = is_start && batch.error().status == Status::damaged ? Status::forked : Status::not_found;
+      co_return channel->close({status, "the log cannot be read here: " + batch.error().text});
+    }
+    net::Bytes bytes(batch->bytes.begin(), batch->bytes.end());
+    if (co_await channel->send(std::move(bytes)) != Status::ok) co_return;
+  }
+}
+
+// ---- extents (S3)
+
+// The target's q: where its log will begin. The primary reads through memory, so everything admitted up to its durable
+// end is inside; a secondary answers with what it has applied.
+Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes opening) {
+  Serving serving(*this, *channel);
+  const Uuid target = channel->peer();
+  const bool is_ready = log_ != nullptr && state_->value().state == ReplicaState::consistent &&
+                        (role_ == Role::primary ? logger_ != nullptr : replayer_ != nullptr);
+  if (!is_ready || opening.size() != 16) {
+    co_return channel->close({Status::refused, "this replica is not consistent itself"});
+  }
+  const bool is_primary = role_ == Role::primary;
+  SyncHeader header;
+  header.q = is_primary ? log_->durable() : replayer_->applied();
+  header.branch = log_->branch();
+  header.admitted = log_->admitted();
+  header.volume_bytes = options_.volume_bytes;
+  pins_[target] = header.q.position.lsn;
+  bricks::cut(header.branch, header.q.position.lsn);
+  Status status = co_await channel->send(encode(header));
+  xio::Output& output = is_primary ? static_cast<xio::Output&>(*logger_) : *disk_;
+  xio::Port port(output, xio::Priority::background);
+  AlignedBuffer buffer(sync_range_bytes);
+  while (status == Status::ok && channel->is_open() && !serving_stop_.is_set()) {
+    auto message = co_await receive_within(*channel, 60s);
+    if (!message) break;
+    auto request = decode_sync_request(*message);
+    const bool fits = request && request->offset <= options_.volume_bytes &&
+                      request->bytes <= options_.volume_bytes - request->offset && request->bytes <= sync_range_bytes;
+    if (!fits || serving_stop_.is_set()) break;
+    status = co_await answer_range(*channel, port, *request, buffer);
+  }
+  channel->close();
+  // The pin ends with the conversation; what the target says of its own log pins from here on.
+  pins_.erase(target);
+}
+
+// Everything that the bytes may contain must be durable in the log before they leave: else a power failure here would
+// leave bytes of no history there.
+Task<Status> Replica::answer_range(net::Channel& channel, xio::Port& port, const SyncRequest& request,
+                                   AlignedBuffer& buffer) {
+  const auto part = buffer.span().first(request.bytes);
+  if (Status status = co_await port.read(request.offset, part); status != Status::ok) co_return status;
+  SyncAnswer answer;
+  answer.offset = request.offset;
+  answer.bytes = request.bytes;
+  if (logger_ != nullptr) {
+    auto durable = co_await logger_->durable_admitted();
+    if (!durable) co_return durable.error().status;
+    answer.c = *durable;
+  } else {
+    answer.c = log_->durable().position.lsn;
+  }
+  if (hash(part) == request.digest) {
+    answer.kind = SyncKind::equal;
+  } else if (all_zero(part)) {
+    answer.kind = SyncKind::zeroes;
+  } else {
+    answer.kind = SyncKind::bytes;
+    answer.payload.assign(part.begin(), part.end());
+  }
+  co_return co_await channel.send(encode(answer));
+}
+
+// ---- handover (T4)
+
+Error Replica::check_successor() const {
+  if (log_ == nullptr || role_ != Role::following || replayer_ == nullptr) return {Status::refused, "not following"};
+  if (state_->value().state != ReplicaState::consistent) return {Status::refused, "not consistent"};
+  if (is_forked_) return {Status::forked, "the histories have parted"};
+  const control::Switches on = environment_.switches(options_.resource);
+  if (!on.fetch || !on.replay) return {Status::refused, "fetch or replay is paused"};
+  if (replayer_->failed().status != Status::ok) return {Status::refused, replayer_->failed().text};
+  return Status::ok;
+}
+
+Task<void> Replica::serve_handover(std::unique_ptr<net::Channel> channel, net::Bytes) {
+  Serving serving(*this, *channel);
+  if (Error problem = check_successor(); problem.status != Status::ok) co_return channel->close(problem);
+  if (co_await channel->send({}) != Status::ok) co_return;
+  auto message = co_await receive_within(*channel, 60s);
+  if (!message) co_return;
+  Reader reader(*message);
+  const Tip final_position = read_tip(reader);
+  if (!reader.finished()) co_return channel->close({Status::invalid, "a malformed position"});
+  const Lsn end = final_position.position.lsn;
+  while (channel->is_open() && !serving_stop_.is_set() && check_successor().status == Status::ok) {
+    if (log_->durable().position.lsn >= end && replayer_->applied().position.lsn >= end) {
+      if (co_await channel->send({}) != Status::ok) co_return;
+      break;
+    }
+    replayer_->hurry();
+    co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
+  }
+  if (Error problem = check_successor(); problem.status != Status::ok) co_return channel->close(problem);
+  // Stays until the other side has released or given up.
+  co_await receive_within(*channel, 60s);
+}
+
+}  // namespace mars::replication

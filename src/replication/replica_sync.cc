@@ -1,0 +1,162 @@
+// Replica: sync by digests (rung 3). The disk is compared range by range with a consistent replica, beginning at q, the
+// position at which our log begins; the log from q on is fetched beside and replayed afterwards. Until that is done the
+// replica is no version of anything (S0, S8). An interrupted sync begins again; what is equal is not moved again.
+#include <algorithm>
+
+#include "replication/replica.h"
+#include "replication/sync_messages.h"
+#include "xio/port.h"
+
+namespace mars::replication {
+
+using namespace std::chrono_literals;
+using control::TransferKind;
+using format::ReplicaState;
+using format::StateBlock;
+
+std::optional<Uuid> Replica::choose_sync_source() const {
+  std::optional<Uuid> best;
+  for (const auto& [host, peer] : peers_) {
+    if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent) continue;
+    // Who forks from the designated primary's history is no source for anybody.
+    if (peer.state == control::State::fork && !peer.is_primary) continue;
+    if (!best || peer.is_primary) best = host;
+  }
+  return best;
+}
+
+bool Replica::needs_sync() const { return must_sync_ || state_->value().state != ReplicaState::consistent; }
+
+Task<void> Replica::sync_loop() {
+  while (!following_stop_.is_set()) {
+    const bool may = needs_sync() && environment_.switches(options_.resource).sync && !log_->failed();
+    const std::optional<Uuid> source = may ? choose_sync_source() : std::nullopt;
+    if (source) {
+      const Status status = co_await sync_from(*source);
+      sync_channel_ = nullptr;
+      syncing_.reset();
+      wake_.notify();
+      if (status != Status::ok && !following_stop_.is_set()) {
+        environment_.event(options_.resource, "the sync from " + environment_.host_name(*source) +
+                                                  " was interrupted (" + std::string(name(status)) +
+                                                  "); it begins again");
+      }
+    }
+    if (following_stop_.is_set()) break;
+    co_await io::wait_until(machine_, wake_, machine_.now() + (source ? 1s : 500ms));
+  }
+}
+
+Task<Status> Replica::sync_from(Uuid source) {
+  net::Bytes opening;
+  Writer writer(opening);
+  write_uuid(writer, options_.resource);
+  auto channel = environment_.open_channel(source, sync_service, std::move(opening), sync_window);
+  if (channel == nullptr) co_return Status::unreachable;
+  sync_channel_ = channel.get();
+  syncing_ = control::Transfer{TransferKind::sync, 0, options_.volume_bytes, 0, environment_.host_name(source)};
+  auto message = co_await channel->receive();
+  if (!message) co_return message.error().status;
+  auto header = decode_sync_header(*message);
+  if (!header || header->volume_bytes != options_.volume_bytes || header->branch.empty()) co_return Status::invalid;
+  environment_.event(options_.resource, "sync from " + environment_.host_name(source) + " begins at LSN " +
+                                            to_string(header->q.position.lsn));
+  if (Status status = co_await begin_sync(*header); status != Status::ok) co_return status;
+  Lsn cmax = header->q.position.lsn;
+  if (Status status = co_await sweep(*channel, cmax); status != Status::ok) co_return status;
+  co_return co_await finish_sync(cmax);
+}
+
+// The state block says "syncing" before the first block is overwritten; the log begins at q.
+Task<Status> Replica::begin_sync(SyncHeader header) {
+  if (fetch_channel_ != nullptr) fetch_channel_->close();
+  co_await log_turn_.acquire();
+  co_await end_replay();
+  co_await end_serving();
+  const Uuid id = random_uuid();
+  Status status = co_await state_->update([&](StateBlock& state) {
+    state.state = ReplicaState::syncing;
+    state.sweep = {};
+    state.sweep.active = true;
+    state.sweep.id = id;
+    state.sweep.r = header.q;
+    state.sweep.cmax = header.q.position;
+    state.sweep.q = header.q.position;
+  });
+  if (status == Status::ok) status = co_await log_->restart(header.q, header.branch, false);
+  if (status == Status::ok) {
+    status = co_await state_->update([&](StateBlock& state) {
+      state.applied = header.q;
+      state.durable = header.q;
+      state.admitted = header.admitted;
+      state.gone.clear();
+    });
+  }
+  recovery_ = {};
+  unable_.clear();
+  must_sync_ = false;
+  log_turn_.release(1);
+  wake_.notify();
+  co_return status;
+}
+
+// Requests run ahead of their answers, so that distance costs nothing.
+Task<Status> Replica::sweep(net::Channel& channel, Lsn& cmax) {
+  constexpr uint64_t ahead_max = 32 * sync_range_bytes;
+  xio::Port port(*disk_, xio::Priority::background);
+  uint64_t asked = 0;
+  uint64_t done = 0;
+  while (done < options_.volume_bytes) {
+    while (asked < options_.volume_bytes && asked - done < ahead_max) {
+      SyncRequest request;
+      request.offset = asked;
+      request.bytes = static_cast<uint32_t>(std::min<uint64_t>(sync_range_bytes, options_.volume_bytes - asked));
+      Status status = co_await port.digest(request.offset, request.bytes, request.digest);
+      if (status == Status::ok) status = co_await channel.send(encode(request));
+      if (status != Status::ok) co_return status;
+      asked += request.bytes;
+    }
+    auto message = co_await channel.receive();
+    if (!message) co_return message.error().status;
+    auto answer = decode_sync_answer(*message);
+    if (!answer || answer->offset != done || answer->offset + answer->bytes > asked) co_return Status::invalid;
+    if (answer->kind == SyncKind::bytes) {
+      if (Status status = co_await port.write(done, answer->payload); status != Status::ok) co_return status;
+    } else if (answer->kind == SyncKind::zeroes) {
+      if (Status status = co_await port.write_zeroes(done, answer->bytes); status != Status::ok) co_return status;
+    }
+    moved_bytes_ += answer->payload.size();
+    cmax = std::max(cmax, answer->c);
+    done += answer->bytes;
+    syncing_->done_bytes = done;
+    environment_.report_changed(options_.resource);
+  }
+  co_return co_await port.flush();
+}
+
+// Everything up to cmax may be on the disk already; only behind it the replica is a version of the primary (S8).
+Task<Status> Replica::finish_sync(Lsn cmax) {
+  Status status = co_await state_->update([&](StateBlock& state) {
+    state.sweep.cmax = {state.sweep.q.epoch, cmax};
+    state.sweep.frontier_offset = options_.volume_bytes;
+  });
+  if (status != Status::ok) co_return status;
+  start_replay();
+  replayer_->allow(true);
+  while (log_->durable().position.lsn < cmax && !following_stop_.is_set()) {
+    if (log_->failed()) co_return Status::io_error;
+    co_await io::wait_until(machine_, log_->changed(), machine_.now() + 500ms);
+  }
+  if (following_stop_.is_set()) co_return Status::stopped;
+  status = co_await replayer_->catch_up(cmax);
+  if (status != Status::ok) co_return status;
+  status = co_await state_->update([](StateBlock& state) {
+    state.state = ReplicaState::consistent;
+    state.sweep = {};
+  });
+  if (status == Status::ok) environment_.event(options_.resource, "the sync is done; this replica is consistent");
+  environment_.report_changed(options_.resource);
+  co_return status;
+}
+
+}  // namespace mars::replication
