@@ -109,7 +109,7 @@ class Ring {
 
 std::pair<uint64_t, uint64_t> life(uint64_t seed) {
   Ring ring(seed);
-  for (int round = 0; round < 12; ++round) {
+  for (int round = 0; round < 8; ++round) {
     ring.world().run_for(50ms);
     ring.accident();
   }
@@ -118,13 +118,13 @@ std::pair<uint64_t, uint64_t> life(uint64_t seed) {
 
 TEST(Repeat, three_hosts_with_accidents_do_the_same_again) {
   std::set<uint64_t> hashes;
-  for (uint64_t seed = 1; seed <= 8; ++seed) {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
     const auto first = life(seed);
     EXPECT_EQ(life(seed), first);
     EXPECT_GE(first.second, 5000u);
     hashes.insert(first.first);
   }
-  EXPECT_EQ(hashes.size(), 8u);
+  EXPECT_EQ(hashes.size(), 3u);
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ using namespace std::chrono_literals;
 // A connection as the metadata store has it. Used inside off_load only.
 class Database {
  public:
-  Database(SimMachine& machine, const char* journal_mode, const char* synchronous = "EXTRA") {
+  Database(SimMachine& machine, const char* journal_mode, const char* synchronous = nullptr) {
+    if (synchronous == nullptr) synchronous = std::string(journal_mode) == "DELETE" ? "EXTRA" : "FULL";
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     const bool is_open = sqlite3_open_v2("/meta.db", &handle_, flags, machine.sqlite_vfs()) == SQLITE_OK;
     is_usable_ = is_open && run(std::string("PRAGMA journal_mode=") + journal_mode) &&
@@ -53,7 +54,7 @@ class Database {
 
 // Commits until it is stopped by an error; `committed` is the last round that was reported done.
 Task<void> write_rounds(SimMachine& machine, const char* journal_mode, int rounds, int& committed,
-                        const char* synchronous = "EXTRA") {
+                        const char* synchronous = nullptr) {
   std::unique_ptr<Database> database;
   std::move_only_function<void()> open = [&] {
     database = std::make_unique<Database>(machine, journal_mode, synchronous);
