@@ -15,8 +15,8 @@ struct [[nodiscard]] Outcome {
 
 struct LoopOptions {
   uint32_t block_bytes = 512;
-  const char* label = "";  // at most 63 bytes; stays readable in the kernel for as long as the device is bound
-  bool can_discard = true;
+  const char* label = "";   // at most 63 bytes; stays readable in the kernel for as long as the device is bound
+  bool can_discard = true;  // false: the server of the file refuses every discard
 };
 
 // What close() found out.
@@ -56,7 +56,7 @@ class LoopDevice {
   Outcome open_number(int number);
   Outcome bind(int file, const LoopOptions& options);
   Outcome check_direct();
-  void forbid_discard();
+  void withdraw_discard();
 
   int fd_ = -1;
   int number_ = -1;

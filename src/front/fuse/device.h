@@ -1,0 +1,104 @@
+// FuseDevice: one resource as a real block device `<device directory>/NAME` on a kernel that has neither nbd nor
+// ublk: a FUSE session (session.h) with one file, a keeper process (keeper_process.h) that holds a loop device over
+// it, and the link. Opens in this order, closes in reverse. What the operator sees of it: doc/front/fuse.md.
+//
+// Closed means closed (T3): close() succeeds only after the kernel has said that nobody has the loop device open
+// and that its handle on the file is released. On the reactor of `below`; everything that may block runs off it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "front/fuse/keeper_process.h"
+#include "front/fuse/session.h"
+#include "front/fuse/sweep.h"
+
+namespace mars::fuse {
+
+struct DeviceOptions {
+  std::string name;         // [a-z0-9][a-z0-9._-]*, at most 62 + a volume's suffix
+  Places places;            // resolved
+  std::string keeper_path;  // of the program mars-keeper
+  size_t requests_max = 128;
+  size_t large_max = 12;
+};
+
+class FuseDevice {
+ public:
+  FuseDevice(io::Machine& machine, xio::Output& below, DeviceOptions options);
+  FuseDevice(const FuseDevice&) = delete;
+  FuseDevice& operator=(const FuseDevice&) = delete;
+  ~FuseDevice();  // closed, and stop() awaited
+
+  // The verbs wait for each other and are idempotent; after a failed one the next try goes on where it ended.
+
+  // open: afterwards the link is there. On failure nothing is left behind. unsupported: no FUSE or no loop in this
+  // kernel.
+  Task<Result<void>> open();
+  // busy: in use, by whom the text says; the device stays as it was. timed_out: under way, ask again.
+  Task<Result<void>> close();
+  // Dead at once, in use or not: whoever uses it gets EIO until he lets go. Also ends an open() or close() that
+  // hangs. What is in flight below still comes back; force_off below if that can take long.
+  Task<void> abort();
+  // The device below has grown.
+  Task<Result<void>> resize();
+  // abort() unless closed; then ends the watch over the keeper. Before destruction.
+  Task<void> stop();
+
+  // Fully working: the link is there.
+  bool is_open() const { return stage_ == Stage::open; }
+  // Nothing in flight, nothing mounted, no process: led_off.
+  bool is_closed() const { return stage_ == Stage::closed; }
+  // Notified when one of these changed; also when the device went away by itself (the keeper killed, then the last
+  // user gone): then it is closed, and open() makes a new one.
+  Notifier& changed() { return changed_; }
+
+  // Who has it open now, as sentences. A snapshot for status; close() alone decides.
+  Task<std::vector<std::string>> users();
+  std::string link() const { return link_path(options_.places, options_.name); }
+  // "/dev/loop3"; empty while closed.
+  const std::string& loop_path() const { return loop_path_; }
+  // The last close() met dirty pages of somebody who never called fsync, and they could not be written.
+  bool has_lost_pages() const { return has_lost_pages_; }
+
+ private:
+  // detached: the loop device is off for good, the rest is not taken down yet.
+  enum class Stage { closed, opening, open, detached };
+
+  Task<Result<void>> build();
+  Task<Result<void>> assemble();
+  Task<Result<void>> start_keeper(int adopt_number);
+  std::vector<std::string> keeper_command(int adopt_number) const;
+  Task<Result<void>> detach();
+  Task<Result<bool>> ask_close();
+  Task<Result<void>> keeper_lost_in_close();
+  Task<void> detached(bool is_lossy);
+  Task<Result<void>> wait_released();
+  Task<void> take_down();
+  Task<void> dismiss_keeper();
+  Task<void> remove_link();
+  Task<void> unmount_now();
+
+  bool needs_care() const;
+  Task<void> mind();
+  Task<void> care();
+  void set(Stage stage);
+
+  io::Machine& machine_;
+  xio::Output& below_;
+  const DeviceOptions options_;
+  Notifier changed_;  // also of session and keeper
+  Semaphore verb_;    // one at a time
+  Stage stage_ = Stage::closed;
+  int aborts_ = 0;         // abort() calls under way
+  bool is_asked_ = false;  // "close" was said and not answered yet
+  bool is_stopping_ = false;
+  bool has_lost_pages_ = false;
+  std::string loop_path_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<KeeperProcess> keeper_;
+  Scope scope_;
+};
+
+}  // namespace mars::fuse

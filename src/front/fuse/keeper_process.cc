@@ -1,0 +1,120 @@
+#include "front/fuse/keeper_process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/check.h"
+
+extern char** environ;  // NOLINT: POSIX's name
+
+namespace mars::fuse {
+
+namespace {
+
+constexpr size_t line_bytes_max = 1024;  // a keeper that says more is none of ours
+
+}  // namespace
+
+KeeperProcess::KeeperProcess(io::Machine& machine, Notifier& changed) : machine_(machine), changed_(changed) {}
+
+KeeperProcess::~KeeperProcess() {
+  CHECK(!is_running());
+  hang_up();
+}
+
+// Blocks until the program is loaded: on a helper thread. The child gets its end as standard input and output; both
+// ends are close-on-exec, so neither a hook nor another keeper can hold this conversation open.
+int KeeperProcess::spawn(const std::vector<std::string>& argv) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return errno;
+  std::vector<char*> arguments;
+  for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
+  arguments.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+  int error = posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  close(ends[1]);
+  socket_ = ends[0];
+  return error;
+}
+
+Task<Result<void>> KeeperProcess::start(std::vector<std::string> argv) {
+  CHECK(socket_ < 0 && !argv.empty());
+  int error = 0;
+  auto work = [this, &argv, &error] { error = spawn(argv); };
+  co_await machine_.off_load(std::move(work));
+  if (error != 0) {
+    hang_up();
+    co_return failure(error == ENOENT ? Status::not_found : Status::refused,
+                      "cannot start " + argv[0] + ": " + strerror(error));
+  }
+  auto heard = [](void* self) { static_cast<KeeperProcess*>(self)->on_readable(); };
+  auto ended = [](void* self, int) { static_cast<KeeperProcess*>(self)->on_exit(); };
+  readable_ = std::make_unique<io::Watch>(machine_, socket_, heard, this);
+  readable_->arm();
+  child_ = std::make_unique<io::ChildWatch>(machine_, pid_, ended, this);
+  co_return Result<void>{};
+}
+
+void KeeperProcess::on_readable() {
+  char piece[256];
+  ssize_t got = recv(socket_, piece, sizeof piece, MSG_DONTWAIT);
+  if (got > 0) received_.append(piece, static_cast<size_t>(got));
+  const bool is_over = got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR) || received_.size() > line_bytes_max;
+  if (is_over) {
+    hang_up();
+  } else {
+    readable_->arm();
+  }
+  changed_.notify();
+}
+
+void KeeperProcess::on_exit() { changed_.notify(); }
+
+Task<Result<std::string>> KeeperProcess::answer(io::Duration limit) {
+  const io::Instant deadline = machine_.now() + limit;
+  for (;;) {
+    if (size_t end = received_.find('\n'); end != std::string::npos) {
+      std::string line = received_.substr(0, end);
+      received_.erase(0, end + 1);
+      co_return line;
+    }
+    if (socket_ < 0) co_return failure(Status::gone, "the keeper is gone");
+    if (machine_.now() >= deadline) co_return failure(Status::timed_out, "the keeper does not answer");
+    co_await io::wait_until(machine_, changed_, deadline);
+  }
+}
+
+Status KeeperProcess::say(std::string_view command) {
+  if (socket_ < 0) return Status::gone;
+  std::string line = std::string(command) + "\n";
+  ssize_t sent = send(socket_, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  return sent == static_cast<ssize_t>(line.size()) ? Status::ok : Status::gone;
+}
+
+void KeeperProcess::hang_up() {
+  readable_.reset();
+  if (socket_ >= 0) close(socket_);
+  socket_ = -1;
+  changed_.notify();
+}
+
+void KeeperProcess::kill() {
+  if (is_running()) child_->send_signal(SIGKILL);
+}
+
+Task<bool> KeeperProcess::join(io::Duration limit) {
+  const io::Instant deadline = machine_.now() + limit;
+  while (is_running() && machine_.now() < deadline) co_await io::wait_until(machine_, changed_, deadline);
+  co_return !is_running();
+}
+
+}  // namespace mars::fuse

@@ -1,0 +1,79 @@
+#include "front/fuse/users.h"
+
+#include <linux/major.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "front/fuse/mounts.h"
+#include "front/fuse/proc_files.h"
+
+namespace mars::fuse {
+
+namespace {
+
+constexpr size_t named_max = 4;
+
+// Only links that lead into /dev are looked at further: a stat of anything else could hang, on a file system whose
+// server is gone or on our own.
+bool is_device_open(const std::string& link, dev_t device) {
+  if (!link_target(link).starts_with("/dev/")) return false;
+  struct stat found;
+  return stat(link.c_str(), &found) == 0 && S_ISBLK(found.st_mode) && found.st_rdev == device;
+}
+
+void find_processes(dev_t device, pid_t self, std::vector<std::string>& users) {
+  for (const std::string& pid : names_in("/proc")) {
+    if (pid[0] < '0' || pid[0] > '9' || pid == std::to_string(self)) continue;
+    const std::string descriptors = "/proc/" + pid + "/fd";
+    for (const std::string& fd : names_in(descriptors)) {
+      if (!is_device_open(descriptors + "/" + fd, device)) continue;
+      std::string command = read_whole("/proc/" + pid + "/comm");
+      while (!command.empty() && command.back() == '\n') command.pop_back();
+      users.push_back("open in " + (command.empty() ? "a process" : command) + " (pid " + pid + ")");
+      break;
+    }
+  }
+}
+
+// A mount in another mount namespace is not found; the kernel counts it as open all the same.
+void find_mounts(dev_t device, std::vector<std::string>& users) {
+  for (const Mount& mount : parse_mounts(read_whole("/proc/self/mountinfo"))) {
+    if (mount.device_major != major(device) || mount.device_minor != minor(device)) continue;
+    users.push_back("mounted on " + mount.path);
+  }
+}
+
+// The kernel opens the device for a loop device above it; no process shows that.
+void find_loops_above(const std::string& name, std::vector<std::string>& users) {
+  for (const std::string& other : names_in("/sys/block")) {
+    if (loop_number(other) < 0) continue;
+    if (read_whole("/sys/block/" + other + "/loop/backing_file") == "/dev/" + name + "\n") {
+      users.push_back("below /dev/" + other);
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> find_users(int loop_number, pid_t self) {
+  const dev_t device = makedev(LOOP_MAJOR, static_cast<unsigned>(loop_number));
+  const std::string name = "loop" + std::to_string(loop_number);
+  std::vector<std::string> users;
+  find_mounts(device, users);
+  for (const std::string& path : parse_swaps(read_whole("/proc/swaps"))) {
+    if (path == "/dev/" + name) users.push_back("used as swap");
+  }
+  for (const std::string& holder : names_in("/sys/block/" + name + "/holders")) users.push_back("held by " + holder);
+  find_loops_above(name, users);
+  find_processes(device, self, users);
+  return users;
+}
+
+std::string sentence(const std::vector<std::string>& users) {
+  std::string text;
+  for (size_t i = 0; i < users.size() && i < named_max; ++i) text += (i > 0 ? ", " : "") + users[i];
+  if (users.size() > named_max) text += " and " + std::to_string(users.size() - named_max) + " more";
+  return text;
+}
+
+}  // namespace mars::fuse

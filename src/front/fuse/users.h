@@ -1,0 +1,20 @@
+// Who uses a loop device, for the operator's eyes. Blocking (reads /proc and /sys): call it inside off_load. A list
+// is a snapshot, and a user outside this process's view is not in it; whether a device is in use is decided by the
+// keeper.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace mars::fuse {
+
+// "mounted on /mnt", "swap", "held by dm-0", "below /dev/loop4", "open in qemu (pid 123)"; without the process
+// `self` (the keeper).
+std::vector<std::string> find_users(int loop_number, pid_t self);
+
+// "mounted on /mnt, open in dd (pid 5)"; at most four of them, then "and N more".
+std::string sentence(const std::vector<std::string>& users);
+
+}  // namespace mars::fuse
