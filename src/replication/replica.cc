@@ -28,7 +28,17 @@ Replica::Replica(Environment& environment, ReplicaOptions options, std::unique_p
 
 Replica::~Replica() { CHECK(log_ == nullptr && serving_count_ == 0); }
 
-void Replica::start() { scope_.spawn(work()); }
+void Replica::start() {
+  scope_.spawn(work());
+  scope_.spawn(announce());
+}
+
+// Positions move with every batch; others hear of them a few times a second.
+Task<void> Replica::announce() {
+  while (co_await io::sleep_for(machine_, 200ms, stop_)) {
+    if (log_ != nullptr) environment_.report_changed(options_.resource);
+  }
+}
 
 Task<void> Replica::stop() {
   stop_.set();
@@ -118,9 +128,10 @@ Task<void> Replica::step() {
   if (log_ == nullptr && !co_await try_attach()) co_return;
   co_await trim();
   if (role_ == Role::primary) co_return co_await step_primary();
+  const bool is_consistent = state_->value().state == ReplicaState::consistent;
+  if (is_consistent) co_await learn_data_end();
   note_fork();
-  if (state_->value().state != ReplicaState::consistent) co_return co_await step_follower();
-  co_await learn_data_end();
+  if (!is_consistent) co_return co_await step_follower();
   switch (decide_start(facts())) {
     case StartAction::recreate_gone:
       if (co_await recreate_gone() != Status::ok) say(State::log_damaged, "the log before this host's release is lost");
@@ -151,7 +162,8 @@ bool Replica::has_heard() const {
   if (machine_.now() >= attached_at_ + wait) return true;
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self()) continue;
-    if (!answered_.contains(member)) return false;
+    const bool is_here = peers_.contains(member) && environment_.is_connected(member);
+    if (!answered_.contains(member) && !is_here) return false;
   }
   return true;
 }
@@ -300,6 +312,8 @@ Task<Result<void>> Replica::open_log() {
   if (!recovered) {
     attach_problem_ = State::log_missing;
     attach_next_step_ = "check the log disk at " + options_.log_directory;
+    co_await log_->close();
+    log_.reset();
     co_return failure(recovered.error());
   }
   recovery_ = *recovered;

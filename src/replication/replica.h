@@ -102,6 +102,7 @@ class Replica {
 
   // replica.cc: the strategy
   Task<void> work();
+  Task<void> announce();
   Task<void> step();
   Task<bool> try_attach();
   Task<Result<void>> attach();

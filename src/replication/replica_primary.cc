@@ -260,18 +260,18 @@ Task<Status> Replica::release_to(const Uuid& successor) {
 
 // ---- room
 
-// D15. A member that was never heard of pins nothing: it is brought back by digests. One whose log was sacrificed, too.
+// D15. A member that we have not heard since our start may need everything that we have; one that has nothing in common
+// with us will be synced, and pins its q; one whose log was sacrificed pins nothing.
 Lsn Replica::trim_limit() const {
   Lsn limit = state_->value().applied.position.lsn;
   const Lsn end = log_->durable().position.lsn;
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self() || given_up_.contains(member)) continue;
     const auto peer = peers_.find(member);
-    if (peer != peers_.end()) {
-      const auto common =
-          bricks::common_position(log_->branch(), end, peer->second.branch, peer->second.durable.position.lsn);
-      if (common.any) limit = std::min(limit, common.position.lsn);
-    }
+    if (peer == peers_.end()) return log_->oldest();
+    const auto common =
+        bricks::common_position(log_->branch(), end, peer->second.branch, peer->second.durable.position.lsn);
+    if (common.any) limit = std::min(limit, common.position.lsn);
   }
   for (const auto& [member, pin] : pins_) limit = std::min(limit, pin);
   return limit;
@@ -288,10 +288,13 @@ Task<void> Replica::make_room() {
   if (!log_->needs_space()) co_return;
   std::optional<Uuid> worst;
   Lsn least = state_->value().applied.position.lsn;
-  for (const auto& [member, peer] : peers_) {
-    if (given_up_.contains(member) || peer.durable.position.lsn >= least) continue;
+  for (const Uuid& member : environment_.members(options_.resource)) {
+    if (member == environment_.self() || given_up_.contains(member)) continue;
+    const auto peer = peers_.find(member);
+    const Lsn has = peer == peers_.end() ? Lsn{} : peer->second.durable.position.lsn;
+    if (has >= least) continue;
     worst = member;
-    least = peer.durable.position.lsn;
+    least = has;
   }
   if (worst) {
     given_up_.insert(*worst);

@@ -1,0 +1,185 @@
+#include "daemon/daemon.h"
+
+#include <unistd.h>
+#include <csignal>
+
+#include <filesystem>
+
+#include <systemd/sd-daemon.h>
+
+#include "daemon/log.h"
+
+namespace mars::daemon {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::string_view mars_version = "0.1.0";
+
+io::LinuxOptions machine_options(const Config& config) {
+  io::LinuxOptions options;
+  options.run_dir = config.run_dir;
+  if (config.io == "uring") options.io = io::DiskEngineChoice::uring;
+  if (config.io == "threads") options.io = io::DiskEngineChoice::threads;
+  return options;
+}
+
+// The keeper lies beside marsd, in the build tree and when it is installed.
+std::string keeper_path() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (self.parent_path() / "mars-keeper").string();
+}
+
+}  // namespace
+
+Daemon::Daemon(Config config, std::vector<std::string> warnings)
+    : config_(std::move(config)),
+      warnings_(std::move(warnings)),
+      machine_(machine_options(config_)),
+      stop_(machine_.ready()),
+      scope_(machine_.ready()) {}
+
+Daemon::~Daemon() = default;
+
+int Daemon::run() {
+  for (const int number : {SIGTERM, SIGINT}) {
+    machine_.on_signal(number, [this] { stop_.set(); });
+  }
+  scope_.spawn(live());
+  machine_.run();
+  return exit_code_;
+}
+
+Task<void> Daemon::live() {
+  const Error problem = co_await start();
+  if (problem.status != Status::ok) {
+    log_line(LogLevel::error, "marsd cannot start: " + problem.text);
+    exit_code_ = 1;
+  } else {
+    sd_notify(0, "READY=1");
+    log_line(LogLevel::info, "marsd is running");
+    co_await publish();
+  }
+  co_await shut_down();
+  machine_.stop();
+}
+
+Task<Error> Daemon::prepare_directories() {
+  for (const std::string& directory : {config_.state_dir, config_.run_dir, config_.device_dir}) {
+    if (Status status = co_await machine_.storage().make_directory(directory); status != Status::ok) {
+      co_return Error(status, "cannot make the directory " + directory + " (" + std::string(name(status)) + ")");
+    }
+  }
+  places_.run_directory = config_.run_dir;
+  places_.device_directory = config_.device_dir;
+  fuse::Swept swept;
+  co_await machine_.off_load([&] {
+    places_ = fuse::resolved(places_);
+    swept = fuse::sweep(places_);
+  });
+  for (const std::string& line : swept.done) log_line(LogLevel::info, "swept: " + line);
+  for (const std::string& line : swept.left) log_line(LogLevel::warning, "left behind: " + line);
+  co_return Status::ok;
+}
+
+DevicesOptions Daemon::devices_options() const {
+  DevicesOptions options;
+  options.places = places_;
+  options.keeper_path = keeper_path();
+  options.nbd_socket = config_.run_dir + "/nbd.sock";
+  options.front_end = config_.front_end;
+  options.log = [](const std::string& line) { log_line(LogLevel::info, line); };
+  return options;
+}
+
+// Half of the memory is for dirty blocks; the rest is for windows, buffers and what the libraries take.
+node::Options Daemon::node_options() const {
+  node::Options options;
+  options.name = config_.name;
+  options.state_directory = config_.state_dir;
+  options.log_directory = config_.log_dir;
+  options.device_directory = config_.device_dir;
+  options.listen = config_.listen;
+  options.advertise = config_.advertise;
+  options.pool_bytes = config_.memory_bytes / 2;
+  options.version = mars_version;
+  options.warnings = warnings_;
+  if (!machine_.disk_engine_note().empty()) options.warnings.emplace_back(machine_.disk_engine_note());
+  options.log = [](const std::string& line) { log_line(LogLevel::info, line); };
+  return options;
+}
+
+Task<Error> Daemon::start() {
+  if (Error error = co_await prepare_directories(); error.status != Status::ok) co_return error;
+  nbd::NbdOptions nbd;
+  nbd.why_not = [](std::string_view name) { return "no device " + std::string(name) + " is open on this host"; };
+  nbd_ = std::make_unique<nbd::NbdServer>(machine_, std::move(nbd));
+  devices_ = std::make_unique<Devices>(machine_, *nbd_, devices_options());
+  node_ = std::make_unique<node::Node>(machine_, node_options(), *devices_);
+  if (auto started = co_await node_->start(); !started) co_return started.error();
+  // After the node: it has the lock on the state directory, so nobody else's socket is replaced.
+  Error listening = co_await nbd_->listen("unix:" + config_.run_dir + "/nbd.sock", config_.nbd_socket_mode);
+  if (listening.status != Status::ok) co_return listening;
+  take_snapshot();
+  co_return start_control();
+}
+
+Error Daemon::start_control() {
+  HttpServer::Options options;
+  options.socket_path = config_.run_dir + "/control.sock";
+  options.submit = [this](Submission submission) {
+    machine_.post([this, one = std::move(submission)]() mutable { submit(std::move(one)); });
+  };
+  options.snapshot = [this] { return std::atomic_load(&snapshot_); };
+  control_ = std::make_unique<HttpServer>(std::move(options));
+  return control_->start();
+}
+
+// ---- commands and status
+
+void Daemon::submit(Submission submission) {
+  if (stop_.is_set()) {
+    return submission.on_answer(control::Answer::of({Status::stopped, "marsd is stopping"}));
+  }
+  scope_.spawn(carry_out(std::make_shared<Submission>(std::move(submission))));
+}
+
+Task<void> Daemon::carry_out(std::shared_ptr<Submission> submission) {
+  node::Node::Listener listener = [submission](const control::Progress& progress) {
+    submission->on_progress(progress);
+  };
+  control::Answer answer = co_await node_->run(submission->command, std::move(listener));
+  take_snapshot();
+  submission->on_answer(answer);
+}
+
+void Daemon::take_snapshot() {
+  std::atomic_store(&snapshot_, std::make_shared<const std::string>(control::to_json(node_->status())));
+}
+
+Task<void> Daemon::publish() {
+  do {
+    take_snapshot();
+  } while (co_await io::sleep_for(machine_, 250ms, stop_));
+}
+
+// Commands first, then what they act on, then the front ends.
+Task<void> Daemon::shut_down() {
+  sd_notify(0, "STOPPING=1");
+  stop_.set();
+  if (node_) {
+    co_await node_->stop();
+    if (node_->was_cut_off()) exit_code_ = 1;
+  }
+  if (control_) co_await machine_.off_load([this] { control_->stop(); });
+  if (nbd_) co_await nbd_->stop();
+  while (scope_.count() > 1) co_await io::wait_until(machine_, stop_.notifier(), machine_.now() + 10ms);
+  node_.reset();
+  devices_.reset();
+  nbd_.reset();
+  log_line(LogLevel::info, exit_code_ == 0 ? "marsd has stopped" : "marsd has stopped, not cleanly");
+}
+
+}  // namespace mars::daemon

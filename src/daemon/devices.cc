@@ -1,0 +1,156 @@
+#include "daemon/devices.h"
+
+#include <utility>
+
+namespace mars::daemon {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// One resource's device, whichever front end it has at the moment.
+class FrontDevice final : public replication::Device {
+ public:
+  FrontDevice(io::Machine& machine, nbd::NbdServer& nbd, const DevicesOptions& options, node::DeviceOrder order)
+      : machine_(machine),
+        nbd_(nbd),
+        options_(options),
+        order_(std::move(order)),
+        closing_(machine.ready()),
+        scope_(machine.ready()) {}
+  ~FrontDevice() override { CHECK(!is_open()); }
+
+  Task<Result<void>> open(xio::Output& top) override;
+  Task<Result<void>> close() override;
+  Task<void> force_close() override;
+  bool is_open() const override { return export_ != nullptr || (fuse_ != nullptr && fuse_->is_open()); }
+  bool is_in_use() const override { return export_ ? export_->is_in_use() : fuse_ != nullptr && is_fuse_in_use_; }
+  std::string path() const override;
+  std::string front_end() const override { return export_ ? "nbd" : fuse_ ? "fuse" : ""; }
+
+ private:
+  std::string wanted() const;
+  Task<Result<void>> open_fuse(xio::Output& top);
+  void open_nbd(xio::Output& top);
+  Task<void> watch_users();
+  Task<void> drop_fuse();
+  Task<void> close_nbd(bool by_force);
+
+  io::Machine& machine_;
+  nbd::NbdServer& nbd_;
+  const DevicesOptions& options_;
+  const node::DeviceOrder order_;
+  std::unique_ptr<fuse::FuseDevice> fuse_;
+  std::unique_ptr<nbd::NbdExport> export_;
+  bool is_fuse_in_use_ = false;
+  Event closing_;
+  Scope scope_;
+};
+
+std::string FrontDevice::wanted() const {
+  const std::string of_resource = order_.front_end();
+  return of_resource.empty() || of_resource == "auto" ? options_.front_end : of_resource;
+}
+
+std::string FrontDevice::path() const {
+  if (export_) return "nbd+unix:///" + order_.name + "?socket=" + options_.nbd_socket;
+  return fuse_ ? fuse_->link() : "";
+}
+
+Task<Result<void>> FrontDevice::open(xio::Output& top) {
+  if (is_open()) co_return Result<void>();
+  const std::string front_end = wanted();
+  if (front_end == "none") co_return failure(Status::refused, "the option front-end is none");
+  if (front_end == "auto" || front_end == "fuse") {
+    auto opened = co_await open_fuse(top);
+    if (opened || front_end == "fuse" || opened.error().status == Status::gone) co_return opened;
+    if (options_.log)
+      options_.log(order_.name + ": no block device here (" + opened.error().text + "); it is an NBD export");
+  }
+  open_nbd(top);
+  co_return Result<void>();
+}
+
+Task<Result<void>> FrontDevice::open_fuse(xio::Output& top) {
+  fuse::DeviceOptions options;
+  options.name = order_.name;
+  options.places = options_.places;
+  options.keeper_path = options_.keeper_path;
+  fuse_ = std::make_unique<fuse::FuseDevice>(machine_, top, std::move(options));
+  auto opened = co_await fuse_->open();
+  if (!opened) {
+    co_await drop_fuse();
+    co_return opened;
+  }
+  closing_.reset();
+  is_fuse_in_use_ = false;
+  scope_.spawn(watch_users());
+  co_return Result<void>();
+}
+
+// For status only; whether it may be closed is decided by the kernel at that moment.
+Task<void> FrontDevice::watch_users() {
+  do {
+    const auto users = co_await fuse_->users();
+    is_fuse_in_use_ = !users.empty();
+  } while (co_await io::sleep_for(machine_, 2s, closing_));
+}
+
+void FrontDevice::open_nbd(xio::Output& top) {
+  export_ = std::make_unique<nbd::NbdExport>(nbd_, order_.name, top);
+  export_->press(true);
+}
+
+Task<Result<void>> FrontDevice::close() {
+  if (export_) {
+    if (export_->is_in_use()) {
+      co_return failure(Status::busy, std::to_string(export_->connection_count()) + " NBD clients are connected to " +
+                                          order_.name + "; disconnect them first");
+    }
+    co_await close_nbd(false);
+  }
+  if (fuse_ == nullptr) co_return Result<void>();
+  auto closed = co_await fuse_->close();
+  if (!closed) {
+    is_fuse_in_use_ = closed.error().status == Status::busy;
+    co_return closed;
+  }
+  co_await drop_fuse();
+  co_return Result<void>();
+}
+
+Task<void> FrontDevice::force_close() {
+  if (export_) co_await close_nbd(true);
+  if (fuse_ == nullptr) co_return;
+  co_await fuse_->abort();
+  co_await drop_fuse();
+}
+
+Task<void> FrontDevice::close_nbd(bool by_force) {
+  if (by_force) {
+    export_->force_off();
+  } else {
+    export_->press(false);
+  }
+  closing_.reset();
+  while (!export_->led_off()) co_await io::sleep_for(machine_, 1ms, closing_);
+  export_.reset();
+}
+
+Task<void> FrontDevice::drop_fuse() {
+  closing_.set();
+  co_await scope_.join();
+  co_await fuse_->stop();
+  fuse_.reset();
+}
+
+}  // namespace
+
+Devices::Devices(io::Machine& machine, nbd::NbdServer& nbd, DevicesOptions options)
+    : machine_(machine), nbd_(nbd), options_(std::move(options)) {}
+
+std::unique_ptr<replication::Device> Devices::make(node::DeviceOrder order) {
+  return std::make_unique<FrontDevice>(machine_, nbd_, options_, std::move(order));
+}
+
+}  // namespace mars::daemon

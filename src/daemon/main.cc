@@ -1,0 +1,46 @@
+// marsd: the one process of MARS on a host. Everything that must happen before the first thread, then Daemon.
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <csignal>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "daemon/config.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+
+namespace {
+
+// A process that serves a block device must not wait for that device when it needs memory (doc/front/fuse.md).
+std::vector<std::string> protect_memory() {
+  std::vector<std::string> warnings;
+#ifdef PR_SET_IO_FLUSHER
+  if (prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0) != 0) {
+    warnings.emplace_back("no PR_SET_IO_FLUSHER: under memory pressure writes to our own devices may hang");
+  }
+#endif
+  if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0) {
+    warnings.emplace_back("memory cannot be locked (mlockall): under memory pressure marsd may be slow");
+  }
+  return warnings;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace mars::daemon;
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  auto invocation = read_config(arguments, surroundings());
+  if (!invocation) {
+    std::fprintf(stderr, "marsd: %s\n", invocation.error().text.c_str());
+    return 2;
+  }
+  if (invocation->action == Invocation::Action::show_help) return std::fputs(help_text().c_str(), stdout) < 0;
+  if (invocation->action == Invocation::Action::show_version) return std::puts("marsd 0.1.0") < 0;
+  std::signal(SIGPIPE, SIG_IGN);
+  set_log_level(invocation->config.log_level);
+  Daemon daemon(invocation->config, protect_memory());
+  return daemon.run();
+}
