@@ -1,0 +1,140 @@
+#include "front/nbd/nbd_server.h"
+
+#include <utility>
+
+#include "front/nbd/connection.h"
+
+namespace mars::nbd {
+
+NbdExport::NbdExport(NbdServer& server, std::string name, xio::Output& below, NbdExportOptions options)
+    : Switch(server.machine_.ready()),
+      server_(server),
+      name_(std::move(name)),
+      options_(std::move(options)),
+      below_(xio::On<&NbdExport::left>{}, this, nullptr, below) {
+  CHECK(!name_.empty() && server_.exports_.try_emplace(name_, this).second);
+}
+
+NbdExport::~NbdExport() {
+  CHECK(connection_count_ == 0);
+  server_.exports_.erase(name_);
+}
+
+void NbdExport::left(xio::Request& request) {
+  Piece& piece = static_cast<Piece&>(request);
+  piece.connection->on_left(piece);
+}
+
+void NbdExport::join(Connection& connection) {
+  connection.unlink();
+  connections_.push_back(connection);
+  if (++connection_count_ == 1 && use_changed_) use_changed_();
+}
+
+void NbdExport::leave(Connection& connection) {
+  connection.unlink();
+  look_again();
+  if (--connection_count_ == 0 && use_changed_) use_changed_();
+}
+
+void NbdExport::on_button() {
+  if (button()) return light(Led::on);
+  if (is_forced()) connections_.for_each([](Connection& connection) { connection.close(); });
+  light(connection_count_ == 0 ? Led::off : Led::dark);
+}
+
+NbdServer::NbdServer(io::Machine& machine, NbdOptions options)
+    : machine_(machine),
+      options_(std::move(options)),
+      scope_(machine.ready()),
+      stop_(machine.ready()),
+      places_(machine.ready(), options_.connections_max) {}
+
+NbdServer::~NbdServer() { CHECK(exports_.empty()); }
+
+Task<Error> NbdServer::listen(io::Address address, uint32_t mode, std::optional<io::TlsConfig> tls) {
+  Result<std::unique_ptr<io::Listener>> listener = co_await machine_.network().listen(address, mode);
+  if (!listener) {
+    co_return Error(listener.error().status,
+                    "cannot listen for NBD clients at " + address + ": " + listener.error().text);
+  }
+  doors_.push_back(std::make_unique<Door>(std::move(*listener), std::move(tls)));
+  scope_.spawn(accept_loop(*doors_.back()));
+  co_return Status::ok;
+}
+
+Task<void> NbdServer::stop() {
+  stop_.set();
+  for (auto& door : doors_) door->listener->close();
+  newcomers_.for_each([](Connection& connection) { connection.close(); });
+  for (auto& [name, one] : exports_) {
+    one->connections_.for_each([](Connection& connection) { connection.close(); });
+  }
+  co_await scope_.join();
+}
+
+Task<void> NbdServer::accept_loop(Door& door) {
+  while (!stop_.is_set()) {
+    co_await places_.acquire();
+    Result<std::unique_ptr<io::Stream>> stream = co_await door.listener->accept();
+    if (stream && !stop_.is_set()) {
+      scope_.spawn(serve(std::move(*stream), door));
+      continue;
+    }
+    places_.release(1);
+    if (!stream && stream.error().status == Status::gone) break;
+    co_await io::sleep_for(machine_, std::chrono::milliseconds(100), stop_);  // out of descriptors, for example
+  }
+}
+
+Task<void> NbdServer::serve(std::unique_ptr<io::Stream> stream, const Door& door) {
+  {
+    Connection connection(*this, std::move(stream), door.tls);
+    ++connections_;
+    if (stop_.is_set()) connection.close();
+    co_await connection.run();
+    --connections_;
+  }
+  places_.release(1);
+}
+
+std::vector<io::Address> NbdServer::addresses() const {
+  std::vector<io::Address> addresses;
+  for (const auto& door : doors_) addresses.push_back(door->listener->address());
+  return addresses;
+}
+
+NbdExport* NbdServer::find_export(std::string_view name) const {
+  auto found = exports_.find(name);
+  return found == exports_.end() || !found->second->led_on() ? nullptr : found->second;
+}
+
+bool NbdServer::is_in_use(std::string_view name) const {
+  auto found = exports_.find(name);
+  return found != exports_.end() && found->second->is_in_use();
+}
+
+std::vector<std::string> NbdServer::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, one] : exports_) {
+    if (one->led_on()) names.push_back(name);
+  }
+  return names;
+}
+
+std::optional<Shape> NbdServer::find(std::string_view name) const {
+  const NbdExport* one = find_export(name);
+  return one != nullptr ? std::optional(one->shape()) : std::nullopt;
+}
+
+std::string NbdServer::description(std::string_view name) const {
+  const NbdExport* one = find_export(name);
+  return one != nullptr ? one->description() : std::string();
+}
+
+std::string NbdServer::why_not(std::string_view name) const {
+  if (options_.why_not) return options_.why_not(name);
+  return "no device is open here under the name " + std::string(name);
+}
+
+}  // namespace mars::nbd

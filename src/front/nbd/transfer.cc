@@ -1,0 +1,29 @@
+#include "front/nbd/transfer.h"
+
+#include <cstdlib>
+
+namespace mars::nbd {
+namespace {
+constexpr size_t alignment = 4096;
+constexpr size_t kept_bytes_max = 8u << 10;
+}  // namespace
+
+void Piece::Free::operator()(std::byte* bytes) const { std::free(bytes); }
+
+std::byte* Piece::own_buffer(uint32_t length) {
+  if (own_bytes_ < length) {
+    own_bytes_ = (length + alignment - 1) / alignment * alignment;
+    own_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, own_bytes_)));
+    CHECK(own_ != nullptr);
+  }
+  return own_.get();
+}
+
+void Piece::release_buffer() {
+  put();
+  if (own_bytes_ <= kept_bytes_max) return;
+  own_.reset();
+  own_bytes_ = 0;
+}
+
+}  // namespace mars::nbd
