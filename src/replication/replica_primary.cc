@@ -188,6 +188,8 @@ Task<void> Replica::hand_over(Uuid successor) {
     co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
     obstacle = decide_handover(handover_facts(successor));
   }
+  // Deposed: the wish is not ours to write. Two holders that refuse each other would do so for ever.
+  if (obstacle == HandoverObstacle::rival) co_return say(State::fork, sentence(obstacle, to));
   if (obstacle != HandoverObstacle::none) co_return co_await refuse(sentence(obstacle, to));
   net::Bytes opening;
   Writer writer(opening);
