@@ -32,8 +32,8 @@ void BatchWriter::add(Admitted& request, bool is_urgent) {
       open_ = std::move(free_.back());
       free_.pop_back();
     }
-    interval_.arm_in(options_.flush_interval);
   }
+  if (!interval_.is_armed()) interval_.arm_in(options_.flush_interval);
   format::Record record;
   record.op = request.op;
   record.fua = request.fua;
@@ -77,7 +77,7 @@ Stamp BatchWriter::next_time() {
 
 void BatchWriter::close(bool is_urgent) {
   Batch& batch = *open_.release();
-  interval_.cancel();
+  if (is_urgent) interval_.cancel();  // it flushes everything before it, too
   is_hurried_ = false;
   format::BatchIdentity identity = log_.next_identity();
   identity.admitted = batch.requests.back()->sequence;

@@ -1,6 +1,6 @@
 // BatchWriter: makes batches of admitted requests and hands them to the log. While batches are being written the next
 // one fills: that is the group commit. Decides when a batch is closed: it is full, somebody waits and nothing is on its
-// way, or flush-interval has passed since its first request.
+// way, or flush-interval has passed since the oldest request that nobody asked to be durable: so long may it take.
 #pragma once
 
 #include <functional>

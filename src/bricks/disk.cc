@@ -1,6 +1,7 @@
 #include "bricks/disk.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace mars::bricks {
 
@@ -11,18 +12,7 @@ namespace {
 
 constexpr size_t zero_buffer_bytes = 1u << 20;
 
-Kind kind_of(XioOp op) {
-  switch (op) {
-    case XioOp::read:
-      return Kind::read;
-    case XioOp::write:
-      return Kind::write;
-    case XioOp::flush:
-      return Kind::flush;
-    default:
-      return Kind::zero;  // a discard reads as zeroes afterwards, on every replica (D16)
-  }
-}
+bool is_range(Kind kind) { return kind == Kind::zero || kind == Kind::punch; }
 
 }  // namespace
 
@@ -45,13 +35,29 @@ xio::Info Disk::info() const {
   return info;
 }
 
+// A discarded range reads as zeroes afterwards, on every replica (D16): a hole only where that is guaranteed.
+Kind Disk::kind_of(XioOp op) const {
+  switch (op) {
+    case XioOp::read:
+      return Kind::read;
+    case XioOp::write:
+      return Kind::write;
+    case XioOp::flush:
+      return Kind::flush;
+    case XioOp::discard:
+      return file_.geometry().punch == io::Support::native ? Kind::punch : Kind::zero;
+    default:
+      return Kind::zero;
+  }
+}
+
 Disk::Op& Disk::take(xio::Request& request) {
   if (free_.empty()) free_.push_back(&ops_.emplace_back());
   Op& op = *free_.back();
   free_.pop_back();
   op.disk = this;
   op.request = &request;
-  op.is_emulating = false;
+  op.is_emulating = op.is_bounced = false;
   op.run = &Disk::on_done;
   return op;
 }
@@ -68,13 +74,22 @@ void Disk::enter(xio::Request& request) {
   op.fua = request.fua;
   op.offset = request.offset;
   op.bytes = request.bytes;
-  op.buffer = {request.data, request.bytes};
-  if (request.digest_only) {
-    op.memory = AlignedBuffer(request.bytes);
-    op.buffer.data = op.memory.data();
-  }
+  if (request.transfers()) place_buffer(op);
   op.buffers = {&op.buffer, request.transfers() ? size_t{1} : size_t{0}};
   file_.submit(op);
+}
+
+void Disk::place_buffer(Op& op) {
+  xio::Request& request = *op.request;
+  const io::Geometry& geometry = file_.geometry();
+  op.buffer = {request.data, request.bytes};
+  const bool is_aligned =
+      !geometry.is_direct || reinterpret_cast<uintptr_t>(request.data) % geometry.block_bytes == 0;
+  op.is_bounced = !request.digest_only && !is_aligned;
+  if (!request.digest_only && !op.is_bounced) return;
+  op.memory = AlignedBuffer(request.bytes);
+  op.buffer.data = op.memory.data();
+  if (request.op == XioOp::write) std::memcpy(op.memory.data(), request.data, request.bytes);
 }
 
 void Disk::on_done(Job& job) {
@@ -83,26 +98,44 @@ void Disk::on_done(Job& job) {
 }
 
 void Disk::done(Op& op) {
+  if (goes_on(op)) return;
   xio::Request& request = *op.request;
-  if (op.kind == Kind::zero && op.status == Status::unsupported) {
-    op.is_emulating = true;
-    op.zeroed = 0;
-    op.memory = AlignedBuffer(std::min<size_t>(zero_buffer_bytes, request.bytes));
-    return write_zeroes(op);
+  const Status status = op.status;
+  if (status == Status::ok && request.op == XioOp::read) {
+    if (request.digest_only) request.digest = hash(op.memory.span());
+    if (op.is_bounced) std::memcpy(request.data, op.memory.data(), request.bytes);
   }
-  if (op.is_emulating && op.status == Status::ok) {
-    op.zeroed += op.buffer.bytes;
-    if (op.zeroed < request.bytes) return write_zeroes(op);
-  }
-  Status status = op.status;
-  if (request.digest_only && status == Status::ok) request.digest = hash(op.memory.span());
   op.memory = AlignedBuffer();
   --in_flight_;
   free_.push_back(&op);
   complete(request, status);
 }
 
-// The device cannot zero a range by itself: zeroes are written, piece by piece.
+// Zeroing may take more than one step: writing the zeroes where the file cannot do it by itself, and a flush behind it
+// for FUA, which only writes carry.
+bool Disk::goes_on(Op& op) {
+  const xio::Request& request = *op.request;
+  if (is_range(op.kind) && op.status == Status::unsupported) {
+    op.is_emulating = true;
+    op.zeroed = 0;
+    op.memory = AlignedBuffer(std::min<size_t>(zero_buffer_bytes, request.bytes));
+    write_zeroes(op);
+    return true;
+  }
+  if (op.status != Status::ok) return false;
+  if (op.is_emulating) {
+    op.zeroed += op.buffer.bytes;
+    if (op.zeroed == request.bytes) return false;
+    write_zeroes(op);
+    return true;
+  }
+  if (!is_range(op.kind) || !request.fua) return false;
+  op.kind = Kind::flush;
+  op.buffers = {};
+  file_.submit(op);
+  return true;
+}
+
 void Disk::write_zeroes(Op& op) {
   op.kind = Kind::write;
   op.offset = op.request->offset + op.zeroed;

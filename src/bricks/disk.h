@@ -17,6 +17,7 @@ class Disk final : public xio::Output {
   ~Disk() override;
 
   xio::Info info() const override;
+  // A buffer that the file cannot take as it lies is copied; a range that the file cannot zero is written.
   void enter(xio::Request& request) override;
 
   uint32_t in_flight() const { return in_flight_; }
@@ -26,14 +27,18 @@ class Disk final : public xio::Output {
     Disk* disk = nullptr;
     xio::Request* request = nullptr;
     io::Buffer buffer;
-    AlignedBuffer memory;  // for a digest, or zeroes
+    AlignedBuffer memory;  // for a digest, zeroes, or a buffer that is not aligned
     uint64_t zeroed = 0;   // of a range that is written with zeroes
     bool is_emulating = false;
+    bool is_bounced = false;
   };
 
+  io::FileOp::Kind kind_of(xio::Op op) const;
   Op& take(xio::Request& request);
+  void place_buffer(Op& op);
   static void on_done(Job& job);
   void done(Op& op);
+  bool goes_on(Op& op);
   void write_zeroes(Op& op);
 
   io::File& file_;

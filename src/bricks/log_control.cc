@@ -82,18 +82,26 @@ Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
 
 Task<Status> Log::append_fetched(const format::Batch& batch) {
   const format::BatchIdentity& identity = batch.header.identity;
+  const bool begins_epoch = !batch.records.empty() && batch.records.front().op == RecordOp::epoch;
+  const bool has_ended = !branch_.empty() && branch_.back().ended && branch_.back().id == identity.epoch;
   if (identity.lsn != tail_.position.lsn || identity.previous != tail_.hash) co_return Status::refused;
+  if (identity.admitted < admitted_ || closing_) co_return Status::refused;
+  if (!begins_epoch && (has_ended || identity.epoch != tail_.position.epoch)) co_return Status::refused;
   AlignedBuffer copy(batch.bytes.size());
   std::copy(batch.bytes.begin(), batch.bytes.end(), copy.data());
   Branch longer = branch_;
   if (Status status = extend(longer, batch); status != Status::ok) co_return status;
+  const bool extends = longer != branch_;
   const ByteView piece = copy.span();
   Appended append(*this);
   append.header = batch.header;
   append.pieces = {&piece, 1};
   const Status status = co_await append;
-  if (status == Status::ok) branch_ = std::move(longer);
-  co_return status;
+  if (status != Status::ok || !extends) co_return status;
+  // Others may have been appended meanwhile: only what this batch says is added now.
+  auto verified = format::verify_batch(copy.span());
+  CHECK(verified.has_value());
+  co_return extend(branch_, *verified);
 }
 
 }  // namespace mars::bricks

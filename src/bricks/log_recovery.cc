@@ -33,16 +33,23 @@ Task<Result<Log::Recovery>> Log::recover(Lsn peers_know) {
     }
     result.end = reader.tip();
   }
-  if (why.status == Status::gone || why.status == Status::io_error) co_return failure(why);
+  if (why.status == Status::gone) co_return failure(why);
   const Lsn end = result.end.position.lsn;
   result.reason = why.text;
-  result.evidence = std::max({known_durable, peers_know, co_await evidence_on_disk(end)});
+  result.evidence = std::max({known_durable, peers_know, evidence_of_lost_files(end), co_await evidence_on_disk(end)});
+  // A tear can be read; a place that cannot may have held anything.
+  if (why.status == Status::io_error) result.evidence = std::max(result.evidence, end + format::batch_block_bytes);
   result.is_damaged = result.evidence > end;
   admitted_ = result.admitted;
   tail_ = result.end;
   const Lsn doubtful = std::max(std::min(known_durable, end), state_.value().applied.position.lsn);
   if (Status status = co_await make_durable_again(doubtful); status != Status::ok) {
     co_return failure(status, "cannot write to the log again: check the log disk");
+  }
+  if (!result.is_damaged) {
+    if (Status status = co_await segments_.set_aside_behind(result.end.position); status != Status::ok) {
+      co_return failure(status, "cannot move what a crash left behind the end of the log");
+    }
   }
   continue_at(result.end);
   co_return result;
@@ -52,8 +59,11 @@ void Log::continue_at(Tip end) {
   tail_ = durable_ = end;
   written_ = flush_wanted_ = end.position.lsn;
   current_ = nullptr;
+  // The youngest file: an older one of the same epoch may have room behind its last batch, but the log has left it.
   for (Segment* segment : segments_.candidates(end.position.lsn)) {
-    if (segment->header.epoch == end.position.epoch) current_ = segment;
+    if (segment->header.epoch != end.position.epoch) continue;
+    current_ = segment;
+    break;
   }
 }
 
@@ -68,24 +78,36 @@ Lsn Log::evidence_in_state() const {
   return evidence;
 }
 
+// A file whose header rotted, with a first batch that is not whole either. A tear never looks like that.
+Lsn Log::evidence_of_lost_files(Lsn bad) const {
+  Lsn evidence;
+  for (const format::SegmentName& name : segments_.lost()) {
+    if (name.first >= bad) evidence = std::max(evidence, name.first + format::batch_block_bytes);
+  }
+  return evidence;
+}
+
 // A whole batch behind the bad place that says how far the log was durable when it was composed. A file of a later
 // epoch is such a batch too: its epoch start binds its parent's durable end.
 Task<Lsn> Log::evidence_on_disk(Lsn bad) {
   Lsn evidence;
   for (const auto& segment : segments_.all()) {
-    const Lsn to = std::min(segment->limit(), bad + segment->header.in_flight_bytes_max + format::batch_bytes_max);
     const Lsn from = std::max(segment->first(), bad);
     const auto* owner = find_epoch(branch_, segment->header.epoch);
     const bool is_ours = owner == nullptr || !owner->ended || owner->end > bad;
-    if (from < to && is_ours) evidence = std::max(evidence, co_await evidence_in(*segment, from, to, bad));
+    if (from >= segment->limit() || !is_ours) continue;
+    evidence = std::max(evidence, co_await evidence_in(*segment, from, bad));
+    if (evidence > bad) break;
   }
   co_return evidence;
 }
 
-Task<Lsn> Log::evidence_in(Segment& segment, Lsn from, Lsn to, Lsn bad) {
-  Lsn evidence;
-  AlignedBuffer bytes(scan_bytes + format::batch_bytes_max);
-  for (Lsn chunk = from; chunk < to; chunk += scan_bytes) {
+// Looks at the bytes that may have been in flight behind `from`, and as many behind each whole batch that is found.
+Task<Lsn> Log::evidence_in(Segment& segment, Lsn from, Lsn bad) {
+  AlignedBuffer bytes(std::min<uint64_t>(scan_bytes + format::batch_bytes_max, segment.limit() - from));
+  const uint64_t window = segment.header.in_flight_bytes_max + format::batch_bytes_max;
+  Lsn to = from + window;
+  for (Lsn chunk = from; chunk < std::min(to, segment.limit()); chunk += scan_bytes) {
     const size_t count = std::min<uint64_t>(bytes.size(), segment.limit() - chunk);
     if (co_await io::read(*segment.file, segment.offset_of(chunk), bytes.span().first(count)) != Status::ok) continue;
     for (uint64_t at = 0; at < scan_bytes && at + format::batch_block_bytes <= count; at += format::batch_block_bytes) {
@@ -94,10 +116,12 @@ Task<Lsn> Log::evidence_in(Segment& segment, Lsn from, Lsn to, Lsn bad) {
       if (!header || header->batch_bytes > rest.size()) continue;
       format::BatchExpectation expected{options_.cluster, options_.resource, segment.header.epoch, chunk + at, {}};
       auto batch = format::verify_batch(rest.first(header->batch_bytes), expected);
-      if (batch && batch->header.identity.durable > bad) evidence = std::max(evidence, batch->header.identity.durable);
+      if (!batch) continue;
+      if (batch->header.identity.durable > bad) co_return batch->header.identity.durable;
+      to = std::max(to, batch->header.end() + window);
     }
   }
-  co_return evidence;
+  co_return Lsn{};
 }
 
 // What was read back may have come from a cache that a failed or missing flush never emptied: it is written and flushed
@@ -117,7 +141,7 @@ Task<Status> Log::make_durable_again(Lsn from) {
 }
 
 Task<Status> Log::rewrite(Segment& segment, Lsn from, Lsn to) {
-  AlignedBuffer bytes(scan_bytes);
+  AlignedBuffer bytes(std::min<uint64_t>(scan_bytes, to - from));
   for (Lsn at = from; at < to; at += scan_bytes) {
     const auto part = bytes.span().first(std::min<uint64_t>(bytes.size(), to - at));
     Status status = co_await io::read(*segment.file, segment.offset_of(at), part);

@@ -10,12 +10,10 @@ using format::PoolRecord;
 
 namespace {
 
-constexpr uint32_t page_bytes = 4096;
-
 PoolHeader layout(uint64_t bytes) {
   PoolHeader header;
-  header.page_bytes = page_bytes;
-  header.page_count = static_cast<uint32_t>(std::max<uint64_t>(bytes / page_bytes, 256));
+  header.page_bytes = Pool::page_bytes;
+  header.page_count = static_cast<uint32_t>(std::max<uint64_t>(bytes / Pool::page_bytes, 256));
   header.record_slots = header.page_count;
   return header;
 }
@@ -88,8 +86,7 @@ void Pool::adopt() {
       free_slots_.push_back(slot);
       continue;
     }
-    const bool is_whole = record && format::fits_pool(*record, header_) && data_is_whole(*record);
-    if (is_whole) {
+    if (record && is_whole(*record)) {
       leave({slot, record->first_page, (record->payload_bytes + page_bytes - 1) / page_bytes});
     } else {
       was_damaged_ = true;
@@ -97,6 +94,16 @@ void Pool::adopt() {
       free_slots_.push_back(slot);
     }
   }
+}
+
+// Two records never share a page: one of them would be damaged.
+bool Pool::is_whole(const PoolRecord& record) {
+  if (!format::fits_pool(record, header_)) return false;
+  const uint32_t pages = (record.payload_bytes + page_bytes - 1) / page_bytes;
+  for (uint32_t page = record.first_page; page < record.first_page + pages; ++page) {
+    if (taken_[page]) return false;
+  }
+  return data_is_whole(record);
 }
 
 bool Pool::data_is_whole(const PoolRecord& record) {

@@ -31,6 +31,8 @@ struct PoolWaiter : ListHook {
 
 class Pool {
  public:
+  static constexpr uint32_t page_bytes = 4096;
+
   // `bytes`: of data pages. Without tmpfs it is ordinary memory, is_persistent() is false and why_not() says why:
   // then nothing may be acknowledged before it is durable.
   static Result<std::unique_ptr<Pool>> open(io::Machine& machine, std::string name, uint64_t bytes);
@@ -72,6 +74,7 @@ class Pool {
   void start_anew(io::Machine& machine, uint64_t bytes);
   void adopt();
   bool data_is_whole(const format::PoolRecord& record);
+  bool is_whole(const format::PoolRecord& record);
   std::span<std::byte> memory();
   std::span<std::byte, format::pool_record_bytes> slot_bytes(uint32_t slot);
   std::optional<uint32_t> find_run(uint32_t pages, uint32_t from, uint32_t to) const;

@@ -76,7 +76,7 @@ Task<bool> Replayer::take(LogReader& reader) {
                                 " changes bytes outside the volume; it is not applied");
     co_return false;
   }
-  while (!window_.try_acquire(batch->bytes.size())) {
+  while (!window_.try_acquire(claim_of(batch->bytes.size()))) {
     if (stop_.is_set() || write_back_.failed() != Status::ok) co_return false;
     write_back_.hurry();
     co_await io::wait_until(machine_, write_back_.changed(), machine_.now() + 50ms);
@@ -123,7 +123,7 @@ void Replayer::feed(const format::Batch& batch) {
 
 void Replayer::let_go() {
   while (!held_.empty() && held_.front()->used == 0) {
-    window_.release(held_.front()->bytes.size());
+    window_.release(claim_of(held_.front()->bytes.size()));
     held_.pop_front();
   }
 }

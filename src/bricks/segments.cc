@@ -130,7 +130,7 @@ Task<Result<std::unique_ptr<io::File>>> Segments::make_file(std::string path) {
   options.exclusive = true;
   auto file = co_await machine_.storage().open(path, options);
   if (!file) co_return failure(file.error());
-  AlignedBuffer zeroes(1u << 20);
+  AlignedBuffer zeroes(std::min<uint64_t>(1u << 20, options_.segment_bytes));
   Status status = co_await io::allocate(**file, 0, options_.segment_bytes);
   for (uint64_t at = 0; status == Status::ok && at < options_.segment_bytes; at += zeroes.size()) {
     const size_t bytes = std::min<uint64_t>(zeroes.size(), options_.segment_bytes - at);

@@ -9,15 +9,17 @@ using format::state_slot_bytes;
 
 StateFile::StateFile(io::Machine& machine) : machine_(machine), slot_(state_slot_bytes), writing_(machine.ready(), 1) {}
 
-// Both slots are written before the file counts: a file that a crash left short or empty is made anew by the caller,
-// because nothing was promised to anybody yet.
+// The file gets its name when its first slot is durable: a crash leaves nothing by that name.
 Task<Result<void>> StateFile::create(std::string path, format::StateBlock first) {
+  auto is_there = co_await machine_.storage().exists(path);
+  if (!is_there) co_return failure(is_there.error());
+  if (*is_there) co_return failure(Status::exists, path + " exists already");
+  const std::string unnamed = path + ".new";
   io::OpenOptions options;
   options.create = true;
   options.exclusive = true;
-  auto file = co_await machine_.storage().open(path, options);
+  auto file = co_await machine_.storage().open(unnamed, options);
   if (!file) co_return failure(file.error());
-  if ((*file)->size() >= state_file_bytes) co_return failure(Status::exists, path + " exists already");
   file_ = std::move(*file);
   if (Status status = co_await io::allocate(*file_, 0, state_file_bytes); status != Status::ok) {
     co_return failure(status, "cannot allocate " + path + ": make room on its file system");
@@ -29,6 +31,7 @@ Task<Result<void>> StateFile::create(std::string path, format::StateBlock first)
   value_ = std::move(first);
   ++changes_;
   Status status = co_await write_slot();
+  if (status == Status::ok) status = co_await machine_.storage().rename(unnamed, path);
   if (status != Status::ok) co_return failure(status, "cannot write " + path);
   co_return Result<void>();
 }

@@ -5,6 +5,7 @@
 
 namespace mars::bricks {
 
+using namespace std::chrono_literals;
 using xio::Op;
 using xio::Step;
 
@@ -44,8 +45,15 @@ TransLogger::TransLogger(io::Machine& machine, Pool& pool, Log& log, StateFile& 
       answered_(machine.ready()) {
   memory_.logger = this;
   memory_.freed = &TransLogger::on_memory;
+  write_back_.on_failed([this] {
+    if (!waiting_.empty()) on_memory(memory_);
+  });
   retry_.logger = this;
-  retry_.run = [](Job& job) { static_cast<Retry&>(job).logger->retry_waiting(); };
+  retry_.run = [](Job& job) {
+    auto& retry = static_cast<Retry&>(job);
+    retry.is_queued = false;
+    retry.logger->retry_waiting();
+  };
 }
 
 TransLogger::~TransLogger() {
@@ -103,12 +111,17 @@ void TransLogger::change(xio::Request& request) {
   if (log_.failed()) return answer(request, Status::io_error);
   if (request.supplier == this) return admit(request, *static_cast<Admitted*>(request.buffer));
   Admitted* mine = waiting_.empty() ? take_memory(request) : nullptr;
-  if (mine == nullptr) {
-    waiting_.push(request);
-    if (!memory_.is_linked()) pool_.wait(memory_);
-    return write_back_.hurry();
-  }
-  admit(request, *mine);
+  if (mine != nullptr) return admit(request, *mine);
+  if (write_back_.failed() != Status::ok) return answer(request, Status::io_error);  // none will become free (D14)
+  waiting_.push(request);
+  wait_for_memory();
+}
+
+// Memory becomes free when what is in it is durable and written back: both are asked to make haste.
+void TransLogger::wait_for_memory() {
+  if (!memory_.is_linked()) pool_.wait(memory_);
+  write_back_.hurry();
+  writer_.hurry();
 }
 
 Admitted* TransLogger::take_memory(xio::Request& request) {
@@ -132,6 +145,7 @@ void TransLogger::admit(xio::Request& request, Admitted& mine) {
     return answer(request, Status::ok);
   }
   const bool is_supplied = request.supplier == this;
+  CHECK(mine.sequence == 0 && (request.op != Op::write || request.bytes <= mine.lease.pages * Pool::page_bytes));
   mine.op = record_op(request.op);
   mine.fua = request.fua;
   mine.volume = options_.volume;
@@ -154,7 +168,9 @@ void TransLogger::admit(xio::Request& request, Admitted& mine) {
     answer(request, Status::ok);
   }
   writer_.add(mine, waits);
-  if (pool_.free_pages() < pool_.pages() / 2) write_back_.hurry();
+  if (pool_.free_pages() >= pool_.pages() / 2) return;
+  write_back_.hurry();
+  writer_.hurry();
 }
 
 void TransLogger::seal(const Admitted& mine) {
@@ -197,16 +213,12 @@ void TransLogger::on_memory(PoolWaiter& waiter) {
 }
 
 void TransLogger::retry_waiting() {
-  retry_.is_queued = false;
   while (xio::Request* request = waiting_.front()) {
-    const bool is_open = is_started_ && !log_.failed();
-    Admitted* mine = is_open ? take_memory(*request) : nullptr;
-    if (is_open && mine == nullptr) {
-      if (!memory_.is_linked()) pool_.wait(memory_);
-      return write_back_.hurry();
-    }
+    Admitted* mine = is_started_ && !log_.failed() ? take_memory(*request) : nullptr;
+    const bool is_hopeless = !is_started_ || log_.failed() || write_back_.failed() != Status::ok;
+    if (mine == nullptr && !is_hopeless) return wait_for_memory();
     waiting_.pop();
-    if (is_open) {
+    if (mine != nullptr) {
       admit(*request, *mine);
     } else {
       answer(*request, is_started_ ? Status::io_error : Status::gone);
@@ -300,26 +312,32 @@ Task<Status> TransLogger::drain() {
 
 Task<void> TransLogger::stop() {
   is_started_ = false;
+  memory_.unlink();
   retry_waiting();
   while (xio::Request* request = unanswered_.pop()) answer(*request, Status::gone);
   writer_.hurry();
-  while (!writer_.idle() || under_way_ > 0) {
+  while (!writer_.idle() || under_way_ > 0 || retry_.is_queued) {
     if (log_.needs_space()) log_.give_up();
-    co_await answered_.wait();
+    co_await io::wait_until(machine_, answered_, machine_.now() + 10ms);
   }
   co_await write_back_.stop();
-  for (Admitted* request : std::exchange(unlogged_, {})) {
-    request->is_logging = false;
-    newest_.remove(*request, request->offset, request->bytes);
-    const PoolLease lease = request->lease;
-    CHECK(!request->is_needed());
-    stock_.give_back(*request);
-    pool_.leave(lease);
-  }
+  leave_unlogged();
   for (auto piece = newest_.next(0); piece.owner != nullptr; piece = newest_.next(0)) {
     newest_.remove(*piece.owner, piece.offset, piece.bytes);
   }
-  memory_.unlink();
+}
+
+// Acknowledged, and not in the log: their memory is left as a successor will find it.
+void TransLogger::leave_unlogged() {
+  for (Admitted* request : std::exchange(unlogged_, {})) {
+    ++request->pins;  // removing it would clear its slot
+    request->is_logging = false;
+    newest_.remove(*request, request->offset, request->bytes);
+    --request->pins;
+    const PoolLease lease = request->lease;
+    stock_.give_back(*request);
+    pool_.leave(lease);
+  }
 }
 
 }  // namespace mars::bricks

@@ -75,6 +75,7 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   void get(xio::Request& request);
   void change(xio::Request& request);
   Admitted* take_memory(xio::Request& request);
+  void wait_for_memory();
   void admit(xio::Request& request, Admitted& mine);
   void seal(const Admitted& mine);
   void flush(xio::Request& request);
@@ -92,6 +93,7 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   void release(Admitted& request);
   static void on_memory(PoolWaiter& waiter);
   void retry_waiting();
+  void leave_unlogged();
 
   struct MemoryWaiter : PoolWaiter {
     TransLogger* logger = nullptr;

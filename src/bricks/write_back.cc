@@ -99,6 +99,7 @@ Task<void> WriteBack::work() {
     changed_.notify();
     if (failed_ != Status::ok) break;
   }
+  if (failed_ != Status::ok && heard_) heard_();
 }
 
 // A block that is written again and again goes to the disk once per rest.
@@ -116,13 +117,8 @@ Task<Status> WriteBack::round() {
   }
   co_await runs_.join();
   if (round_status_ == Status::ok && !runs.empty()) round_status_ = co_await data_.flush();
-  if (round_status_ == Status::ok) {
-    settle(runs);
-  } else {
-    for (const Run& run : runs) {
-      for (const auto& piece : run.pieces) --piece.owner->pins;
-    }
-  }
+  if (round_status_ == Status::ok) settle(runs);
+  unpin(runs);
   co_return round_status_;
 }
 
@@ -153,8 +149,7 @@ std::vector<WriteBack::Run> WriteBack::collect() {
 Task<void> WriteBack::write_run(Run run) {
   Status status = Status::ok;
   if (run.is_zeroes) {
-    // A discard in the log means zeroes on every replica (D16).
-    status = co_await data_.write_zeroes(run.offset, run.bytes);
+    status = co_await write_zeroes(run);
   } else if (run.pieces.size() == 1) {
     status = co_await data_.write(run.offset, {run.pieces[0].data(), run.bytes});
   } else {
@@ -181,6 +176,13 @@ Task<Status> WriteBack::write_merged(const Run& run) {
   co_return status;
 }
 
+// A discard in the log means zeroes on every replica: a hole where the disk guarantees that it reads as zeroes (D16).
+Task<Status> WriteBack::write_zeroes(const Run& run) {
+  const bool is_discard = run.pieces[0].owner->op == RecordOp::discard;
+  if (is_discard && data_.info().discard == xio::Support::native) co_return co_await data_.discard(run.offset, run.bytes);
+  co_return co_await data_.write_zeroes(run.offset, run.bytes);
+}
+
 void WriteBack::settle(const std::vector<Run>& runs) {
   for (const Run& run : runs) {
     for (const auto& piece : run.pieces) {
@@ -188,6 +190,10 @@ void WriteBack::settle(const std::vector<Run>& runs) {
       finished_(*piece.owner, piece.offset, piece.bytes);
     }
   }
+}
+
+// Whoever was overwritten while it was being written is let go here.
+void WriteBack::unpin(const std::vector<Run>& runs) {
   for (const Run& run : runs) {
     for (const auto& piece : run.pieces) {
       if (--piece.owner->pins == 0) dropped_(*piece.owner);

@@ -42,6 +42,8 @@ class WriteBack {
   void hurry();
   // Until everything is on the disk and the state block says so; the disk's error when it failed.
   Task<Status> drain();
+  // Runs once, when the data disk or the state block failed. What is not written stays in memory (D14).
+  void on_failed(std::move_only_function<void()> heard) { heard_ = std::move(heard); }
   // Ends the activity without draining; waits for it.
   Task<void> stop();
 
@@ -66,7 +68,9 @@ class WriteBack {
   std::vector<Run> collect();
   Task<void> write_run(Run run);
   Task<Status> write_merged(const Run& run);
+  Task<Status> write_zeroes(const Run& run);
   void settle(const std::vector<Run>& runs);
+  void unpin(const std::vector<Run>& runs);
   Task<Status> advance_applied();
   void on_dropped(Admitted& request);
 
@@ -76,6 +80,7 @@ class WriteBack {
   const WriteBackOptions options_;
   std::move_only_function<void(Admitted&, uint64_t, uint64_t)> finished_;
   std::move_only_function<void(Admitted&)> dropped_;
+  std::move_only_function<void()> heard_;
   ShadowIndex durable_;
   std::deque<std::unique_ptr<LoggedBatch>> batches_;
   Tip applied_;
