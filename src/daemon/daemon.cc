@@ -72,6 +72,10 @@ Task<Error> Daemon::prepare_directories() {
       co_return Error(status, "cannot make the directory " + directory + " (" + std::string(name(status)) + ")");
     }
   }
+  // Before the sweep: whoever else serves devices from this directory must not lose them.
+  auto lock = co_await machine_.storage().lock_directory(config_.run_dir);
+  if (!lock) co_return Error(lock.error().status, "another marsd uses the run directory " + config_.run_dir);
+  run_lock_ = std::move(*lock);
   places_.run_directory = config_.run_dir;
   places_.device_directory = config_.device_dir;
   fuse::Swept swept;

@@ -43,6 +43,7 @@ class Daemon {
   io::LinuxMachine machine_;
   Event stop_;
   Scope scope_;
+  std::unique_ptr<io::DirectoryLock> run_lock_;
   std::unique_ptr<nbd::NbdServer> nbd_;
   std::unique_ptr<Devices> devices_;
   std::unique_ptr<node::Node> node_;
