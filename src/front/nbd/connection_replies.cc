@@ -82,6 +82,7 @@ void Connection::advance_stream(Transfer& transfer) {
   ++transfer.references;
   while (transfer.first != nullptr && transfer.first->is_done) {
     Piece& piece = *std::exchange(transfer.first, transfer.first->next_of_transfer);
+    if (transfer.first == nullptr) transfer.last = nullptr;  // the reader may still append
     if (transfer.error != Errno::none) {
       if (transfer.has_begun) fail();
       release_piece(piece);
