@@ -11,6 +11,7 @@
 
 #include "io/file.h"
 #include "io/linux/descriptor.h"
+#include "io/time.h"
 
 namespace mars::io {
 
@@ -27,6 +28,8 @@ class DiskEngine {
   virtual void turn() {}
   // Before the reactor sleeps: completions ring its doorbell from now on. False: something has completed already.
   virtual bool prepare_to_wait() { return true; }
+  // How long the reactor may then sleep at a stretch.
+  virtual Duration wait_max() const { return Duration::max(); }
 };
 
 // What open_disk() (disk_open.h) found.

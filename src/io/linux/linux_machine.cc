@@ -99,11 +99,11 @@ void LinuxMachine::turn() {
   ready().run(jobs_per_turn);
   disks_->turn();
   const bool is_idle = ready().empty() && !is_stopping_ && disks_->prepare_to_wait() && reactor_->prepare_to_wait();
-  if (is_idle) {
-    reactor_->wait(timers_.next());
-  } else {
-    reactor_->poll();
-  }
+  if (!is_idle) return reactor_->poll();
+  std::optional<Instant> until = timers_.next();
+  const Duration most = disks_->wait_max();
+  if (most != Duration::max()) until = std::min(until.value_or(Instant::max()), now() + most);
+  reactor_->wait(until);
 }
 
 void LinuxMachine::post(std::move_only_function<void()> function) { reactor_->post(std::move(function)); }

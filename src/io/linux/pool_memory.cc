@@ -114,10 +114,10 @@ Result<std::unique_ptr<PoolMemory>> map_pool(const std::string& run_dir, const s
 Status remove_pool(const std::string& run_dir, const std::string& name) {
   const Result<std::string> path = pool_path(run_dir, name);
   if (!path) return path.error().status;
-  if (::unlink(path->c_str()) != 0) return status_from_errno(errno);
+  const Status status = ::unlink(path->c_str()) == 0 ? Status::ok : status_from_errno(errno);
   // The private directory goes with its last pool.
   if (!path->starts_with(run_dir + "/")) ::rmdir(std::filesystem::path(*path).parent_path().c_str());
-  return Status::ok;
+  return status;
 }
 
 }  // namespace mars::io

@@ -24,6 +24,7 @@ class Ring final : public DiskEngine {
   void submit(FileOp& op) override;
   void turn() override;
   bool prepare_to_wait() override;
+  Duration wait_max() const override;
 
  private:
   struct Line {
