@@ -1,0 +1,162 @@
+// Who belongs to a cluster: founding, tokens, strangers, copies.
+#include <gtest/gtest.h>
+
+#include "format/token.h"
+#include "sim/cluster/cluster.h"
+
+namespace mars::sim {
+namespace {
+
+using namespace std::chrono_literals;
+using control::ExitCode;
+
+TEST(Membership, a_host_without_a_cluster_says_what_to_do) {
+  Cluster cluster(1, {"a"});
+  const control::Answer answer = cluster.run("a", "create-resource mydata /dev/sdb");
+  EXPECT_EQ(answer.code, ExitCode::refused);
+  EXPECT_NE(answer.next_step.find("create-cluster"), std::string::npos);
+  EXPECT_TRUE(cluster.status("a").cluster.empty());
+}
+
+TEST(Membership, three_hosts_join_by_token) {
+  Cluster cluster(2, {"a", "b", "c"});
+  cluster.form();
+  for (const char* host : {"a", "b", "c"}) EXPECT_EQ(cluster.status(host).hosts.size(), 3u) << host;
+  EXPECT_EQ(cluster.run("a", "create-cluster").code, ExitCode::refused);
+}
+
+TEST(Membership, members_find_each_other_again_after_a_restart) {
+  Cluster cluster(3, {"a", "b", "c"});
+  cluster.form();
+  cluster.stop("b");
+  cluster.power_loss("c");
+  ASSERT_TRUE(cluster.start("b").has_value());
+  ASSERT_TRUE(cluster.start("c").has_value());
+  EXPECT_TRUE(cluster.all_connected());
+}
+
+TEST(Membership, a_mistyped_token_is_found_before_anything_is_sent) {
+  Cluster cluster(4, {"a", "b"});
+  cluster.run("a", "create-cluster");
+  std::string token = cluster.token("a");
+  token[20] = token[20] == 'x' ? 'y' : 'x';
+  const control::Answer answer = cluster.run("b", "join-cluster " + token);
+  EXPECT_EQ(answer.code, ExitCode::usage);
+  EXPECT_EQ(cluster.run("b", "join-cluster " + token.substr(0, 30)).code, ExitCode::usage);
+}
+
+TEST(Membership, a_token_works_for_one_host_only) {
+  Cluster cluster(5, {"a", "b", "c"});
+  cluster.run("a", "create-cluster");
+  const std::string token = cluster.token("a");
+  EXPECT_EQ(cluster.run("b", "join-cluster " + token).code, ExitCode::done);
+  EXPECT_EQ(cluster.run("b", "join-cluster " + token).code, ExitCode::done);
+  const control::Answer answer = cluster.run("c", "join-cluster " + token);
+  EXPECT_EQ(answer.code, ExitCode::refused);
+  EXPECT_NE(answer.text.find("was used by another host"), std::string::npos) << answer.text;
+}
+
+TEST(Membership, a_burnt_token_stays_burnt_after_a_power_loss) {
+  Cluster cluster(6, {"a", "b", "c"});
+  cluster.run("a", "create-cluster");
+  const std::string token = cluster.token("a");
+  EXPECT_EQ(cluster.run("b", "join-cluster " + token).code, ExitCode::done);
+  cluster.power_loss("a");
+  ASSERT_TRUE(cluster.start("a").has_value());
+  EXPECT_EQ(cluster.run("c", "join-cluster " + token).code, ExitCode::refused);
+}
+
+TEST(Membership, a_token_expires) {
+  Cluster cluster(7, {"a", "b"});
+  cluster.run("a", "create-cluster");
+  const std::string token = cluster.token("a", "--expires 1m");
+  cluster.run_for(61s);
+  const control::Answer answer = cluster.run("b", "join-cluster " + token);
+  EXPECT_EQ(answer.code, ExitCode::refused);
+  EXPECT_NE(answer.text.find("expired"), std::string::npos) << answer.text;
+}
+
+// The address answers, but with a certificate of another authority: the secret is never sent.
+TEST(Membership, a_token_of_another_cluster_is_refused) {
+  Cluster cluster(8, {"a", "b", "c"});
+  cluster.run("a", "create-cluster");
+  cluster.run("b", "create-cluster");
+  Result<format::JoinToken> token = format::parse_token(cluster.token("a"));
+  ASSERT_TRUE(token.has_value());
+  token->addresses = {"b:7790"};
+  const control::Answer answer = cluster.run("c", "join-cluster " + format::to_string(*token));
+  EXPECT_NE(answer.code, ExitCode::done);
+  EXPECT_TRUE(cluster.status("c").cluster.empty());
+  EXPECT_EQ(cluster.status("b").hosts.size(), 1u);
+}
+
+TEST(Membership, an_unreachable_member_is_told_and_the_token_stays_good) {
+  Cluster cluster(9, {"a", "b"});
+  cluster.run("a", "create-cluster");
+  const std::string token = cluster.token("a");
+  cluster.cut("a", "b");
+  EXPECT_NE(cluster.run("b", "join-cluster " + token).code, ExitCode::done);
+  cluster.heal("a", "b");
+  EXPECT_EQ(cluster.run("b", "join-cluster " + token).code, ExitCode::done);
+}
+
+TEST(Membership, a_second_host_of_the_same_name_is_refused) {
+  Cluster cluster(10, {"a", "b", "c"});
+  cluster.run("a", "create-cluster");
+  EXPECT_EQ(cluster.run("b", "join-cluster " + cluster.token("a")).code, ExitCode::done);
+  cluster.stop("c");
+  cluster.options("c").name = "b";
+  ASSERT_TRUE(cluster.start("c").has_value());
+  EXPECT_EQ(cluster.run("c", "join-cluster " + cluster.token("a")).code, ExitCode::refused);
+}
+
+// A copied state directory: the newer process is refused, and somebody hears of it (R6).
+TEST(Membership, two_hosts_with_one_key_raise_an_alarm) {
+  Cluster cluster(11, {"a", "b", "c"});
+  cluster.run("a", "create-cluster");
+  ASSERT_EQ(cluster.run("b", "join-cluster " + cluster.token("a")).code, ExitCode::done);
+  ASSERT_TRUE(cluster.wait([&] { return cluster.connected("a", "b"); }));
+  cluster.stop("c");
+  FileSystem copy = cluster.host("b").disks().snapshot("/");
+  cluster.host("c").disks().mount("/copy", std::move(copy));
+  cluster.options("c").state_directory = "/copy/var/lib/mars";
+  ASSERT_TRUE(cluster.start("c").has_value());
+  EXPECT_TRUE(cluster.wait([&] { return cluster.events("a").find("ALARM") != std::string::npos; }))
+      << cluster.events("a");
+  EXPECT_FALSE(cluster.status("a").warnings.empty());
+}
+
+TEST(Membership, a_second_marsd_on_the_same_state_directory_is_refused) {
+  Cluster cluster(12, {"a"});
+  SimMachine& other = cluster.host("a").process("second");
+  struct NoDevices : node::DeviceMaker {
+    std::unique_ptr<replication::Device> make(node::DeviceOrder) override { return nullptr; }
+  } none;
+  node::Node second(other, cluster.options("a"), none);
+  Result<void> started = cluster.world().run(other, second.start());
+  ASSERT_FALSE(started.has_value());
+  EXPECT_EQ(started.error().status, Status::busy);
+  cluster.world().run(other, second.stop());
+}
+
+TEST(Membership, an_interrupted_join_can_be_repeated_at_every_step) {
+  for (uint64_t op = 1; op < 60; op += 7) {
+    Cluster cluster(100 + op, {"a", "b"});
+    cluster.run("a", "create-cluster");
+    const std::string token = cluster.token("a");
+    cluster.host("b").power_loss_at_disk_op(op);
+    SimMachine& machine = cluster.host("b").machine();
+    auto running = cluster.begin("b", "join-cluster " + token);
+    cluster.wait([&] { return running->answer.has_value() || !machine.is_alive(); });
+    if (!machine.is_alive()) {
+      cluster.bury("b", machine);
+      ASSERT_TRUE(cluster.start("b").has_value());
+    }
+    const control::Answer answer = cluster.run("b", "join-cluster " + token);
+    EXPECT_EQ(answer.code, ExitCode::done) << op << ": " << answer.text;
+    EXPECT_TRUE(cluster.all_connected()) << op;
+  }
+}
+
+}  // namespace
+}  // namespace mars::sim

@@ -1,0 +1,62 @@
+#include "sim/cluster/sim_device.h"
+
+namespace mars::sim {
+
+SimDevice::SimDevice(io::Machine& machine, std::string name, SimDevice** slot)
+    : name_(std::move(name)), slot_(slot), idle_(machine.ready()) {
+  *slot_ = this;
+}
+
+SimDevice::~SimDevice() {
+  CHECK(!port_ && in_flight_ == 0);
+  if (*slot_ == this) *slot_ = nullptr;
+}
+
+Task<Result<void>> SimDevice::open(xio::Output& top) {
+  CHECK(!port_);
+  is_closing_ = false;
+  port_.emplace(top);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> SimDevice::close() {
+  if (is_in_use()) co_return failure(Status::busy, name_ + " is mounted");
+  co_await force_close();
+  co_return Result<void>{};
+}
+
+Task<void> SimDevice::force_close() {
+  is_closing_ = true;
+  while (in_flight_ > 0) co_await idle_.wait();
+  port_.reset();
+}
+
+void SimDevice::leave() {
+  if (--in_flight_ == 0) idle_.notify();
+}
+
+Task<Status> SimDevice::write(uint64_t offset, std::span<const std::byte> bytes, bool fua) {
+  if (!port_ || is_closing_) co_return Status::gone;
+  ++in_flight_;
+  const Status status = co_await port_->write(offset, bytes, fua);
+  leave();
+  co_return status;
+}
+
+Task<Status> SimDevice::read(uint64_t offset, std::span<std::byte> into) {
+  if (!port_ || is_closing_) co_return Status::gone;
+  ++in_flight_;
+  const Status status = co_await port_->read(offset, into);
+  leave();
+  co_return status;
+}
+
+Task<Status> SimDevice::flush() {
+  if (!port_ || is_closing_) co_return Status::gone;
+  ++in_flight_;
+  const Status status = co_await port_->flush();
+  leave();
+  co_return status;
+}
+
+}  // namespace mars::sim

@@ -1,0 +1,50 @@
+// SimDevice: the device of a resource in a simulated world: whoever opens it reads and writes through a Port on the top
+// brick, as an application would through a block device.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/sync.h"
+#include "io/machine.h"
+#include "node/options.h"
+#include "replication/device.h"
+#include "xio/port.h"
+
+namespace mars::sim {
+
+class SimDevice final : public replication::Device {
+ public:
+  // `slot` of whoever made it is emptied when it dies.
+  SimDevice(io::Machine& machine, std::string name, SimDevice** slot);
+  ~SimDevice() override;
+
+  Task<Result<void>> open(xio::Output& top) override;
+  Task<Result<void>> close() override;
+  Task<void> force_close() override;
+  bool is_open() const override { return port_.has_value(); }
+  bool is_in_use() const override { return is_open() && users_ > 0; }
+  std::string path() const override { return is_open() ? "/dev/mars/" + name_ : ""; }
+  std::string front_end() const override { return "sim"; }
+
+  // A filesystem is mounted on it.
+  void set_in_use(bool in_use) { users_ = in_use ? 1 : 0; }
+  // gone: it is not open.
+  Task<Status> write(uint64_t offset, std::span<const std::byte> bytes, bool fua = false);
+  Task<Status> read(uint64_t offset, std::span<std::byte> into);
+  Task<Status> flush();
+
+ private:
+  void leave();
+
+  const std::string name_;
+  SimDevice** slot_;
+  std::optional<xio::Port> port_;
+  bool is_closing_ = false;
+  int users_ = 0;
+  int in_flight_ = 0;
+  Notifier idle_;
+};
+
+}  // namespace mars::sim

@@ -1,0 +1,173 @@
+#include "node/call.h"
+
+#include <utility>
+
+#include "control/value_text.h"
+#include "control/words.h"
+
+namespace mars::node {
+
+using namespace std::chrono_literals;
+using replication::Report;
+
+Call::Call(Node& its_node, control::Command its_command, Node::Listener listener)
+    : node(its_node), command(std::move(its_command)), listener_(std::move(listener)) {
+  const Result<uint64_t> limit = control::parse_duration_ms(command.text("timeout"));
+  if (limit && *limit > 0) deadline_ = node.machine().now() + std::chrono::milliseconds(*limit);
+}
+
+Result<ResourceRecord> Call::resource() {
+  const std::string wanted = command.text("resource");
+  const std::vector<ResourceRecord> all = list_resources(registers());
+  std::vector<std::string_view> names;
+  for (const ResourceRecord& record : all) {
+    if (record.name == wanted || to_string(record.id) == wanted) return record;
+    names.push_back(record.name);
+  }
+  return failure(Status::not_found, "there is no resource \"" + wanted + "\"" + control::suggestion(wanted, names));
+}
+
+std::optional<Report> Call::report(const Uuid& id) { return resources().local_report(id); }
+
+const Report* Call::report_of(const Uuid& id, const Uuid& host) {
+  if (host == self()) {
+    own_ = resources().local_report(id);
+    return own_ ? &*own_ : nullptr;
+  }
+  const Reports::Heard* heard = resources().reports().find(id, host);
+  return heard == nullptr ? nullptr : &heard->report;
+}
+
+// A host that answers counts before one that was only heard of.
+Uuid Call::holder(const Uuid& id) {
+  Uuid silent;
+  for (const Uuid& host : resources().members(id)) {
+    const Report* its = report_of(id, host);
+    if (its == nullptr || !its->is_holder) continue;
+    if (is_connected(host)) return host;
+    silent = host;
+  }
+  return silent;
+}
+
+Task<bool> Call::wait() {
+  const io::Instant now = machine().now();
+  if (node.is_stopping() || (deadline_ && now >= *deadline_)) co_return false;
+  io::Instant until = now + 1s;
+  if (deadline_ && *deadline_ < until) until = *deadline_;
+  co_await io::wait_until(machine(), node.changed(), until);
+  co_return !node.is_stopping();
+}
+
+Answer Call::over(std::string what) {
+  if (node.is_stopping()) return failed({Status::stopped, "marsd is stopping; " + what});
+  return {ExitCode::timed_out, std::move(what), "it goes on by itself; watch it with `marsadm status`", {}};
+}
+
+void Call::say(std::string text, uint64_t done, uint64_t total) {
+  control::Progress progress{std::move(text), done, total};
+  if (progress == said_) return;
+  said_ = progress;
+  if (listener_) listener_(said_);
+}
+
+Answer refused(std::string text, std::string next_step) {
+  return {ExitCode::refused, std::move(text), std::move(next_step), {}};
+}
+
+Answer failed(const Error& error, std::string next_step) { return Answer::of(error, std::move(next_step)); }
+
+bool is_broken(const Report& report) { return control::row(report.state).weight == control::Weight::broken; }
+
+Answer stuck(const Report& report, std::string what) {
+  const bool is_fork = report.state == control::State::fork;
+  std::string text = std::move(what) + ": " + std::string(control::name(report.state));
+  if (!report.reason.empty()) text += ", " + report.reason;
+  return {is_fork ? ExitCode::fork : ExitCode::failed, std::move(text), report.next_step, {}};
+}
+
+namespace {
+
+struct Row {
+  std::string_view name;
+  Runner run;
+  bool needs_cluster;
+};
+
+constexpr Row rows[] = {
+    {"create-cluster", &create_cluster, false},
+    {"invite", &invite, true},
+    {"join-cluster", &join_cluster, false},
+    {"version", &show_version, false},
+    {"create-resource", &create_resource, true},
+    {"join-resource", &join_resource, true},
+    {"leave-resource", &leave_resource, true},
+    {"delete-resource", &delete_resource, true},
+    {"attach", &attach, true},
+    {"detach", &detach, true},
+    {"up", &up, true},
+    {"down", &down, true},
+    {"invalidate", &invalidate, true},
+    {"pause-fetch", &turn_switch, true},
+    {"resume-fetch", &turn_switch, true},
+    {"pause-replay", &turn_switch, true},
+    {"resume-replay", &turn_switch, true},
+    {"pause-sync", &turn_switch, true},
+    {"resume-sync", &turn_switch, true},
+    {"set", &set_option, true},
+    {"get", &get_option, true},
+    {"primary", &primary, true},
+    {"secondary", &secondary, true},
+    {"status", &show_status, false},
+    {"view", &show_status, true},
+    {"wait-resource", &wait_resource, true},
+    {"events", &show_events, false},
+    {"graph", &show_graph, true},
+};
+
+// The token is a secret, paths and names are not.
+std::string spoken(const control::Command& command) {
+  std::string text = command.name;
+  for (const auto& [name, value] : command.args) {
+    if (name == "token" || name == "timeout") continue;
+    text += " " + (value == "true" ? "--" + name : value);
+  }
+  return text;
+}
+
+bool is_question(const control::Command& command) {
+  const control::CommandSpec* spec = control::find_command(command.name);
+  return spec->group == control::Group::watching || command.name == "version" || command.name == "get" ||
+         command.flag("dry-run");
+}
+
+}  // namespace
+
+Task<Answer> run_command(Node& node, control::Command command, Node::Listener listener) {
+  Result<control::Command> checked = control::check_command(std::move(command));
+  if (!checked) co_return Answer{ExitCode::usage, checked.error().text, "`marsadm help` lists the commands", {}};
+  const Row* row =
+      std::find_if(std::begin(rows), std::end(rows), [&](const Row& r) { return r.name == checked->name; });
+  if (row == std::end(rows)) co_return failed({Status::unsupported, "this marsd has no command " + checked->name});
+  if (node.is_stopping()) co_return failed({Status::stopped, "marsd is stopping"});
+  const bool is_member = node.cluster() != nullptr;
+  if (row->needs_cluster && !is_member) {
+    co_return refused("this host is in no cluster",
+                      "run `marsadm create-cluster`, or `marsadm join-cluster TOKEN` with a token from a member");
+  }
+  if (!checked->host.empty() && (!is_member || checked->host != node.cluster()->identity().name)) {
+    co_return refused("commands are run by the host that is asked", "run it on host " + checked->host);
+  }
+  const bool is_told = !is_question(*checked);
+  const std::string resource = checked->text("resource");
+  const std::string what = spoken(*checked);
+  Call call(node, std::move(*checked), std::move(listener));
+  Answer answer = co_await row->run(call);
+  if (is_told) {
+    node.events().add(resource, "command " + what + ": " + std::string(control::name(answer.code)) +
+                                    (answer.code == ExitCode::done ? "" : ", " + answer.text));
+  }
+  co_return answer;
+}
+
+}  // namespace mars::node

@@ -1,0 +1,185 @@
+#include "node/cluster.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "meta/exchange.h"
+#include "node/joining.h"
+#include "node/text.h"
+
+namespace mars::node {
+
+Cluster::Cluster(Parts parts, Identity identity)
+    : parts_(parts),
+      identity_(std::move(identity)),
+      invitations_(parts.machine, parts.places.invitations()),
+      scope_(parts.machine.ready()) {}
+
+Cluster::~Cluster() = default;
+
+Task<Result<void>> prime_registers(io::Machine& machine, Places places, Uuid host, std::vector<format::Delta> deltas) {
+  meta::Registers::Options options{places.registers(), host};
+  auto registers = co_await meta::Registers::open(machine, std::move(options));
+  if (!registers) co_return failure(registers.error());
+  Status status = Status::ok;
+  for (format::Delta& delta : deltas) {
+    if (status == Status::ok) status = co_await (*registers)->apply(std::move(delta));
+  }
+  co_await (*registers)->close();
+  if (status != Status::ok) co_return failure(status, "the registers of the cluster cannot be written down");
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Cluster::start() {
+  Result<void> opened = co_await open_registers();
+  if (!opened) co_return opened;
+  Result<void> invitations = co_await invitations_.open();
+  if (!invitations) parts_.events.add("", invitations.error().text);
+  Result<void> log = co_await check_log_directory(parts_.machine, parts_.places, identity_.log_id);
+  if (!log && log.error().status == Status::gone) co_return log;
+  if (!log) log_problem_ = log.error().text;
+  if (!log) parts_.events.add("", log_problem_);
+  const Resources::Parts parts{parts_.machine, parts_.options, parts_.places, identity_,     *registers_,
+                               parts_.pool,    parts_.devices, parts_.events, parts_.changed};
+  resources_ = std::make_unique<Resources>(parts);
+  // The port first: a second marsd with this identity ends here, before it touches a disk.
+  Result<void> net = co_await open_net();
+  if (!net) co_return net;
+  Result<void> resources = co_await resources_->open(log_problem_);
+  if (!resources) co_return resources;
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Cluster::open_registers() {
+  meta::Registers::Options options{parts_.places.registers(), identity_.host};
+  auto registers = co_await meta::Registers::open(parts_.machine, std::move(options));
+  if (!registers) co_return failure(registers.error());
+  registers_ = std::move(*registers);
+  const Status status = co_await introduce_self();
+  if (status != Status::ok) co_return failure(status, "the registers cannot be written: " + registers_->problem().text);
+  watch_ = std::make_unique<meta::Subscription>(*registers_, "", "", [this] {
+    if (net_ != nullptr) net_->members_changed();
+    if (resources_ != nullptr) resources_->on_registers();
+  });
+  co_return Result<void>{};
+}
+
+// Nothing to do but at the first start, after the store was lost, and when the addresses have changed.
+Task<Status> Cluster::introduce_self() {
+  Result<io::Sha256> key = parts_.machine.keys().public_key_hash(identity_.key_pem);
+  if (!key) co_return key.error().status;
+  std::vector<io::Address> mine = own_addresses(parts_.options.advertise, parts_.options.listen, identity_.name);
+  Member self{identity_.host, identity_.name, *key, mine};
+  Status status = co_await add_member(*registers_, std::move(self));
+  const bool is_specific = !parts_.options.advertise.empty() || !is_wildcard(split(parts_.options.listen).host);
+  if (status == Status::ok && is_specific) {
+    status = co_await publish_addresses(*registers_, identity_.host, std::move(mine));
+  }
+  co_return status;
+}
+
+Task<Result<void>> Cluster::open_net() {
+  add_services();
+  net::PeerNetOptions options;
+  options.cluster = identity_.cluster;
+  options.host = identity_.host;
+  options.name = identity_.name;
+  options.incarnation = registers_->writer().incarnation;
+  options.tls = identity_.tls();
+  options.listen = parts_.options.listen;
+  options.times = parts_.options.times;
+  parts_.machine.random_bytes(std::as_writable_bytes(std::span(&options.seed, 1)));
+  net_ = std::make_unique<net::PeerNet>(parts_.machine, std::move(options), services_, *this);
+  Error error = co_await net_->start();
+  if (error.status != Status::ok) co_return failure(std::move(error));
+  resources_->connect(*net_);
+  co_return Result<void>{};
+}
+
+void Cluster::add_services() {
+  services_.add(net::join_service, [this](std::unique_ptr<net::Channel> channel, net::Bytes opening) {
+    return join_service(std::move(channel), std::move(opening));
+  });
+  services_.add(registers_service, [this](std::unique_ptr<net::Channel> channel, net::Bytes) {
+    return exchange_service(std::move(channel));
+  });
+  services_.add(replication::report_service,
+                [this](std::unique_ptr<net::Channel> channel, net::Bytes) { return converse(std::move(channel)); });
+  for (const net::ServiceId id : {replication::log_service, replication::sync_service, replication::handover_service}) {
+    services_.add(id, [this, id](std::unique_ptr<net::Channel> channel, net::Bytes opening) {
+      return resources_->serve(id, std::move(channel), std::move(opening));
+    });
+  }
+}
+
+Task<void> Cluster::stop() {
+  if (resources_ != nullptr) co_await resources_->stop();
+  if (net_ != nullptr) co_await net_->stop();
+  co_await scope_.join();
+  if (resources_ != nullptr) co_await resources_->finish();
+  watch_.reset();
+  if (registers_ != nullptr) co_await registers_->close();
+}
+
+// ---- services
+
+Task<void> Cluster::join_service(std::unique_ptr<net::Channel> channel, net::Bytes opening) {
+  const Host host{parts_.machine, identity_, *registers_, invitations_};
+  std::string name;
+  Error error = co_await serve_join(host, *channel, std::move(opening), name);
+  if (error.status != Status::ok) parts_.events.add("", "a host could not join: " + error.text);
+  if (!name.empty()) parts_.events.add("", "host " + name + " has joined the cluster");
+  channel->close(std::move(error));
+}
+
+// Only members have sessions in which these services can be opened; a stranger's session has the join service alone,
+// but nothing below says so again: hence the question.
+Task<void> Cluster::exchange_service(std::unique_ptr<net::Channel> channel) {
+  if (channel->peer().is_nil()) co_return channel->close({Status::permission, "not for strangers"});
+  co_await meta::exchange(*registers_, std::move(channel));
+}
+
+Task<void> Cluster::converse(std::unique_ptr<net::Channel> channel) {
+  if (channel->peer().is_nil()) co_return channel->close({Status::permission, "not for strangers"});
+  co_await resources_->reports().converse(std::move(channel));
+}
+
+// ---- net::PeerOwner
+
+std::vector<net::Member> Cluster::members() {
+  std::vector<net::Member> members;
+  for (Member& member : list_members(*registers_)) {
+    if (member.host == identity_.host) continue;
+    members.push_back({member.host, std::move(member.name), std::move(member.addresses)});
+  }
+  return members;
+}
+
+bool Cluster::is_member(const Uuid& host, const io::Sha256& key) {
+  const auto member = find_member(*registers_, host);
+  return member && member->key == key;
+}
+
+// One channel of each kind per session, opened by the side with the smaller uuid.
+void Cluster::on_session_up(net::Session& session) {
+  parts_.events.add("", "connected with " + session.hello().host_name);
+  if (identity_.host < session.peer()) {
+    scope_.spawn(exchange_service(session.open(registers_service, {})));
+    scope_.spawn(converse(session.open(replication::report_service, {})));
+  }
+  resources_->on_peer_up(session.peer());
+  parts_.changed.notify();
+}
+
+void Cluster::on_session_down(const Uuid& peer, const Error& reason) {
+  parts_.events.add("", "connection with " + resources_->host_name(peer) + " ended: " + reason.text);
+  resources_->on_peer_down(peer);
+  parts_.changed.notify();
+}
+
+void Cluster::on_alarm(const Uuid&, const std::string& text) {
+  parts_.events.add("", "ALARM: " + text);
+  if (std::find(alarms_.begin(), alarms_.end(), text) == alarms_.end() && alarms_.size() < 64) alarms_.push_back(text);
+}
+
+}  // namespace mars::node

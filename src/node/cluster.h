@@ -1,0 +1,87 @@
+// Cluster: this host as a member: its registers, its connections, its replicas. Made when the host has an identity; one
+// per Node. start() once, stop() once.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bricks/pool.h"
+#include "meta/registers.h"
+#include "net/peer_net.h"
+#include "node/events.h"
+#include "node/identity.h"
+#include "node/invitations.h"
+#include "node/members.h"
+#include "node/options.h"
+#include "node/places.h"
+#include "node/resources.h"
+
+namespace mars::node {
+
+inline constexpr net::ServiceId registers_service = 2;  // the exchange of metadata (R4)
+
+// The registers that a host which joins has been given; before it has an identity.
+Task<Result<void>> prime_registers(io::Machine& machine, Places places, Uuid host, std::vector<format::Delta> deltas);
+
+class Cluster final : public net::PeerOwner {
+ public:
+  struct Parts {
+    io::Machine& machine;
+    const Options& options;
+    const Places& places;
+    bricks::Pool& pool;
+    DeviceMaker& devices;
+    Events& events;
+    Notifier& changed;
+  };
+  Cluster(Parts parts, Identity identity);
+  ~Cluster() override;
+
+  Task<Result<void>> start();
+  // Devices and replicas first, then the connections, then the registers. Also after a start() that failed.
+  Task<void> stop();
+
+  const Identity& identity() const { return identity_; }
+  meta::Registers& registers() { return *registers_; }
+  const meta::Registers& registers() const { return *registers_; }
+  Resources& resources() { return *resources_; }
+  const Resources& resources() const { return *resources_; }
+  Invitations& invitations() { return invitations_; }
+  net::PeerNet& net() { return *net_; }
+  const net::PeerNet& net() const { return *net_; }
+  bool was_cut_off() const { return resources_ != nullptr && resources_->was_cut_off(); }
+  const std::string& log_problem() const { return log_problem_; }
+  const std::vector<std::string>& alarms() const { return alarms_; }
+
+  // net::PeerOwner
+  std::vector<net::Member> members() override;
+  bool is_member(const Uuid& host, const io::Sha256& key) override;
+  net::Bytes hello_extra() override { return {}; }
+  void on_session_up(net::Session& session) override;
+  void on_session_down(const Uuid& peer, const Error& reason) override;
+  void on_alarm(const Uuid& peer, const std::string& text) override;
+
+ private:
+  Task<Result<void>> open_registers();
+  Task<Status> introduce_self();
+  Task<Result<void>> open_net();
+  void add_services();
+  Task<void> join_service(std::unique_ptr<net::Channel> channel, net::Bytes opening);
+  Task<void> exchange_service(std::unique_ptr<net::Channel> channel);
+  Task<void> converse(std::unique_ptr<net::Channel> channel);
+
+  const Parts parts_;
+  const Identity identity_;
+  Invitations invitations_;
+  std::unique_ptr<meta::Registers> registers_;
+  std::unique_ptr<meta::Subscription> watch_;
+  std::unique_ptr<Resources> resources_;
+  net::Services services_;
+  std::unique_ptr<net::PeerNet> net_;
+  std::string log_problem_;
+  std::vector<std::string> alarms_;
+  Scope scope_;  // of channels that this host opened
+};
+
+}  // namespace mars::node

@@ -1,0 +1,188 @@
+// Commands about the cluster as a whole.
+#include <utility>
+
+#include "control/value_text.h"
+#include "net/handshake.h"
+#include "node/call.h"
+#include "node/joining.h"
+#include "node/json.h"
+#include "node/members.h"
+#include "node/text.h"
+
+namespace mars::node {
+
+namespace {
+
+Answer already_member(Node& node) {
+  return refused("this host is a member of cluster " + to_string(node.cluster()->identity().cluster) + " already",
+                 "a host belongs to one cluster; another one needs another marsd with its own --state-dir");
+}
+
+Result<void> check_host_name(const std::string& name) {
+  if (control::check_name(name) == Status::ok) return {};
+  return failure(Status::invalid,
+                 "\"" + name + "\" is no name of a host: start marsd with --name and 1 to 63 of a-z 0-9 . _ -");
+}
+
+Task<Result<Identity>> found_cluster(Node& node) {
+  io::Machine& machine = node.machine();
+  Identity identity;
+  identity.cluster = random_uuid(machine);
+  identity.host = random_uuid(machine);
+  identity.name = node.options().name;
+  identity.log_id = to_string(random_uuid(machine));
+  Result<std::string> key = machine.keys().make_key();
+  if (!key) co_return failure(key.error());
+  identity.key_pem = *key;
+  Result<io::KeyPair> ca = machine.keys().make_ca(to_string(identity.cluster));
+  if (!ca) co_return failure(ca.error());
+  identity.ca = *ca;
+  const std::string uri = net::host_uri(identity.cluster, identity.host);
+  Result<std::string> request = machine.keys().make_request(identity.key_pem, uri);
+  if (!request) co_return failure(request.error());
+  Result<std::string> certificate = machine.keys().sign(identity.ca, *request, uri, "host");
+  if (!certificate) co_return failure(certificate.error());
+  identity.certificate_pem = *certificate;
+  Result<void> cleared = co_await clear_registers(machine, node.places());
+  if (!cleared) co_return failure(cleared.error());
+  co_return identity;
+}
+
+Task<Answer> create_in_turn(Call& call) {
+  if (call.node.cluster() != nullptr) co_return already_member(call.node);
+  if (Result<void> named = check_host_name(call.node.options().name); !named) co_return failed(named.error());
+  if (call.is_dry_run()) co_return Answer::done("a new cluster would be made with this host as its first member");
+  Result<Identity> identity = co_await found_cluster(call.node);
+  if (!identity) co_return failed(identity.error(), "look at the state directory " + call.node.places().state);
+  const std::string cluster = to_string(identity->cluster);
+  Result<void> made = co_await call.node.become_member(std::move(*identity));
+  if (!made) co_return failed(made.error(), "repair this and restart marsd");
+  co_return Answer{ExitCode::done,
+                   "cluster " + cluster + " made; this host is its first member",
+                   "run `marsadm invite` here and `marsadm join-cluster TOKEN` on the other hosts",
+                   {}};
+}
+
+}  // namespace
+
+Task<Answer> create_cluster(Call& call) {
+  co_await call.node.membership_turn().acquire();
+  Answer answer = co_await create_in_turn(call);
+  call.node.membership_turn().release(1);
+  co_return answer;
+}
+
+Task<Answer> invite(Call& call) {
+  const Result<uint64_t> expires = control::parse_duration_ms(call.command.text("expires"));
+  if (!expires || *expires == 0) co_return refused("a token that expires at once is worth nothing");
+  const Identity& identity = call.cluster().identity();
+  Result<io::Sha256> ca_key = call.machine().keys().public_key_hash(identity.ca.certificate_pem);
+  if (!ca_key) co_return failed(ca_key.error());
+  format::JoinToken token;
+  token.cluster = identity.cluster;
+  for (const Member& member : list_members(call.registers())) {
+    if (member.host == identity.host) token.addresses = member.addresses;
+  }
+  std::erase_if(token.addresses, [](const auto& a) { return a.empty() || a.size() > format::token_address_bytes_max; });
+  if (token.addresses.size() > format::token_addresses_max) token.addresses.resize(format::token_addresses_max);
+  if (token.addresses.empty()) {
+    co_return refused("no address of this host is known to others", "start marsd with --advertise HOST:PORT");
+  }
+  for (size_t i = 0; i < ca_key->size(); ++i) token.ca_key_sha256[i] = static_cast<uint8_t>((*ca_key)[i]);
+  Result<Secret> secret = co_await call.cluster().invitations().invite(std::chrono::milliseconds(*expires));
+  if (!secret) co_return failed(secret.error());
+  token.secret = *secret;
+  Answer answer = Answer::done(format::to_string(token));
+  Json data = {{"token", answer.text}};
+  answer.data = control::write_json(data);
+  co_return answer;
+}
+
+namespace {
+
+// What the member sent must be of the cluster that the token names, and for our key.
+Result<void> check_answer(io::Keys& keys, const JoinOrder& order, const JoinAnswer& answer) {
+  Result<io::Sha256> certified = keys.public_key_hash(answer.certificate_pem);
+  Result<io::Sha256> mine = keys.public_key_hash(order.candidate.key_pem);
+  Result<io::Sha256> ca = keys.public_key_hash(answer.ca_certificate_pem);
+  Result<io::Sha256> ca_key = keys.public_key_hash(answer.ca_key_pem);
+  if (!certified || !mine || *certified != *mine) {
+    return failure(Status::damaged, "the certificate that the member sent is not for this host's key");
+  }
+  const bool is_right_ca = ca && ca_key && *ca == *ca_key &&
+                           std::equal(ca->begin(), ca->end(), order.token.ca_key_sha256.begin(),
+                                      [](std::byte a, uint8_t b) { return static_cast<uint8_t>(a) == b; });
+  if (!is_right_ca)
+    return failure(Status::damaged, "the member sent another authority than the one that the token names");
+  return {};
+}
+
+Task<Result<Identity>> enter(Node& node, JoinOrder order) {
+  Result<Joined> joined = co_await ask_to_join(node.machine(), order);
+  if (!joined) co_return failure(joined.error());
+  Result<void> checked = check_answer(node.machine().keys(), order, joined->answer);
+  if (!checked) co_return failure(checked.error());
+  Result<void> done = co_await clear_registers(node.machine(), node.places());
+  if (done) {
+    done = co_await prime_registers(node.machine(), node.places(), order.candidate.host, std::move(joined->registers));
+  }
+  if (!done) co_return failure(done.error());
+  Identity identity;
+  identity.cluster = order.token.cluster;
+  identity.host = order.candidate.host;
+  identity.name = order.name;
+  identity.log_id = to_string(random_uuid(node.machine()));
+  identity.key_pem = order.candidate.key_pem;
+  identity.certificate_pem = joined->answer.certificate_pem;
+  identity.ca = {joined->answer.ca_key_pem, joined->answer.ca_certificate_pem};
+  co_return identity;
+}
+
+Task<Answer> join_in_turn(Call& call) {
+  Result<format::JoinToken> token = format::parse_token(call.command.text("token"));
+  if (!token) co_return failed(token.error(), "copy the whole line that `marsadm invite` printed");
+  Node& node = call.node;
+  if (node.cluster() != nullptr) {
+    if (node.cluster()->identity().cluster == token->cluster) co_return Answer::done("this host is a member already");
+    co_return already_member(node);
+  }
+  if (Result<void> named = check_host_name(node.options().name); !named) co_return failed(named.error());
+  if (call.is_dry_run()) co_return Answer::done("this host would join cluster " + to_string(token->cluster));
+  Result<Candidate> candidate = co_await make_candidate(node.machine(), node.places(), token->cluster);
+  if (!candidate) co_return failed(candidate.error());
+  JoinOrder order{*token,
+                  *candidate,
+                  node.options().name,
+                  node.options().advertise,
+                  node.options().listen,
+                  node.options().times,
+                  node.machine().now() + std::chrono::seconds(60)};
+  call.say("calling " + token->addresses.front());
+  Result<Identity> identity = co_await enter(node, std::move(order));
+  if (!identity) {
+    const bool is_no = identity.error().status == Status::permission;
+    if (is_no) co_return refused(identity.error().text, "ask for a new token with `marsadm invite` on a member");
+    co_return failed(identity.error(), "the token stays good for this host; repeat the command when this is mended");
+  }
+  Result<void> made = co_await node.become_member(std::move(*identity));
+  if (!made) co_return failed(made.error(), "repair this and restart marsd");
+  co_return Answer::done("this host is a member of cluster " + to_string(token->cluster));
+}
+
+}  // namespace
+
+Task<Answer> join_cluster(Call& call) {
+  co_await call.node.membership_turn().acquire();
+  Answer answer = co_await join_in_turn(call);
+  call.node.membership_turn().release(1);
+  co_return answer;
+}
+
+Task<Answer> show_version(Call& call) {
+  Answer answer = Answer::done("marsd " + call.node.options().version);
+  Json data = {{"marsd", call.node.options().version}};
+  answer.data = control::write_json(data);
+  co_return answer;
+}
+
+}  // namespace mars::node

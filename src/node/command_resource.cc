@@ -1,0 +1,249 @@
+// Commands that make and remove resources and replicas.
+#include <utility>
+
+#include "control/value_text.h"
+#include "node/call.h"
+#include "node/signature.h"
+#include "node/text.h"
+
+namespace mars::node {
+
+namespace {
+
+constexpr uint64_t size_unit = 4096;
+
+// A disk that may become ours: opened exclusively for a moment.
+struct Inspected {
+  io::Geometry geometry;
+  std::string content;  // what was recognised on it
+};
+
+Task<Result<Inspected>> inspect(Call& call, std::string path) {
+  const std::string& devices = call.node.options().device_directory;
+  if (!devices.empty() && path.starts_with(devices + "/")) {
+    co_return failure(Status::refused, path + " is a device of MARS itself; give the disk below it");
+  }
+  io::OpenOptions options;
+  options.exclusive = true;
+  auto file = co_await call.machine().storage().open(path, options);
+  if (!file) {
+    const Status status = file.error().status;
+    std::string text = file.error().text;
+    if (status == Status::busy) text = path + " is in use; unmount it, or end whatever holds it: " + text;
+    if (status == Status::not_found) text = "there is no disk " + path + "; give an existing block device or file";
+    co_return failure(status == Status::not_found ? Status::refused : status, std::move(text));
+  }
+  Inspected inspected;
+  inspected.geometry = (*file)->geometry();
+  inspected.geometry.bytes = (*file)->size();
+  Result<std::string> content = co_await recognise(**file);
+  file->reset();
+  if (!content) co_return failure(content.error());
+  inspected.content = std::move(*content);
+  const std::string user = co_await call.resources().user_of_disk(path, inspected.geometry);
+  if (!user.empty()) co_return failure(Status::refused, path + " is the disk of resource " + user + " already");
+  co_return inspected;
+}
+
+// --create-file: sparse, and not there before.
+Task<Result<void>> make_file(Call& call, std::string path, uint64_t bytes) {
+  io::Storage& storage = call.machine().storage();
+  Result<bool> exists = co_await storage.exists(path);
+  if (!exists) co_return failure(exists.error());
+  if (*exists) co_return failure(Status::exists, path + " exists already; leave --create-file out to adopt it");
+  io::OpenOptions options;
+  options.create = true;
+  auto file = co_await storage.open(path, options);
+  if (!file) co_return failure(file.error());
+  file->reset();
+  const Status status = co_await storage.resize(path, bytes);
+  if (status != Status::ok)
+    co_return failure(status, path + " cannot be made " + std::to_string(bytes) + " bytes long");
+  co_return Result<void>{};
+}
+
+std::string buffered_warning(const io::Geometry& geometry, const std::string& path) {
+  return geometry.is_direct
+             ? ""
+             : "; warning: " + path + " is used through the page cache, its file system refuses direct I/O";
+}
+
+// Until the replica is attached; the answer when it cannot be.
+Task<std::optional<Answer>> wait_attached(Call& call, Uuid id, std::string what) {
+  for (;;) {
+    const auto report = call.report(id);
+    if (!report) co_return failed({Status::gone, what + ": the replica has gone meanwhile"});
+    if (report->is_attached) co_return std::nullopt;
+    if (is_broken(*report)) co_return stuck(*report, what);
+    call.say("opening the disk");
+    if (!co_await call.wait()) co_return call.over(what + ", but it is not attached yet");
+  }
+}
+
+struct Plan {
+  ReplicaFile file;
+  io::Geometry geometry;
+};
+
+Task<Result<Plan>> plan_new(Call& call) {
+  const std::string name = call.command.text("resource");
+  const std::string disk = call.command.text("disk");
+  for (const ResourceRecord& other : list_resources(call.registers())) {
+    if (other.name == name)
+      co_return failure(Status::exists, "there is a resource " + name + " already; choose another name");
+  }
+  const Result<uint64_t> size = control::parse_size(call.command.text("size"));
+  const bool makes_file = call.command.flag("create-file");
+  Plan plan;
+  if (makes_file && call.is_dry_run()) {
+    plan.geometry.bytes = *size;
+  } else {
+    if (makes_file) {
+      Result<void> made = co_await make_file(call, disk, *size / size_unit * size_unit);
+      if (!made) co_return failure(made.error());
+    }
+    Result<Inspected> found = co_await inspect(call, disk);
+    if (!found) co_return failure(found.error());
+    plan.geometry = found->geometry;
+  }
+  const uint64_t wanted = call.command.has("size") ? *size : plan.geometry.bytes;
+  if (wanted > plan.geometry.bytes) {
+    co_return failure(Status::refused, disk + " has only " + control::size_text(plan.geometry.bytes) +
+                                           "; take less than --size " + control::size_text(wanted));
+  }
+  ResourceRecord& record = plan.file.record;
+  record.id = random_uuid(call.machine());
+  record.name = name;
+  record.bytes = wanted / size_unit * size_unit;
+  record.block_bytes = plan.geometry.block_bytes == 512 ? 512 : 4096;
+  record.creator = call.self();
+  plan.file.disk = disk;
+  plan.file.is_creator = true;
+  if (record.bytes == 0) co_return failure(Status::refused, disk + " is empty; a resource needs at least 4 KiB");
+  co_return plan;
+}
+
+}  // namespace
+
+Task<Answer> create_resource(Call& call) {
+  Result<Plan> plan = co_await plan_new(call);
+  if (!plan) co_return failed(plan.error());
+  const Uuid id = plan->file.record.id;
+  const std::string name = plan->file.record.name;
+  const std::string size = control::size_text(plan->file.record.bytes);
+  const std::string warning = buffered_warning(plan->geometry, plan->file.disk);
+  if (call.is_dry_run()) co_return Answer::done("resource " + name + " of " + size + " would be made" + warning);
+  Result<void> made = co_await call.resources().make(std::move(plan->file));
+  if (!made) co_return failed(made.error());
+  for (;;) {
+    const auto report = call.report(id);
+    if (report && report->is_primary) break;
+    if (report && is_broken(*report)) co_return stuck(*report, "resource " + name + " was made, but it does not open");
+    call.say("opening the device");
+    if (!co_await call.wait()) co_return call.over("resource " + name + " was made, but its device is not open yet");
+  }
+  const std::string device = call.report(id)->device;
+  co_return Answer{ExitCode::done,
+                   "resource " + name + " of " + size + " is there" + (device.empty() ? "" : " as " + device) + warning,
+                   "add copies with `marsadm join-resource " + name + " DISK` on other hosts",
+                   {}};
+}
+
+namespace {
+
+Task<Result<Inspected>> plan_join(Call& call, const ResourceRecord& record) {
+  const std::string disk = call.command.text("disk");
+  if (call.resources().file(record.id) != nullptr) {
+    co_return failure(Status::exists, "this host has a replica of " + record.name + " already");
+  }
+  Result<Inspected> found = co_await inspect(call, disk);
+  if (!found) co_return found;
+  if (found->geometry.bytes < record.bytes) {
+    co_return failure(Status::refused, disk + " is too small: it has " + std::to_string(found->geometry.bytes) +
+                                           " bytes, resource " + record.name + " needs " +
+                                           std::to_string(record.bytes));
+  }
+  if (found->geometry.block_bytes > record.block_bytes) {
+    co_return failure(Status::refused, disk + " has blocks of " + std::to_string(found->geometry.block_bytes) +
+                                           " bytes, the resource has blocks of " + std::to_string(record.block_bytes) +
+                                           "; use a disk with smaller blocks");
+  }
+  if (!found->content.empty() && !call.command.flag("overwrite")) {
+    co_return failure(Status::refused,
+                      disk + " carries " + found->content +
+                          ", which would be overwritten; give another disk, or --overwrite to lose it");
+  }
+  co_return found;
+}
+
+}  // namespace
+
+Task<Answer> join_resource(Call& call) {
+  Result<ResourceRecord> record = call.resource();
+  if (!record) co_return failed(record.error());
+  Result<Inspected> disk = co_await plan_join(call, *record);
+  if (!disk) co_return failed(disk.error());
+  const std::string name = record->name;
+  const Uuid id = record->id;
+  const std::string warning = buffered_warning(disk->geometry, call.command.text("disk"));
+  if (call.is_dry_run()) co_return Answer::done("a replica of " + name + " would be added here" + warning);
+  ReplicaFile file{*record, call.command.text("disk"), false};
+  Result<void> made = co_await call.resources().make(std::move(file));
+  if (!made) co_return failed(made.error());
+  // What the operator has switched off of a former replica of this host does not hold for the new one.
+  for (const char* kind : {"attach", "fetch", "replay", "sync"}) {
+    const Status status = co_await write_switch(call.registers(), id, call.self(), kind, true);
+    if (status != Status::ok) co_return failed({status, "the switches could not be written down"});
+  }
+  if (auto problem = co_await wait_attached(call, id, "the replica of " + name + " was added")) co_return *problem;
+  co_return Answer{ExitCode::done,
+                   "this host has a replica of " + name + " now" + warning,
+                   "watch its sync with `marsadm status " + name + "`",
+                   {}};
+}
+
+Task<Answer> leave_resource(Call& call) {
+  Result<ResourceRecord> record = call.resource();
+  if (!record) co_return failed(record.error());
+  const std::string& name = record->name;
+  const auto report = call.report(record->id);
+  if (!report) co_return failed({Status::not_found, "this host has no replica of " + name});
+  if (report->is_in_use) co_return refused("the device of " + name + " is in use here", "unmount it first");
+  if (report->is_holder || report->is_primary) {
+    co_return refused("this host has the right to write " + name,
+                      "run `marsadm primary " + name + "` on another host first, or delete the resource");
+  }
+  if (call.is_dry_run()) co_return Answer::done("the replica of " + name + " here would be given up");
+  call.say("removing the log");
+  Result<void> left = co_await call.resources().leave(record->id);
+  if (!left) co_return failed(left.error());
+  co_return Answer::done("this host has left " + name + "; its disk keeps what it has");
+}
+
+Task<Answer> delete_resource(Call& call) {
+  Result<ResourceRecord> record = call.resource();
+  if (!record) co_return failed(record.error());
+  const std::string& name = record->name;
+  size_t others = 0;
+  for (const Uuid& host : call.resources().members(record->id)) {
+    if (host != call.self()) ++others;
+    const replication::Report* report = call.report_of(record->id, host);
+    if (report != nullptr && report->is_in_use && call.is_connected(host)) {
+      co_return refused("the device of " + name + " is in use on " + call.host_name(host), "unmount it first");
+    }
+  }
+  if (others > 0 && !call.command.flag("force")) {
+    co_return refused(std::to_string(others) + " other hosts have replicas of " + name,
+                      "run `marsadm leave-resource " + name + "` on them first, or give --force");
+  }
+  if (call.is_dry_run()) co_return Answer::done("resource " + name + " would be removed from all hosts");
+  const Status status = co_await write_deleted(call.registers(), record->id, to_string(call.self()));
+  if (status != Status::ok) co_return failed({status, "that it is deleted could not be written down"});
+  while (call.resources().file(record->id) != nullptr) {
+    call.say("removing the log");
+    if (!co_await call.wait()) co_return call.over("resource " + name + " is deleted, but its log is not removed yet");
+  }
+  co_return Answer::done("resource " + name + " is deleted; the data disks keep what they have");
+}
+
+}  // namespace mars::node

@@ -1,0 +1,163 @@
+// Commands that look and wait, and change nothing.
+#include <algorithm>
+#include <utility>
+
+#include "control/value_text.h"
+#include "node/call.h"
+#include "node/json.h"
+#include "node/members.h"
+#include "node/status.h"
+
+namespace mars::node {
+
+Task<Answer> show_status(Call& call) {
+  control::ClusterView view = status_of(call.node);
+  const std::string wanted = call.command.text("resource");
+  if (!wanted.empty()) {
+    Result<control::ClusterView> one = control::only(std::move(view), wanted);
+    if (!one) co_return failed(one.error());
+    view = std::move(*one);
+  }
+  Answer answer;
+  answer.data = control::to_json(view);
+  co_return answer;
+}
+
+Task<Answer> show_events(Call& call) {
+  const Result<uint64_t> count = control::parse_count(call.command.text("count"));
+  Answer answer;
+  Json list = Json::array();
+  const std::string wanted = call.command.text("resource");
+  for (const EventLine& line : call.node.events().newest(wanted, count ? *count : 50)) {
+    const std::string time = control::rfc3339(line.time_ns);
+    list.push_back({{"time", time}, {"resource", line.resource}, {"text", line.text}});
+    answer.text += time.substr(0, 19) + "Z " + (line.resource.empty() ? "" : line.resource + ": ") + line.text + "\n";
+  }
+  if (answer.text.ends_with('\n')) answer.text.pop_back();
+  Json data = {{"events", std::move(list)}};
+  answer.data = control::write_json(data);
+  co_return answer;
+}
+
+Task<Answer> show_graph(Call& call) {
+  Result<ResourceRecord> record = call.resource();
+  if (!record) co_return failed(record.error());
+  replication::Replica* replica = call.replica(record->id);
+  if (replica == nullptr) co_return failed({Status::not_found, "this host has no replica of " + record->name});
+  co_return Answer::done(replica->graph());
+}
+
+namespace {
+
+using replication::Report;
+
+enum class Condition : uint8_t { synced, consistent, attached, detached, primary, secondary };
+
+std::optional<Condition> condition_of(const std::string& word) {
+  constexpr std::string_view words[] = {"synced", "consistent", "attached", "detached", "primary", "secondary"};
+  const auto found = std::find(std::begin(words), std::end(words), word);
+  if (found == std::end(words)) return std::nullopt;
+  return static_cast<Condition>(found - std::begin(words));
+}
+
+// What is waited for: of which hosts, and up to where.
+struct Goal {
+  ResourceRecord record;
+  Condition condition = Condition::synced;
+  std::vector<Uuid> hosts;
+  bool is_one = false;        // only the host that was named
+  std::optional<Lsn> target;  // durable on the primary when the command began
+};
+
+bool holds(Call& call, const Goal& goal, const Uuid& host) {
+  const Report* report = call.report_of(goal.record.id, host);
+  if (report == nullptr || !call.is_connected(host)) return false;
+  switch (goal.condition) {
+    case Condition::synced:
+      return goal.target && report->is_attached && report->is_consistent &&
+             report->applied.position.lsn >= *goal.target;
+    case Condition::consistent:
+      return report->is_attached && report->is_consistent;
+    case Condition::attached:
+      return report->is_attached;
+    case Condition::detached:
+      return !report->is_attached;
+    case Condition::primary:
+      return report->is_primary;
+    case Condition::secondary:
+      return !report->is_primary;
+  }
+  return false;
+}
+
+// Empty: reached. Otherwise the hosts that are not there yet.
+std::string missing(Call& call, const Goal& goal) {
+  std::string names;
+  size_t count = 0;
+  for (const Uuid& host : goal.hosts) {
+    if (holds(call, goal, host)) continue;
+    names += (names.empty() ? "" : ", ") + call.host_name(host);
+    ++count;
+  }
+  const bool is_any = goal.condition == Condition::primary && !goal.is_one;
+  return is_any && count < goal.hosts.size() ? "" : names;
+}
+
+void learn_target(Call& call, Goal& goal) {
+  if (goal.target) return;
+  const Uuid holder = call.holder(goal.record.id);
+  const Report* report = holder.is_nil() ? nullptr : call.report_of(goal.record.id, holder);
+  if (report != nullptr && report->is_attached && call.is_connected(holder)) goal.target = report->durable.position.lsn;
+}
+
+const Report* forked(Call& call, const Goal& goal) {
+  if (goal.condition != Condition::synced) return nullptr;
+  for (const Uuid& host : goal.hosts) {
+    const Report* report = call.report_of(goal.record.id, host);
+    if (report != nullptr && report->state == control::State::fork) return report;
+  }
+  return nullptr;
+}
+
+Result<Goal> goal_of(Call& call) {
+  Result<ResourceRecord> record = call.resource();
+  if (!record) return failure(record.error());
+  Goal goal;
+  goal.record = *record;
+  const auto condition = condition_of(call.command.text("condition"));
+  if (!condition) return failure(Status::invalid, "an unknown condition");
+  goal.condition = *condition;
+  goal.hosts = call.resources().members(record->id);
+  const std::string name = call.command.text("host");
+  if (name.empty()) return goal;
+  const auto member = find_member_by_name(call.registers(), name);
+  const bool has_replica = member && std::find(goal.hosts.begin(), goal.hosts.end(), member->host) != goal.hosts.end();
+  if (!has_replica) return failure(Status::not_found, "host \"" + name + "\" has no replica of " + record->name);
+  goal.hosts = {member->host};
+  goal.is_one = true;
+  return goal;
+}
+
+}  // namespace
+
+Task<Answer> wait_resource(Call& call) {
+  Result<Goal> goal = goal_of(call);
+  if (!goal) co_return failed(goal.error());
+  const std::string condition = call.command.text("condition");
+  for (;;) {
+    learn_target(call, *goal);
+    const std::string rest = missing(call, *goal);
+    if (rest.empty()) co_return Answer::done(goal->record.name + ": " + condition);
+    if (const Report* report = forked(call, *goal)) co_return stuck(*report, goal->record.name);
+    const bool has_no_target = goal->condition == Condition::synced && !goal->target;
+    call.say(has_no_target ? "waiting for the primary to be known" : "waiting for " + rest);
+    if (!co_await call.wait()) {
+      co_return Answer{ExitCode::timed_out,
+                       goal->record.name + " is not " + condition + " yet: " + rest,
+                       "look at `marsadm status " + goal->record.name + "`",
+                       {}};
+    }
+  }
+}
+
+}  // namespace mars::node

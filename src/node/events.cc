@@ -1,0 +1,92 @@
+#include "node/events.h"
+
+#include <utility>
+
+#include "node/json.h"
+
+namespace mars::node {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr io::Duration save_pause = 2s;
+
+// One line in the form of key=value, as all lines of the log.
+std::string logfmt(const EventLine& line) {
+  std::string text = "event=\"";
+  for (const char c : line.text) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  text += '"';
+  return line.resource.empty() ? text : "resource=" + line.resource + " " + text;
+}
+
+}  // namespace
+
+Events::Events(io::Machine& machine, std::string path, std::function<void(const std::string&)> log)
+    : machine_(machine),
+      path_(std::move(path)),
+      log_(std::move(log)),
+      stop_(machine.ready()),
+      scope_(machine.ready()) {}
+
+Task<void> Events::open() {
+  Result<Json> json = co_await read_json(machine_, path_);
+  if (json) {
+    Fields fields(*json);
+    fields.each("events", [this](const Json& item) {
+      Fields one(item);
+      EventLine line;
+      one.get_time("time", line.time_ns);
+      one.get("resource", line.resource);
+      one.get("text", line.text);
+      if (one.ok() && lines_.size() < lines_max) lines_.push_back(std::move(line));
+    });
+  } else if (json.error().status == Status::damaged) {
+    add("", "the history of events could not be read and begins anew");
+  }
+  scope_.spawn(save_loop());
+}
+
+Task<void> Events::close() {
+  stop_.set();
+  co_await scope_.join();
+  co_await save();
+}
+
+void Events::add(std::string resource, std::string text) {
+  if (text.size() > text_bytes_max) text.resize(text_bytes_max);
+  lines_.push_back({static_cast<uint64_t>(machine_.wall_now().count()), std::move(resource), std::move(text)});
+  if (lines_.size() > lines_max) lines_.pop_front();
+  ++added_;
+  if (log_) log_(logfmt(lines_.back()));
+}
+
+std::vector<EventLine> Events::newest(const std::string& resource, size_t count) const {
+  std::vector<EventLine> found;
+  for (auto line = lines_.rbegin(); line != lines_.rend() && found.size() < count; ++line) {
+    if (resource.empty() || line->resource == resource) found.push_back(*line);
+  }
+  std::reverse(found.begin(), found.end());
+  return found;
+}
+
+Task<void> Events::save_loop() {
+  while (co_await io::sleep_for(machine_, save_pause, stop_)) co_await save();
+}
+
+// A failure is tried again with the next line: the file is for people only.
+Task<void> Events::save() {
+  if (saved_ == added_) co_return;
+  const uint64_t upto = added_;
+  Json list = Json::array();
+  for (const EventLine& line : lines_) {
+    list.push_back({{"time", control::rfc3339(line.time_ns)}, {"resource", line.resource}, {"text", line.text}});
+  }
+  Json json = {{"events", std::move(list)}};
+  if (co_await write_json(machine_, path_, std::move(json)) == Status::ok) saved_ = upto;
+}
+
+}  // namespace mars::node

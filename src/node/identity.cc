@@ -1,0 +1,145 @@
+#include "node/identity.h"
+
+#include <utility>
+
+#include "node/json.h"
+#include "node/text.h"
+
+namespace mars::node {
+
+namespace {
+
+constexpr uint64_t format_version = 1;
+
+Result<Uuid> uuid_field(const Json& json, const char* key) {
+  Fields fields(json);
+  std::string text;
+  fields.get(key, text);
+  return parse_uuid(text);
+}
+
+Result<Identity> identity_from(const Json& json, const std::string& path) {
+  Fields fields(json);
+  uint64_t version = 0;
+  Identity identity;
+  fields.get("format", version);
+  fields.get("name", identity.name);
+  fields.get("log_dir_id", identity.log_id);
+  if (fields.ok() && version > format_version) {
+    return failure(Status::unsupported, path + " was written by a newer marsd; install that version again");
+  }
+  Result<Uuid> cluster = uuid_field(json, "cluster");
+  Result<Uuid> host = uuid_field(json, "host");
+  const bool is_whole = fields.ok() && version != 0 && cluster && host && !identity.name.empty();
+  if (!is_whole) return failure(Status::damaged, path + " is damaged; restore the state directory from a backup");
+  identity.cluster = *cluster;
+  identity.host = *host;
+  return identity;
+}
+
+Task<Status> read_into(io::Machine& machine, std::string path, std::string& target) {
+  Result<std::string> text = co_await read_text_file(machine, std::move(path));
+  if (!text) co_return text.error().status;
+  target = std::move(*text);
+  co_return Status::ok;
+}
+
+Result<void> outcome(Status status, const std::string& doing) {
+  if (status == Status::ok) return {};
+  return failure(status, "cannot write " + doing + ": " + std::string(name(status)));
+}
+
+}  // namespace
+
+Task<Result<std::optional<Identity>>> load_identity(io::Machine& machine, Places places) {
+  Result<Json> json = co_await read_json(machine, places.host());
+  if (!json && json.error().status == Status::not_found) co_return std::optional<Identity>();
+  if (!json) co_return failure(json.error());
+  Result<Identity> identity = identity_from(*json, places.host());
+  if (!identity) co_return failure(identity.error());
+  const std::pair<std::string, std::string*> files[] = {{places.key(), &identity->key_pem},
+                                                        {places.certificate(), &identity->certificate_pem},
+                                                        {places.ca(), &identity->ca.certificate_pem},
+                                                        {places.ca_key(), &identity->ca.key_pem}};
+  for (const auto& [path, target] : files) {
+    const Status status = co_await read_into(machine, path, *target);
+    if (status != Status::ok) {
+      co_return failure(status, "cannot read " + path + " (" + std::string(name(status)) +
+                                    "); restore the state directory, or clear it and join the cluster again");
+    }
+  }
+  co_return std::optional<Identity>(std::move(*identity));
+}
+
+Task<Result<void>> store_identity(io::Machine& machine, Places places, Identity identity) {
+  const std::pair<std::string, std::string> files[] = {{places.key(), identity.key_pem},
+                                                       {places.certificate(), identity.certificate_pem},
+                                                       {places.ca(), identity.ca.certificate_pem},
+                                                       {places.ca_key(), identity.ca.key_pem},
+                                                       {places.log_id(), identity.log_id + "\n"}};
+  for (const std::string& directory : {places.resources(), places.log + "/resources"}) {
+    const Status status = co_await machine.storage().make_directory(directory);
+    if (status != Status::ok) co_return outcome(status, directory);
+  }
+  for (const auto& [path, text] : files) {
+    const Status status = co_await write_text_file(machine, path, text, true);
+    if (status != Status::ok) co_return outcome(status, path);
+  }
+  Json json = {{"format", format_version},
+               {"cluster", to_string(identity.cluster)},
+               {"host", to_string(identity.host)},
+               {"name", identity.name},
+               {"log_dir_id", identity.log_id}};
+  const Status status = co_await write_json(machine, places.host(), std::move(json));
+  if (status != Status::ok) co_return outcome(status, places.host());
+  static_cast<void>(co_await machine.storage().remove(places.joining()));
+  co_return Result<void>{};
+}
+
+Task<Result<void>> clear_registers(io::Machine& machine, Places places) {
+  auto entries = co_await machine.storage().list(places.state);
+  if (!entries) co_return failure(entries.error());
+  for (const io::DirectoryEntry& entry : *entries) {
+    if (!entry.name.starts_with("meta.db")) continue;
+    const Status status = co_await machine.storage().remove(places.state + "/" + entry.name);
+    if (status != Status::ok) co_return outcome(status, places.state + "/" + entry.name);
+  }
+  co_return Result<void>{};
+}
+
+Task<Result<void>> check_log_directory(io::Machine& machine, Places places, std::string log_id) {
+  Result<std::string> found = co_await read_text_file(machine, places.log_id());
+  if (found && *found == log_id + "\n") co_return Result<void>{};
+  if (!found && found.error().status == Status::gone) co_return failure(found.error());
+  const std::string why = found ? "carries the log-dir-id of another host" : "has no log-dir-id";
+  co_return failure(Status::not_found,
+                    "the log directory " + places.log + " " + why + ", so the log disk is probably not mounted there");
+}
+
+Task<Result<Candidate>> make_candidate(io::Machine& machine, Places places, Uuid cluster) {
+  const Status made = co_await machine.storage().make_directory(places.state);
+  if (made != Status::ok) co_return failure(made, "cannot make " + places.state + ": " + std::string(name(made)));
+  Result<Json> json = co_await read_json(machine, places.joining());
+  if (json) {
+    Candidate former;
+    Result<Uuid> its_cluster = uuid_field(*json, "cluster");
+    Result<Uuid> its_host = uuid_field(*json, "host");
+    const Status status = co_await read_into(machine, places.key(), former.key_pem);
+    if (its_cluster && *its_cluster == cluster && its_host && status == Status::ok) {
+      former.cluster = cluster;
+      former.host = *its_host;
+      co_return former;
+    }
+  }
+  Result<std::string> key = machine.keys().make_key();
+  if (!key) co_return failure(key.error());
+  Candidate candidate{cluster, random_uuid(machine), *key};
+  Status status = co_await write_text_file(machine, places.key(), candidate.key_pem, true);
+  if (status != Status::ok) co_return failure(outcome(status, places.key()).error());
+  Json note = {{"cluster", to_string(cluster)}, {"host", to_string(candidate.host)}};
+  status = co_await write_json(machine, places.joining(), std::move(note));
+  if (status != Status::ok) co_return failure(outcome(status, places.joining()).error());
+  co_return candidate;
+}
+
+}  // namespace mars::node

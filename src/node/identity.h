@@ -1,0 +1,53 @@
+// Identity: who this host is in its cluster, as it lies in the state directory. host.json is written last and read
+// first: without it the host is no member, and whatever else lies there is left from an attempt.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/task.h"
+#include "format/values.h"
+#include "io/machine.h"
+#include "node/places.h"
+
+namespace mars::node {
+
+struct Identity {
+  Uuid cluster;
+  Uuid host;
+  std::string name;
+  std::string log_id;  // what stands in log-dir-id: an unmounted log disk is no empty log
+  std::string key_pem;
+  std::string certificate_pem;
+  io::KeyPair ca;  // any member may invite
+
+  io::TlsConfig tls() const {
+    io::TlsConfig tls;
+    tls.key_pem = key_pem;
+    tls.certificate_pem = certificate_pem;
+    tls.ca_pem = ca.certificate_pem;
+    return tls;
+  }
+};
+
+// Nothing: this host is in no cluster. damaged, unsupported, not_found: a file of a member is missing or not ours.
+Task<Result<std::optional<Identity>>> load_identity(io::Machine& machine, Places places);
+
+// Makes this host a member, durably. A crash before the end leaves no member.
+Task<Result<void>> store_identity(io::Machine& machine, Places places, Identity identity);
+
+// Removes the registers that an attempt to become a member has left.
+Task<Result<void>> clear_registers(io::Machine& machine, Places places);
+
+// ok when the log disk is the one that this host's log directory was made on; else what the operator can do.
+Task<Result<void>> check_log_directory(io::Machine& machine, Places places, std::string log_id);
+
+// A host that is about to become a member: its key and uuid survive an attempt that failed, so that it may be repeated.
+struct Candidate {
+  Uuid cluster;
+  Uuid host;
+  std::string key_pem;
+};
+Task<Result<Candidate>> make_candidate(io::Machine& machine, Places places, Uuid cluster);
+
+}  // namespace mars::node

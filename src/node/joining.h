@@ -1,0 +1,74 @@
+// Joining: what a host that wants to become a member and the member that invited it say to each other on the join
+// service. The joiner's request is the opening; then the answer, then the registers of the cluster as deltas, then an
+// empty message. The joiner trusts the other side by the hash in its token before it sends the secret.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/task.h"
+#include "format/token.h"
+#include "io/machine.h"
+#include "meta/registers.h"
+#include "net/channel.h"
+#include "net/session.h"
+#include "node/identity.h"
+#include "node/invitations.h"
+
+namespace mars::node {
+
+struct JoinRequest {
+  Secret secret = {};
+  Uuid host;
+  std::string name;
+  std::string request_pem;
+  std::vector<io::Address> addresses;
+  friend bool operator==(const JoinRequest&, const JoinRequest&) = default;
+};
+
+struct JoinAnswer {
+  std::string certificate_pem;
+  std::string ca_certificate_pem;
+  std::string ca_key_pem;
+  friend bool operator==(const JoinAnswer&, const JoinAnswer&) = default;
+};
+
+std::vector<std::byte> encode(const JoinRequest& request);
+Result<JoinRequest> decode_join_request(ByteView bytes);
+std::vector<std::byte> encode(const JoinAnswer& answer);
+Result<JoinAnswer> decode_join_answer(ByteView bytes);
+
+// The member's side: one conversation, until the channel is closed. `joined` is called with the name when there is a
+// new member.
+struct Host {
+  io::Machine& machine;
+  const Identity& identity;
+  meta::Registers& registers;
+  Invitations& invitations;
+};
+// permission, refused, exists: nothing was changed, or the token is burnt for this key alone.
+Task<Result<JoinAnswer>> admit(Host host, JoinRequest request);
+Task<Error> serve_join(Host host, net::Channel& channel, net::Bytes opening, std::string& joined_name);
+
+// The joiner's side.
+struct JoinOrder {
+  format::JoinToken token;
+  Candidate candidate;
+  std::string name;
+  std::vector<io::Address> advertise;
+  io::Address listen;
+  net::SessionTimes times;
+  io::Instant deadline;
+};
+struct Joined {
+  JoinAnswer answer;
+  std::vector<format::Delta> registers;
+};
+// Tries each address of the token. unreachable: none answers; else what the member said.
+Task<Result<Joined>> ask_to_join(io::Machine& machine, JoinOrder order);
+
+// What others are to dial: `advertise`, or what follows from `listen`, or this host's name where `listen` is anywhere.
+std::vector<io::Address> own_addresses(const std::vector<io::Address>& advertise, const io::Address& listen,
+                                       const std::string& name);
+
+}  // namespace mars::node

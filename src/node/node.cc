@@ -1,0 +1,110 @@
+#include "node/node.h"
+
+#include <utility>
+
+#include "node/call.h"
+#include "node/status.h"
+
+namespace mars::node {
+
+namespace {
+
+Places places_of(const Options& options) {
+  return {options.state_directory, options.log_directory.empty() ? options.state_directory : options.log_directory};
+}
+
+}  // namespace
+
+Node::Node(io::Machine& machine, Options options, DeviceMaker& devices)
+    : machine_(machine),
+      options_(std::move(options)),
+      places_(places_of(options_)),
+      devices_(devices),
+      changed_(machine.ready()),
+      events_(machine, places_.events(), options_.log),
+      membership_turn_(machine.ready(), 1),
+      idle_(machine.ready()) {}
+
+Node::~Node() { CHECK(running_ == 0); }
+
+Task<Result<void>> Node::start() {
+  Result<void> opened = co_await open_directory();
+  if (!opened) co_return opened;
+  co_await events_.open();
+  are_events_open_ = true;
+  Result<std::optional<Identity>> identity = co_await load_identity(machine_, places_);
+  if (!identity) co_return failure(identity.error());
+  auto pool = bricks::Pool::open(machine_, "pool", options_.pool_bytes);
+  if (!pool) co_return failure(pool.error());
+  pool_ = std::move(*pool);
+  events_.add("", "marsd " + options_.version + " starts" + (*identity ? "" : "; this host is in no cluster yet"));
+  if (!*identity) co_return Result<void>{};
+  co_return co_await open_cluster(std::move(**identity));
+}
+
+Task<Result<void>> Node::open_directory() {
+  Status made = co_await machine_.storage().make_directory(places_.state);
+  if (made == Status::ok) made = co_await machine_.storage().make_directory(places_.log);
+  if (made != Status::ok) {
+    co_return failure(made, "cannot make " + places_.state + " or " + places_.log + ": " + std::string(name(made)));
+  }
+  auto lock = co_await machine_.storage().lock_directory(places_.state);
+  if (!lock && lock.error().status == Status::busy) {
+    co_return failure(Status::busy, "another marsd uses " + places_.state +
+                                        "; stop it, or give this one its own --state-dir, --run-dir and --device-dir");
+  }
+  if (!lock) co_return failure(lock.error());
+  lock_ = std::move(*lock);
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Node::open_cluster(Identity identity) {
+  if (identity.name != options_.name && !options_.name.empty()) {
+    events_.add("", "this host is called " + identity.name + " in its cluster; the name " + options_.name +
+                        " of the configuration is not used");
+  }
+  const Cluster::Parts parts{machine_, options_, places_, *pool_, devices_, events_, changed_};
+  auto cluster = std::make_unique<Cluster>(parts, std::move(identity));
+  Result<void> started = co_await cluster->start();
+  if (!started) {
+    co_await cluster->stop();
+    co_return started;
+  }
+  cluster_ = std::move(cluster);
+  changed_.notify();
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Node::become_member(Identity identity) {
+  CHECK(cluster_ == nullptr);
+  Result<void> stored = co_await store_identity(machine_, places_, identity);
+  if (!stored) co_return stored;
+  co_return co_await open_cluster(std::move(identity));
+}
+
+Task<void> Node::stop() {
+  is_stopping_ = true;
+  changed_.notify();
+  while (running_ > 0) co_await idle_.wait();
+  if (cluster_ != nullptr) {
+    co_await cluster_->stop();
+    was_cut_off_ = cluster_->was_cut_off();
+    cluster_.reset();
+  }
+  if (are_events_open_) {
+    events_.add("", "marsd has stopped");
+    co_await events_.close();
+  }
+  lock_.reset();
+}
+
+Task<control::Answer> Node::run(control::Command command, Listener listener) {
+  ++running_;
+  control::Answer answer = co_await run_command(*this, std::move(command), std::move(listener));
+  if (--running_ == 0) idle_.notify();
+  co_return answer;
+}
+
+control::ClusterView Node::status() { return status_of(*this); }
+
+}  // namespace mars::node

@@ -1,0 +1,78 @@
+// Node: one host of the cluster, or one that is in none yet: its state directory, pool, registers, connections and
+// replicas, and what commands do with them. No thread, no HTTP, no main: marsd runs one, the simulator many. Belongs to
+// one reactor. start() once; stop() once, awaited before it dies, also when start() failed.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bricks/pool.h"
+#include "control/answer.h"
+#include "control/command.h"
+#include "control/view.h"
+#include "node/cluster.h"
+#include "node/events.h"
+#include "node/options.h"
+#include "node/places.h"
+
+namespace mars::node {
+
+class Node {
+ public:
+  using Listener = std::function<void(const control::Progress&)>;
+
+  Node(io::Machine& machine, Options options, DeviceMaker& devices);
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  ~Node();
+
+  // busy: another marsd has the state directory. Whatever else goes wrong says what to do. A host in no cluster starts.
+  Task<Result<void>> start();
+  // Refuses new commands, ends those that wait, closes what is open.
+  Task<void> stop();
+  // stop() had to take a device away from its users.
+  bool was_cut_off() const { return was_cut_off_; }
+
+  // One command as it comes from outside; the listener hears of progress until this returns.
+  Task<control::Answer> run(control::Command command, Listener listener);
+  control::ClusterView status();
+
+  // For commands.
+  io::Machine& machine() { return machine_; }
+  const Options& options() const { return options_; }
+  const Places& places() const { return places_; }
+  Events& events() { return events_; }
+  Cluster* cluster() { return cluster_.get(); }  // null: in no cluster
+  bool is_stopping() const { return is_stopping_; }
+  // Something that a command may wait for is different.
+  Notifier& changed() { return changed_; }
+  // From now on this host is a member; its identity is stored.
+  Task<Result<void>> become_member(Identity identity);
+  // Only one such command at a time.
+  Semaphore& membership_turn() { return membership_turn_; }
+
+ private:
+  Task<Result<void>> open_directory();
+  Task<Result<void>> open_cluster(Identity identity);
+
+  io::Machine& machine_;
+  const Options options_;
+  const Places places_;
+  DeviceMaker& devices_;
+  Notifier changed_;
+  Events events_;
+  std::unique_ptr<io::DirectoryLock> lock_;
+  std::unique_ptr<bricks::Pool> pool_;
+  std::unique_ptr<Cluster> cluster_;
+  Semaphore membership_turn_;
+  bool is_stopping_ = false;
+  bool was_cut_off_ = false;
+  bool are_events_open_ = false;
+  size_t running_ = 0;
+  Notifier idle_;
+};
+
+}  // namespace mars::node

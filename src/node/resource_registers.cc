@@ -1,0 +1,171 @@
+#include "node/resource_registers.h"
+
+#include <utility>
+
+#include "meta/key.h"
+#include "node/json.h"
+
+namespace mars::node {
+
+namespace {
+
+constexpr size_t value_bytes_max = 64u << 10;
+constexpr std::string_view scope_prefix = "resource/";
+constexpr std::string_view option_prefix = "option.";
+
+Uuid uuid_of(std::string_view text) {
+  Result<Uuid> uuid = parse_uuid(text);
+  return uuid ? *uuid : Uuid();
+}
+
+std::optional<ResourceRecord> decode(const Uuid& id, const format::Register& value) {
+  Result<Json> json = control::parse_object(meta::text_of(value), value_bytes_max);
+  if (!json) return std::nullopt;
+  Fields fields(*json);
+  ResourceRecord record;
+  std::string creator;
+  uint64_t block = 0;
+  record.id = id;
+  fields.get("name", record.name);
+  fields.get("bytes", record.bytes);
+  fields.get("block", block);
+  fields.get("creator", creator);
+  const bool is_legal = fields.ok() && control::check_name(record.name) == Status::ok && record.bytes > 0 &&
+                        (block == 512 || block == 4096);
+  if (!is_legal) return std::nullopt;
+  record.block_bytes = static_cast<uint32_t>(block);
+  record.creator = uuid_of(creator);
+  return record;
+}
+
+bool is_off(const meta::Registers& registers, const Uuid& id, const Uuid& host, const std::string& kind) {
+  const auto value = registers.find(scope_of(id), "switch." + to_string(host) + "." + kind);
+  return value && meta::text_of(*value) == "off";
+}
+
+}  // namespace
+
+std::string scope_of(const Uuid& resource) { return std::string(scope_prefix) + to_string(resource); }
+
+std::vector<ResourceRecord> list_resources(const meta::Registers& registers) {
+  std::vector<ResourceRecord> records;
+  for (const std::string& scope : registers.scopes(scope_prefix)) {
+    const Uuid id = uuid_of(std::string_view(scope).substr(scope_prefix.size()));
+    if (id.is_nil() || is_deleted(registers, id)) continue;
+    if (auto record = find_resource(registers, id)) records.push_back(std::move(*record));
+  }
+  return records;
+}
+
+std::optional<ResourceRecord> find_resource(const meta::Registers& registers, const Uuid& id) {
+  const auto value = registers.find(scope_of(id), meta::immutable_key("create", "0"));
+  return value ? decode(id, *value) : std::nullopt;
+}
+
+bool is_deleted(const meta::Registers& registers, const Uuid& id) {
+  return registers.find(scope_of(id), meta::immutable_key("deleted", "0")).has_value();
+}
+
+std::vector<Uuid> replica_hosts(const meta::Registers& registers, const Uuid& id) {
+  std::vector<Uuid> hosts;
+  for (const format::Register& value : registers.list(scope_of(id), "replica@")) {
+    const std::optional<Uuid> host = meta::owner_of(value.key);
+    if (!host) continue;
+    const auto record = find_replica(registers, id, *host);
+    if (record && record->has_joined) hosts.push_back(*host);
+  }
+  return hosts;
+}
+
+std::optional<ReplicaRecord> find_replica(const meta::Registers& registers, const Uuid& id, const Uuid& host) {
+  const auto value = registers.find_fact(scope_of(id), "replica", host);
+  if (!value) return std::nullopt;
+  Result<Json> json = control::parse_object(meta::text_of(*value), value_bytes_max);
+  if (!json) return std::nullopt;
+  Fields fields(*json);
+  ReplicaRecord record;
+  fields.get("joined", record.has_joined);
+  fields.get("disk", record.disk);
+  return fields.ok() ? std::optional(std::move(record)) : std::nullopt;
+}
+
+replication::Designated find_designated(const meta::Registers& registers, const Uuid& id) {
+  replication::Designated designated;
+  const auto value = registers.find(scope_of(id), "designated");
+  if (!value) return designated;
+  Result<Json> json = control::parse_object(meta::text_of(*value), value_bytes_max);
+  if (!json) return designated;
+  Fields fields(*json);
+  std::string host, request;
+  fields.get("host", host);
+  fields.get("request", request);
+  fields.get("refusal", designated.refusal);
+  designated.host = uuid_of(host);
+  designated.request = uuid_of(request);
+  return designated;
+}
+
+control::Switches find_switches(const meta::Registers& registers, const Uuid& id, const Uuid& host) {
+  control::Switches switches;
+  switches.attach = !is_off(registers, id, host, "attach");
+  switches.fetch = !is_off(registers, id, host, "fetch");
+  switches.replay = !is_off(registers, id, host, "replay");
+  switches.sync = !is_off(registers, id, host, "sync");
+  return switches;
+}
+
+std::map<std::string, std::string> find_options(const meta::Registers& registers, const Uuid& id) {
+  std::map<std::string, std::string> options;
+  for (const format::Register& value : registers.list(scope_of(id), option_prefix)) {
+    options.emplace(value.key.substr(option_prefix.size()), meta::text_of(value));
+  }
+  return options;
+}
+
+Task<Status> write_resource(meta::Registers& registers, ResourceRecord record) {
+  Json json = {{"name", record.name},
+               {"bytes", record.bytes},
+               {"block", record.block_bytes},
+               {"creator", to_string(record.creator)}};
+  meta::Bytes value = meta::bytes_from(control::write_json(json));
+  co_return co_await registers.set_immutable(scope_of(record.id), meta::immutable_key("create", "0"), std::move(value));
+}
+
+Task<Status> write_replica(meta::Registers& registers, Uuid id, ReplicaRecord record) {
+  Json json = {{"joined", record.has_joined}, {"disk", record.disk}};
+  meta::Bytes value = meta::bytes_from(control::write_json(json));
+  co_return co_await registers.set_fact(scope_of(id), "replica", std::move(value));
+}
+
+Task<Status> write_designated(meta::Registers& registers, Uuid id, replication::Designated wish) {
+  if (wish.refusal.size() > 4096) wish.refusal.resize(4096);
+  Json json = {{"host", wish.host.is_nil() ? "" : to_string(wish.host)},
+               {"request", wish.request.is_nil() ? "" : to_string(wish.request)},
+               {"refusal", wish.refusal}};
+  meta::Bytes value = meta::bytes_from(control::write_json(json));
+  co_return co_await registers.set_wish(scope_of(id), "designated", std::move(value));
+}
+
+Task<Status> write_switch(meta::Registers& registers, Uuid id, Uuid host, std::string kind, bool is_on) {
+  std::string key = "switch." + to_string(host) + "." + kind;
+  const auto present = registers.find(scope_of(id), key);
+  const bool is_on_now = !present || meta::text_of(*present) != "off";
+  if (is_on_now == is_on) co_return Status::ok;
+  meta::Bytes value = meta::bytes_from(is_on ? "on" : "off");
+  co_return co_await registers.set_wish(scope_of(id), std::move(key), std::move(value));
+}
+
+Task<Status> write_option(meta::Registers& registers, Uuid id, std::string key, std::string value) {
+  meta::Bytes bytes = meta::bytes_from(value);
+  co_return co_await registers.set_wish(scope_of(id), std::string(option_prefix) + key, std::move(bytes));
+}
+
+Task<Status> write_deleted(meta::Registers& registers, Uuid id, std::string by) {
+  Json json = {{"by", by}};
+  meta::Bytes value = meta::bytes_from(control::write_json(json));
+  const Status status =
+      co_await registers.set_immutable(scope_of(id), meta::immutable_key("deleted", "0"), std::move(value));
+  co_return status == Status::exists ? Status::ok : status;
+}
+
+}  // namespace mars::node

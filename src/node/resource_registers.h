@@ -1,0 +1,57 @@
+// What the cluster knows of its resources, as registers of scope "resource/<uuid>":
+//   create!0           immutable: name, bytes, block size, creator
+//   replica@<host>     fact: has a replica or has left, path of its disk
+//   designated         wish: who is to be primary (T6)
+//   switch.<host>.KIND wish: attach, fetch, replay, sync; "on" when absent
+//   option.KEY         wish: control/settings.h
+//   deleted!0          immutable: gone for good (R1)
+// Reading is pure; writing returns when it is durable here.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/settings.h"
+#include "control/view.h"
+#include "meta/registers.h"
+#include "replication/environment.h"
+
+namespace mars::node {
+
+struct ResourceRecord {
+  Uuid id;
+  std::string name;
+  uint64_t bytes = 0;
+  uint32_t block_bytes = 0;
+  Uuid creator;
+  friend bool operator==(const ResourceRecord&, const ResourceRecord&) = default;
+};
+
+struct ReplicaRecord {
+  bool has_joined = false;  // false: it has left
+  std::string disk;
+};
+
+std::string scope_of(const Uuid& resource);
+
+// By uuid; without those that were deleted.
+std::vector<ResourceRecord> list_resources(const meta::Registers& registers);
+std::optional<ResourceRecord> find_resource(const meta::Registers& registers, const Uuid& id);
+bool is_deleted(const meta::Registers& registers, const Uuid& id);
+// Hosts with a replica, by uuid.
+std::vector<Uuid> replica_hosts(const meta::Registers& registers, const Uuid& id);
+std::optional<ReplicaRecord> find_replica(const meta::Registers& registers, const Uuid& id, const Uuid& host);
+replication::Designated find_designated(const meta::Registers& registers, const Uuid& id);
+control::Switches find_switches(const meta::Registers& registers, const Uuid& id, const Uuid& host);
+std::map<std::string, std::string> find_options(const meta::Registers& registers, const Uuid& id);
+
+Task<Status> write_resource(meta::Registers& registers, ResourceRecord record);
+Task<Status> write_replica(meta::Registers& registers, Uuid id, ReplicaRecord record);
+Task<Status> write_designated(meta::Registers& registers, Uuid id, replication::Designated wish);
+// `kind`: attach, fetch, replay, sync.
+Task<Status> write_switch(meta::Registers& registers, Uuid id, Uuid host, std::string kind, bool is_on);
+Task<Status> write_option(meta::Registers& registers, Uuid id, std::string key, std::string value);
+Task<Status> write_deleted(meta::Registers& registers, Uuid id, std::string by);
+
+}  // namespace mars::node

@@ -1,0 +1,428 @@
+#include "node/resources.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "node/json.h"
+#include "node/members.h"
+
+namespace mars::node {
+
+using replication::Replica;
+using replication::Report;
+
+namespace {
+
+constexpr uint64_t small_volume_bytes = 4ull << 30;
+
+Json to_json(const ReplicaFile& file) {
+  return {{"format", 1},
+          {"name", file.record.name},
+          {"bytes", file.record.bytes},
+          {"block", file.record.block_bytes},
+          {"creator", to_string(file.record.creator)},
+          {"disk", file.disk},
+          {"is_creator", file.is_creator}};
+}
+
+std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
+  Fields fields(json);
+  ReplicaFile file;
+  uint64_t version = 0, block = 0;
+  std::string creator;
+  file.record.id = id;
+  fields.get("format", version);
+  fields.get("name", file.record.name);
+  fields.get("bytes", file.record.bytes);
+  fields.get("block", block);
+  fields.get("creator", creator);
+  fields.get("disk", file.disk);
+  fields.get("is_creator", file.is_creator);
+  Result<Uuid> uuid = parse_uuid(creator);
+  const bool is_legal = fields.ok() && version == 1 && uuid && (block == 512 || block == 4096) &&
+                        file.record.bytes > 0 && !file.disk.empty() &&
+                        control::check_name(file.record.name) == Status::ok;
+  if (!is_legal) return std::nullopt;
+  file.record.block_bytes = static_cast<uint32_t>(block);
+  file.record.creator = *uuid;
+  return file;
+}
+
+}  // namespace
+
+Resources::Resources(Parts parts)
+    : parts_(parts),
+      reports_(parts.machine, *this),
+      due_(parts.machine.ready()),
+      stop_(parts.machine.ready()),
+      turn_(parts.machine.ready(), 1),
+      scope_(parts.machine.ready()),
+      stopping_(parts.machine.ready()) {}
+
+Resources::~Resources() = default;
+
+// ---- start and stop
+
+Task<Result<void>> Resources::open(std::string log_problem) {
+  log_problem_ = std::move(log_problem);
+  auto entries = co_await parts_.machine.storage().list(parts_.places.resources());
+  if (!entries) co_return failure(entries.error());
+  for (const io::DirectoryEntry& entry : *entries) {
+    Result<Uuid> id = parse_uuid(entry.name);
+    if (!id || !entry.is_directory) continue;
+    Result<void> opened = co_await open_one(*id);
+    if (!opened) co_return opened;
+  }
+  reports_.start();
+  for (const auto& [id, hosted] : hosted_) reports_.local_changed(id);
+  due_.set();
+  scope_.spawn(reconcile_loop());
+  co_return Result<void>{};
+}
+
+Task<Result<void>> Resources::open_one(Uuid resource) {
+  Result<Json> json = co_await read_json(parts_.machine, parts_.places.replica(resource));
+  if (!json && json.error().status == Status::not_found) {
+    parts_.events.add("", "removing what an interrupted command left of resource " + to_string(resource));
+    const Status status = co_await remove_folders(resource);
+    if (status == Status::gone) co_return failure(status);
+    co_return Result<void>{};
+  }
+  if (!json && json.error().status == Status::gone) co_return failure(json.error());
+  std::optional<ReplicaFile> file = json ? from_json(resource, *json) : std::nullopt;
+  if (!file) {
+    parts_.events.add("", parts_.places.replica(resource) + " is damaged; this replica is left alone");
+    co_return Result<void>{};
+  }
+  Hosted& hosted = hosted_[resource];
+  hosted.file = std::move(*file);
+  start(hosted);
+  co_return Result<void>{};
+}
+
+replication::ReplicaOptions Resources::replica_options(const ReplicaFile& file) const {
+  replication::ReplicaOptions options;
+  options.resource = file.record.id;
+  options.name = file.record.name;
+  options.state_directory = parts_.places.resource(file.record.id);
+  options.log_directory = parts_.places.log_of(file.record.id);
+  options.disk = file.disk;
+  options.volume_bytes = file.record.bytes;
+  options.block_bytes = file.record.block_bytes;
+  const bool is_small = file.record.bytes < small_volume_bytes;
+  options.segment_bytes = is_small ? 8u << 20 : 64u << 20;
+  if (parts_.options.segment_bytes != 0) options.segment_bytes = parts_.options.segment_bytes;
+  return options;
+}
+
+void Resources::start(Hosted& hosted) {
+  hosted.problem = log_problem_;
+  if (!hosted.problem.empty()) return;
+  const Uuid id = hosted.file.record.id;
+  DeviceOrder order{id, hosted.file.record.name, [this, id] { return settings(id).front_end; }};
+  hosted.replica =
+      std::make_unique<Replica>(*this, replica_options(hosted.file), parts_.devices.make(std::move(order)));
+  hosted.replica->start();
+}
+
+Task<void> Resources::stop() {
+  stop_.set();
+  due_.set();
+  co_await scope_.join();
+  for (auto& [id, hosted] : hosted_) {
+    if (hosted.replica) stopping_.spawn(stop_one(*hosted.replica));
+  }
+  co_await stopping_.join();
+}
+
+Task<void> Resources::stop_one(Replica& replica) {
+  co_await replica.stop();
+  if (replica.was_cut_off()) was_cut_off_ = true;
+}
+
+Task<void> Resources::finish() {
+  net_ = nullptr;
+  co_await reports_.stop();
+  hosted_.clear();
+}
+
+// ---- what the cluster knows, and what is here
+
+Task<void> Resources::reconcile_loop() {
+  while (!stop_.is_set()) {
+    co_await due_.wait();
+    due_.reset();
+    if (stop_.is_set()) break;
+    co_await turn_.acquire();
+    co_await reconcile();
+    turn_.release(1);
+  }
+}
+
+Task<void> Resources::reconcile() {
+  for (const Uuid& id : ids()) {
+    const auto known = find_replica(parts_.registers, id, self());
+    const bool has_left = known && !known->has_joined;
+    if (is_deleted(parts_.registers, id) || has_left) {
+      parts_.events.add(hosted_.at(id).file.record.name, has_left ? "this host has left" : "the resource was deleted");
+      Result<void> removed = co_await remove(id);
+      if (!removed) parts_.events.add("", removed.error().text);
+      continue;
+    }
+    if (!hosted_.at(id).is_published && co_await publish(id) == Status::ok) hosted_.at(id).is_published = true;
+  }
+  for (auto& [id, hosted] : hosted_) {
+    deliver(id, hosted);
+    if (hosted.replica) hosted.replica->wake();
+    reports_.local_changed(id);
+  }
+  forget_gone();
+  parts_.changed.notify();
+}
+
+// What a crash between the files and the registers has left undone.
+Task<Status> Resources::publish(Uuid resource) {
+  const ReplicaFile file = hosted_.at(resource).file;
+  meta::Registers& registers = parts_.registers;
+  if (file.is_creator && !find_resource(registers, resource)) {
+    replication::Designated wish{self(), {}, {}};
+    Status status = co_await write_designated(registers, resource, std::move(wish));
+    if (status != Status::ok) co_return status;
+    status = co_await write_resource(registers, file.record);
+    if (status != Status::ok && status != Status::exists) co_return status;
+  }
+  ReplicaRecord replica{true, file.disk};
+  co_return co_await write_replica(registers, resource, std::move(replica));
+}
+
+// A report may come before the register that says that its sender is a member: it is kept, and delivered later (R6).
+void Resources::deliver(const Uuid& resource, Hosted& hosted) {
+  if (!hosted.replica) return;
+  const std::vector<Uuid> hosts = members(resource);
+  for (const Uuid& host : hosts) {
+    Reports::Heard* heard = reports_.find(resource, host);
+    if (heard == nullptr || heard->is_delivered) continue;
+    heard->is_delivered = true;
+    hosted.replica->on_report(host, heard->report);
+  }
+}
+
+void Resources::forget_gone() {
+  for (const std::string& scope : parts_.registers.scopes("resource/")) {
+    Result<Uuid> id = parse_uuid(std::string_view(scope).substr(9));
+    if (id && is_deleted(parts_.registers, *id)) reports_.forget(*id);
+  }
+}
+
+// ---- making and removing
+
+Task<Result<void>> Resources::make(ReplicaFile file) {
+  const Uuid id = file.record.id;
+  co_await turn_.acquire();
+  Result<void> made;
+  if (stop_.is_set()) {
+    made = failure(Status::stopped, "marsd is stopping");
+  } else if (!log_problem_.empty()) {
+    made = failure(Status::not_found, log_problem_);
+  } else {
+    const replication::ReplicaOptions options = replica_options(file);
+    made = co_await Replica::create(*this, options, file.is_creator);
+  }
+  if (made) {
+    const Status status = co_await write_json(parts_.machine, parts_.places.replica(id), to_json(file));
+    if (status != Status::ok) made = failure(status, "cannot write " + parts_.places.replica(id));
+  }
+  if (made) {
+    hosted_[id].file = std::move(file);
+    const Status status = co_await publish(id);
+    hosted_.at(id).is_published = status == Status::ok;
+    start(hosted_.at(id));
+    deliver(id, hosted_.at(id));
+    reports_.local_changed(id);
+  } else {
+    static_cast<void>(co_await remove_folders(id));
+  }
+  turn_.release(1);
+  due_.set();
+  co_return made;
+}
+
+Task<Result<void>> Resources::leave(Uuid resource) {
+  co_await turn_.acquire();
+  Result<void> left;
+  if (!hosted_.contains(resource)) {
+    left = failure(Status::not_found, "this host has no replica of it");
+  } else {
+    ReplicaRecord record{false, hosted_.at(resource).file.disk};
+    const Status status = co_await write_replica(parts_.registers, resource, std::move(record));
+    if (status != Status::ok) left = failure(status, "that this host has left could not be written down");
+    if (left) left = co_await remove(resource);
+  }
+  turn_.release(1);
+  co_return left;
+}
+
+Task<Result<void>> Resources::remove(Uuid resource) {
+  Hosted gone = std::move(hosted_.at(resource));
+  hosted_.erase(resource);  // nothing new is served from now on
+  reports_.local_changed(resource);
+  if (gone.replica) co_await gone.replica->stop();
+  static_cast<void>(parts_.pool.take_inherited(resource, ~uint64_t{0}));
+  const Status status = co_await remove_folders(resource);
+  parts_.changed.notify();
+  if (status != Status::ok)
+    co_return failure(status, "the files of " + gone.file.record.name + " could not be removed");
+  co_return Result<void>{};
+}
+
+// replica.json goes first: what is left after a crash is rubbish, not half a replica.
+Task<Status> Resources::remove_folders(Uuid resource) {
+  io::Storage& storage = parts_.machine.storage();
+  Status worst = co_await storage.remove(parts_.places.replica(resource));
+  if (worst == Status::not_found) worst = Status::ok;
+  for (const std::string& folder : {parts_.places.resource(resource), parts_.places.log_folder(resource)}) {
+    if (worst != Status::ok) break;
+    const Status status = co_await storage.remove_tree(folder);
+    if (status != Status::not_found) worst = status;
+  }
+  co_return worst;
+}
+
+Task<std::string> Resources::user_of_disk(std::string path, io::Geometry geometry) {
+  for (const Uuid& id : ids()) {
+    const ReplicaFile& file = hosted_.at(id).file;
+    const std::string name = file.record.name;
+    if (file.disk == path) co_return name;
+    io::OpenOptions options;
+    options.write = false;
+    const std::string disk = file.disk;
+    auto other = co_await parts_.machine.storage().open(disk, options);
+    if (!other) continue;
+    const io::Geometry& its = (*other)->geometry();
+    if (its.device_number == geometry.device_number && its.inode == geometry.inode) co_return name;
+  }
+  co_return std::string();
+}
+
+// ---- lookups
+
+Replica* Resources::find(const Uuid& resource) {
+  const auto found = hosted_.find(resource);
+  return found == hosted_.end() ? nullptr : found->second.replica.get();
+}
+
+const ReplicaFile* Resources::file(const Uuid& resource) const {
+  const auto found = hosted_.find(resource);
+  return found == hosted_.end() ? nullptr : &found->second.file;
+}
+
+std::vector<Uuid> Resources::ids() const {
+  std::vector<Uuid> ids;
+  for (const auto& [id, hosted] : hosted_) ids.push_back(id);
+  return ids;
+}
+
+// ---- peers
+
+Task<void> Resources::serve(net::ServiceId service, std::unique_ptr<net::Channel> channel, net::Bytes opening) {
+  Reader reader(opening);
+  const Uuid resource = read_uuid(reader);
+  if (!reader.ok()) co_return channel->close({Status::invalid, "an opening without a resource"});
+  const std::vector<Uuid> hosts = members(resource);
+  if (std::find(hosts.begin(), hosts.end(), channel->peer()) == hosts.end()) {
+    co_return channel->close({Status::permission, "only members of a resource may read it"});
+  }
+  Replica* replica = find(resource);
+  if (replica == nullptr || stop_.is_set()) co_return channel->close({Status::not_found, "no replica of it here"});
+  if (service == replication::log_service)
+    co_return co_await replica->serve_log(std::move(channel), std::move(opening));
+  if (service == replication::sync_service) {
+    co_return co_await replica->serve_sync(std::move(channel), std::move(opening));
+  }
+  co_await replica->serve_handover(std::move(channel), std::move(opening));
+}
+
+void Resources::on_peer_up(const Uuid&) {
+  for (auto& [id, hosted] : hosted_) {
+    if (hosted.replica) hosted.replica->wake();
+  }
+}
+
+void Resources::on_peer_down(const Uuid& peer) {
+  for (auto& [id, hosted] : hosted_) {
+    if (hosted.replica) hosted.replica->on_peer_down(peer);
+  }
+}
+
+// ---- replication::Environment
+
+std::string Resources::host_name(const Uuid& host) const {
+  if (host == self()) return parts_.identity.name;
+  const auto member = find_member(parts_.registers, host);
+  return member ? member->name : short_text(host);
+}
+
+std::vector<Uuid> Resources::members(const Uuid& resource) const {
+  std::vector<Uuid> hosts = replica_hosts(parts_.registers, resource);
+  const auto at = std::lower_bound(hosts.begin(), hosts.end(), self());
+  if (hosted_.contains(resource) && (at == hosts.end() || *at != self())) hosts.insert(at, self());
+  return hosts;
+}
+
+replication::Designated Resources::designated(const Uuid& resource) const {
+  return find_designated(parts_.registers, resource);
+}
+
+Task<Status> Resources::designate(const Uuid& resource, replication::Designated wish) {
+  co_return co_await write_designated(parts_.registers, resource, std::move(wish));
+}
+
+control::Switches Resources::switches(const Uuid& resource) const {
+  return find_switches(parts_.registers, resource, self());
+}
+
+control::Settings Resources::settings(const Uuid& resource) const {
+  return control::settings_from(find_options(parts_.registers, resource));
+}
+
+bool Resources::is_connected(const Uuid& peer) const { return net_ != nullptr && net_->find(peer) != nullptr; }
+
+std::unique_ptr<net::Channel> Resources::open_channel(const Uuid& peer, net::ServiceId service, net::Bytes opening,
+                                                      uint32_t window) {
+  net::Session* session = net_ == nullptr ? nullptr : net_->find(peer);
+  return session == nullptr ? nullptr : session->open(service, std::move(opening), window);
+}
+
+void Resources::report_changed(const Uuid& resource) { reports_.local_changed(resource); }
+
+void Resources::event(const Uuid& resource, std::string text) {
+  const ReplicaFile* its = file(resource);
+  parts_.events.add(its == nullptr ? "" : its->record.name, std::move(text));
+}
+
+// ---- ReportOwner
+
+std::optional<Report> Resources::local_report(const Uuid& resource) const {
+  const auto found = hosted_.find(resource);
+  if (found == hosted_.end()) return std::nullopt;
+  if (found->second.replica) return found->second.replica->report();
+  Report report;
+  report.resource = resource;
+  report.volume_bytes = found->second.file.record.bytes;
+  report.switches = switches(resource);
+  report.state = control::State::log_missing;
+  report.reason = found->second.problem;
+  report.next_step = "mount the log disk and restart marsd";
+  return report;
+}
+
+void Resources::on_report(const Uuid& peer, const Report& report) {
+  const auto found = hosted_.find(report.resource);
+  if (found == hosted_.end() || !found->second.replica) return;
+  const std::vector<Uuid> hosts = members(report.resource);
+  if (std::find(hosts.begin(), hosts.end(), peer) == hosts.end()) return;
+  if (Reports::Heard* heard = reports_.find(report.resource, peer)) heard->is_delivered = true;
+  found->second.replica->on_report(peer, report);
+}
+
+}  // namespace mars::node

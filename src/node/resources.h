@@ -1,0 +1,136 @@
+// Resources: the replicas of this host, and what they need from it (replication::Environment). A file replica.json in
+// the folder of each says that there is one: written last when it is made, removed first when it goes, so a crash in
+// between leaves either a replica or rubbish that the next start removes. Registers follow it; starting needs none of
+// them (R5).
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/sync.h"
+#include "base/task.h"
+#include "bricks/pool.h"
+#include "meta/registers.h"
+#include "net/peer_net.h"
+#include "node/events.h"
+#include "node/identity.h"
+#include "node/options.h"
+#include "node/places.h"
+#include "node/reports.h"
+#include "node/resource_registers.h"
+#include "replication/replica.h"
+
+namespace mars::node {
+
+// replica.json
+struct ReplicaFile {
+  ResourceRecord record;
+  std::string disk;
+  bool is_creator = false;
+};
+
+class Resources final : public replication::Environment, public ReportOwner {
+ public:
+  struct Parts {
+    io::Machine& machine;
+    const Options& options;
+    const Places& places;
+    const Identity& identity;
+    meta::Registers& registers;
+    bricks::Pool& pool;
+    DeviceMaker& devices;
+    Events& events;
+    Notifier& changed;  // whatever commands wait for
+  };
+  explicit Resources(Parts parts);
+  ~Resources() override;
+
+  // Finds the replicas and starts them. `log_problem`: why the log disk is not there; then none is started.
+  Task<Result<void>> open(std::string log_problem);
+  // `net` is there from now on; replicas hear of peers.
+  void connect(net::PeerNet& net) { net_ = &net; }
+  // The devices are closed, the replicas stop; they stay until the end.
+  Task<void> stop();
+  // Users of a device had to be cut off by stop().
+  bool was_cut_off() const { return was_cut_off_; }
+  // When no conversation runs any more.
+  Task<void> finish();
+
+  Task<void> serve(net::ServiceId service, std::unique_ptr<net::Channel> channel, net::Bytes opening);
+  Reports& reports() { return reports_; }
+  void on_peer_up(const Uuid& peer);
+  void on_peer_down(const Uuid& peer);
+  // Registers have changed.
+  void on_registers() { due_.set(); }
+
+  // Null: no replica here.
+  replication::Replica* find(const Uuid& resource);
+  const ReplicaFile* file(const Uuid& resource) const;
+  std::vector<Uuid> ids() const;
+  // Makes the files, then tells the cluster. Errors leave nothing but rubbish.
+  Task<Result<void>> make(ReplicaFile file);
+  // Gives the replica up: its log and state go, the disk stays as it is.
+  Task<Result<void>> leave(Uuid resource);
+  // By device number and inode: does the disk serve another replica of this host? Its name, or empty.
+  Task<std::string> user_of_disk(std::string path, io::Geometry geometry);
+
+  // replication::Environment
+  io::Machine& machine() override { return parts_.machine; }
+  bricks::Pool& pool() override { return parts_.pool; }
+  Uuid cluster() const override { return parts_.identity.cluster; }
+  Uuid self() const override { return parts_.identity.host; }
+  Incarnation incarnation() const override { return parts_.registers.writer().incarnation; }
+  std::string host_name(const Uuid& host) const override;
+  std::vector<Uuid> members(const Uuid& resource) const override;
+  replication::Designated designated(const Uuid& resource) const override;
+  Task<Status> designate(const Uuid& resource, replication::Designated wish) override;
+  control::Switches switches(const Uuid& resource) const override;
+  control::Settings settings(const Uuid& resource) const override;
+  bool is_connected(const Uuid& peer) const override;
+  std::unique_ptr<net::Channel> open_channel(const Uuid& peer, net::ServiceId service, net::Bytes opening,
+                                             uint32_t window) override;
+  void report_changed(const Uuid& resource) override;
+  void event(const Uuid& resource, std::string text) override;
+
+  // ReportOwner
+  std::optional<replication::Report> local_report(const Uuid& resource) const override;
+  void on_report(const Uuid& peer, const replication::Report& report) override;
+  void on_board_changed() override { parts_.changed.notify(); }
+
+ private:
+  struct Hosted {
+    ReplicaFile file;
+    std::unique_ptr<replication::Replica> replica;  // null: it cannot be started, problem says why
+    std::string problem;
+    bool is_published = false;  // registers have it
+  };
+
+  replication::ReplicaOptions replica_options(const ReplicaFile& file) const;
+  Task<Result<void>> open_one(Uuid resource);
+  void start(Hosted& hosted);
+  Task<void> reconcile_loop();
+  Task<void> reconcile();
+  Task<Status> publish(Uuid resource);
+  Task<Result<void>> remove(Uuid resource);
+  Task<Status> remove_folders(Uuid resource);
+  Task<void> stop_one(replication::Replica& replica);
+  void deliver(const Uuid& resource, Hosted& hosted);
+  void forget_gone();
+
+  const Parts parts_;
+  Reports reports_;
+  net::PeerNet* net_ = nullptr;
+  std::map<Uuid, Hosted> hosted_;
+  std::string log_problem_;
+  bool was_cut_off_ = false;
+  Event due_;
+  Event stop_;
+  Semaphore turn_;  // making and removing, one at a time
+  Scope scope_;
+  Scope stopping_;
+};
+
+}  // namespace mars::node
