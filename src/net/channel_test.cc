@@ -1,6 +1,6 @@
 #include "net/channel.h"
 
-#include "net/hosts_for_tests.h"
+#include "net/hosts_test.h"
 
 namespace mars::net::testing {
 namespace {

@@ -1,6 +1,6 @@
 #include "net/peer_net.h"
 
-#include "net/hosts_for_tests.h"
+#include "net/hosts_test.h"
 #include "net/joiner.h"
 
 namespace mars::net::testing {

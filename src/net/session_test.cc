@@ -1,7 +1,7 @@
 // A proven member that does not keep to the protocol: the session ends with a reason, nothing else happens.
 #include "net/session.h"
 
-#include "net/hosts_for_tests.h"
+#include "net/hosts_test.h"
 
 namespace mars::net::testing {
 namespace {

@@ -2,7 +2,7 @@
 
 #include "bricks/delay.h"
 #include "bricks/trace.h"
-#include "front/nbd/nbd_client_for_tests.h"
+#include "front/nbd/nbd_client_test.h"
 
 namespace mars::nbd::testing {
 namespace {
@@ -27,7 +27,7 @@ class NbdServerTest : public ::testing::Test {
     world.run(machine, server->stop());
     disk->force_off();
     EXPECT_TRUE(world.run_until([&] { return disk->led_off() && slow->led_off(); }));
-    if (memory != nullptr) EXPECT_EQ(memory->gets_waiting(), 0u);
+    EXPECT_EQ(memory->gets_waiting(), 0u);
     disk.reset();
   }
   static NbdOptions server_options() {
@@ -111,6 +111,51 @@ TEST_F(NbdServerTest, over_tcp_every_write_is_durable_first) {
   EXPECT_NE(trace->dump().find("in write 0+512 fua"), std::string::npos) << trace->dump();
 }
 
+class TlsServerTest : public NbdServerTest {
+ protected:
+  TlsServerTest() : ca(*keys().make_ca("c")) {
+    EXPECT_EQ(world.run(machine, server->listen("[::]:10809", 0600, tls_of("mars:c/host/a", "host"))).status,
+              Status::ok);
+  }
+  io::Keys& keys() { return machine.keys(); }
+  io::TlsConfig tls_of(const std::string& uri, const std::string& role) {
+    io::TlsConfig tls;
+    tls.key_pem = *keys().make_key();
+    tls.certificate_pem = *keys().sign(ca, *keys().make_request(tls.key_pem, uri), uri, role);
+    tls.ca_pem = ca.certificate_pem;
+    return tls;
+  }
+  io::KeyPair ca;
+};
+
+TEST_F(TlsServerTest, a_client_with_a_certificate_of_its_role_is_served) {
+  Client client(world, world.host("b").machine(), "a:10809");
+  client.begin();
+  EXPECT_EQ(client.go("disk"), OptionReply::tls_required);
+  ASSERT_TRUE(client.secure(tls_of("mars:c/client/me", "client")));
+  EXPECT_EQ(client.go("disk"), OptionReply::ack);
+  EXPECT_EQ(client.write(0, pattern(mib, 1)), Errno::none);
+  EXPECT_EQ(client.read(0, mib), pattern(mib, 1));
+}
+
+TEST_F(TlsServerTest, a_host_is_no_client) {
+  Client client(world, world.host("b").machine(), "a:10809");
+  client.begin();
+  static_cast<void>(client.secure(tls_of("mars:c/host/b", "host")));
+  EXPECT_TRUE(client.has_ended());
+}
+
+TEST_F(TlsServerTest, nothing_comes_in_clear_behind_starttls) {
+  Client client(world, world.host("b").machine(), "a:10809");
+  client.begin();
+  Bytes both = Big().put(uint64_t{0x49484156454f5054}).put(5u).put(0u).bytes;
+  const Bytes injected = Big().put(uint64_t{0x49484156454f5054}).put(3u).put(0u).bytes;
+  both.insert(both.end(), injected.begin(), injected.end());
+  client.send(both);
+  EXPECT_EQ(client.option_reply(), OptionReply::ack);
+  EXPECT_TRUE(client.has_ended());
+}
+
 TEST_F(NbdServerTest, errors_are_told_and_the_connection_goes_on) {
   for (const bool structured : {false, true}) {
     Client client(world, machine);
@@ -133,8 +178,12 @@ TEST_F(NbdServerTest, a_disk_error_is_an_io_error) {
       fault->add({.op = op, .parts = 1});
       Client client(world, machine);
       client.open("disk", structured);
-      if (op == xio::Op::write) EXPECT_EQ(client.write(0, pattern(2 * mib, 1)), Errno::io);
-      if (op == xio::Op::flush) EXPECT_EQ(client.plain(Command::flush, 0, 0), Errno::io);
+      if (op == xio::Op::write) {
+        EXPECT_EQ(client.write(0, pattern(2 * mib, 1)), Errno::io);
+      }
+      if (op == xio::Op::flush) {
+        EXPECT_EQ(client.plain(Command::flush, 0, 0), Errno::io);
+      }
       if (op == xio::Op::read) {
         client.send_request(Command::read, 0, 512);
         EXPECT_EQ(client.answer().error, Errno::io);
@@ -337,7 +386,7 @@ TEST_F(NbdServerTest, forced_off_closes_its_clients) {
 }
 
 TEST_F(NbdServerTest, exports_come_and_go) {
-  NbdExport second(*server, "second", *memory, {.is_read_only = true});
+  NbdExport second(*server, "second", *memory, {"a view", true});
   second.press(true);
   Client client(world, machine);
   client.begin();

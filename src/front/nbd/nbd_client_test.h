@@ -101,6 +101,11 @@ class Client {
     while (type == OptionReply::info) type = option_reply();
     return type;
   }
+  bool secure(io::TlsConfig tls) {
+    send_option(5, {});
+    EXPECT_EQ(option_reply(), OptionReply::ack);
+    return world_.run(machine_, stream_->secure(std::move(tls), io::Side::client)).has_value();
+  }
   // Ready for requests.
   void open(std::string_view name = "disk", bool structured = false) {
     begin();
