@@ -1,4 +1,6 @@
 // Both disk engines on real files, and on a loop device where one can be had.
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <fstream>
 

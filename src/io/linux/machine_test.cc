@@ -1,9 +1,16 @@
+#include <array>
 #include <atomic>
 #include <csignal>
+#include <cstddef>
+#include <optional>
 #include <set>
 #include <thread>
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "io/linux/descriptor.h"
@@ -150,6 +157,28 @@ TEST_F(MachineTest, signal_arrives_in_the_reactor) {
   ::raise(SIGUSR1);
   machine().run();
   EXPECT_EQ(count, 2);
+}
+
+// What a container's seccomp profile does to the calling process, for good.
+bool forbid_io_uring() {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter = {std::size(program), program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST(DiskEngineDeathTest, threads_take_over_where_io_uring_is_forbidden) {
+  const auto in_container = [] {
+    if (!forbid_io_uring()) ::_exit(77);
+    LinuxMachine machine(LinuxOptions{});
+    const bool is_right = machine.disk_engine() == "threads" && machine.disk_engine_note().find("io_uring") == 0;
+    ::_exit(is_right ? 0 : 1);
+  };
+  EXPECT_EXIT(in_container(), [](int status) { return WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77; }, "");
 }
 
 class PoolTest : public MachineTest {

@@ -1,4 +1,7 @@
 // Plain and secured streams over the real loopback.
+#include <algorithm>
+#include <cstring>
+
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -360,7 +363,8 @@ TEST_F(TlsTest, the_ca_itself_is_no_host) {
 TEST_F(TlsTest, role_comes_from_the_certificate) {
   host_.run([&]() -> Task<void> {
     Secured secured;
-    co_await handshake(secured, host_of(ca_, "mars:cluster/client/qemu", "client"), b_);
+    const TlsConfig qemu = host_of(ca_, "mars:cluster/client/qemu", "client");
+    co_await handshake(secured, qemu, b_);
     EXPECT_EQ(must(secured.at_server).role, "client");
   });
 }
@@ -432,7 +436,8 @@ TEST_F(TlsTest, broken_configuration_is_invalid) {
     for (const TlsConfig& config : {mixed, trusting, nonsense}) {
       EXPECT_EQ(status_of(co_await pair.client->secure(config, Side::client)), Status::invalid);
     }
-    EXPECT_EQ(status_of(co_await pair.server->secure(TlsConfig(), Side::server)), Status::invalid);
+    const TlsConfig nothing;
+    EXPECT_EQ(status_of(co_await pair.server->secure(nothing, Side::server)), Status::invalid);
   });
 }
 
