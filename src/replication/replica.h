@@ -154,6 +154,7 @@ class Replica {
   bool nobody_holds(Lsn end) const;
   Task<void> fetch_loop();
   Task<Status> fetch_from(Uuid source);
+  uint64_t rate(uint64_t bytes, io::Instant since) const;
   void note_progress(const Uuid& source, const format::Batch& batch);
   Task<Result<void>> invalidate_in_turn();
   static void forget_history(format::StateBlock& state);
@@ -214,6 +215,8 @@ class Replica {
   std::string attach_next_step_;
   std::optional<control::Transfer> fetching_;
   std::optional<control::Transfer> syncing_;
+  io::Instant transfer_began_ = {};
+  io::Instant sync_began_ = {};
   uint64_t moved_bytes_ = 0;
   net::Channel* fetch_channel_ = nullptr;
   net::Channel* sync_channel_ = nullptr;

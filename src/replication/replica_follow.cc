@@ -231,6 +231,7 @@ Task<Status> Replica::fetch_from(Uuid source) {
   if (channel == nullptr) co_return Status::unreachable;
   fetch_channel_ = channel.get();
   fetching_ = control::Transfer{TransferKind::fetch, 0, 0, 0, environment_.host_name(source)};
+  transfer_began_ = machine_.now();
   while (!following_stop_.is_set()) {
     auto message = co_await channel->receive();
     if (!message) co_return message.error().status;
@@ -247,12 +248,18 @@ Task<Status> Replica::fetch_from(Uuid source) {
   co_return Status::ok;
 }
 
+uint64_t Replica::rate(uint64_t bytes, io::Instant since) const {
+  const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(machine_.now() - since).count();
+  return elapsed <= 0 ? 0 : bytes * 1000 / static_cast<uint64_t>(elapsed);
+}
+
 void Replica::note_progress(const Uuid& source, const format::Batch& batch) {
   const auto peer = peers_.find(source);
   fetching_->done_bytes += batch.bytes.size();
   const Lsn end = batch.header.end();
   const Lsn theirs = peer == peers_.end() ? end : peer->second.durable.position.lsn;
   fetching_->total_bytes = fetching_->done_bytes + (theirs > end ? theirs - end : 0);
+  fetching_->bytes_per_second = rate(fetching_->done_bytes, transfer_began_);
   environment_.report_changed(options_.resource);
 }
 

@@ -31,7 +31,7 @@ Report Replica::report() const {
   report.is_whole = !(recovery_.is_damaged && log_->durable().position.lsn < recovery_.evidence) && !log_->failed();
   report.device = device_->path();
   report.log_bytes = log_->segments().bytes();
-  if (fetching_) report.transfers.push_back(*fetching_);
+  if (fetching_ && fetching_->total_bytes > fetching_->done_bytes) report.transfers.push_back(*fetching_);
   if (syncing_) report.transfers.push_back(*syncing_);
   return report;
 }

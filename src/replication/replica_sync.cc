@@ -55,6 +55,7 @@ Task<Status> Replica::sync_from(Uuid source) {
   if (channel == nullptr) co_return Status::unreachable;
   sync_channel_ = channel.get();
   syncing_ = control::Transfer{TransferKind::sync, 0, options_.volume_bytes, 0, environment_.host_name(source)};
+  sync_began_ = machine_.now();
   auto message = co_await channel->receive();
   if (!message) co_return message.error().status;
   auto header = decode_sync_header(*message);
@@ -129,6 +130,7 @@ Task<Status> Replica::sweep(net::Channel& channel, Lsn& cmax) {
     cmax = std::max(cmax, answer->c);
     done += answer->bytes;
     syncing_->done_bytes = done;
+    syncing_->bytes_per_second = rate(done, sync_began_);
     environment_.report_changed(options_.resource);
   }
   co_return co_await port.flush();
