@@ -140,7 +140,7 @@ void Log::advance_written() {
 // ---- durability
 
 void Log::flush() {
-  flush_wanted_ = tail_.position.lsn;
+  flush_wanted_ = std::max(flush_wanted_, tail_.position.lsn);
   start_flush();
 }
 
@@ -194,7 +194,8 @@ void Log::fail(Status status) {
 Task<Status> Log::wait_durable(Lsn lsn) {
   while (durable_.position.lsn < lsn) {
     if (failed()) co_return Status::io_error;
-    if (flush_wanted_ < lsn) flush();
+    flush_wanted_ = std::max(flush_wanted_, lsn);
+    start_flush();
     if (closing_ && tail_.position.lsn < lsn) co_return Status::stopped;
     co_await changed_.wait();
   }
@@ -245,8 +246,7 @@ Task<Status> Log::cut_back(Tip end) {
   CHECK(queued_.empty() && submitted_.empty() && unflushed_.empty());
   // A file that begins behind the end is not ours any more. One that holds it inside stays, and if more of its epoch
   // stands there, the branch says that it ended here: the abandoned tail chains perfectly (D8).
-  const format::BranchEpoch* owner = find_epoch(branch_, end.position.epoch);
-  const bool has_more = owner != nullptr && end.position.lsn < (owner->ended ? owner->end : tail_.position.lsn);
+  const bool has_more = co_await goes_on_in_epoch(end);
   cut(branch_, end.position.lsn);
   if (has_more && !branch_.empty() && branch_.back().id == end.position.epoch) {
     branch_.back().ended = true;
@@ -278,8 +278,11 @@ Task<void> Log::close() {
   closing_ = true;
   flush();
   while (!queued_.empty() || !submitted_.empty() || (!unflushed_.empty() && !failed())) {
-    if (needs_space_) give_up();
-    co_await changed_.wait();
+    if (needs_space_ && !failed()) {
+      give_up();
+    } else {
+      co_await changed_.wait();
+    }
   }
   changed_.notify();
   co_await scope_.join();

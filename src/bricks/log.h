@@ -82,7 +82,8 @@ class Log {
 
   // The log is to be durable up to its present tail soon.
   void flush();
-  // Waits until durable() >= lsn. io_error when it failed, stopped on close().
+  // Waits until durable() >= lsn, which may not be appended yet. io_error when it failed, stopped on close(); who waits
+  // must be gone before the log is destroyed.
   Task<Status> wait_durable(Lsn lsn);
 
   // History behind `end` leaves this branch: files that begin there move aside, and where a file has more of an epoch
@@ -132,6 +133,8 @@ class Log {
   Task<Lsn> evidence_on_disk(Lsn bad);
   Task<Lsn> evidence_in(Segment& segment, Lsn from, Lsn bad);
   Lsn evidence_of_lost_files(Lsn bad) const;
+  bool was_cut_at(Lsn end) const;
+  Task<bool> goes_on_in_epoch(Tip end);
   void continue_at(Tip end);
 
   io::Machine& machine_;

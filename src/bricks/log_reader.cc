@@ -69,9 +69,13 @@ Task<Status> LogReader::fill(Segment& segment, Lsn limit, size_t bytes) {
   if (bytes > buffer_.size()) buffer_ = AlignedBuffer(bytes);
   const Lsn at = tip_.position.lsn;
   const uint64_t most = std::min(limit, segment.limit()) - at;
-  const size_t wanted = std::min<uint64_t>(std::max(bytes, read_ahead_bytes), most);
+  size_t wanted = std::min<uint64_t>(std::max(bytes, read_ahead_bytes), most);
   buffer_bytes_ = 0;
   Status status = co_await io::read(*segment.file, segment.offset_of(at), buffer_.span().first(wanted));
+  if (status == Status::io_error && wanted > bytes) {
+    wanted = bytes;  // the bad place may lie behind what is asked for
+    status = co_await io::read(*segment.file, segment.offset_of(at), buffer_.span().first(wanted));
+  }
   if (status != Status::ok) co_return status;
   buffer_first_ = at;
   buffer_bytes_ = wanted;

@@ -9,6 +9,20 @@ namespace mars::bricks {
 namespace {
 constexpr Lsn no_limit{std::numeric_limits<uint64_t>::max() / 2};
 constexpr size_t scan_bytes = 1u << 20;
+
+// Reads what can be read; what cannot is zero, so no batch.
+Task<Status> read_what_can_be(io::File& file, uint64_t offset, std::span<std::byte> into) {
+  Status status = co_await io::read(file, offset, into);
+  if (status != Status::io_error) co_return status;
+  for (size_t at = 0; at < into.size(); at += format::batch_block_bytes) {
+    const auto part = into.subspan(at, std::min<size_t>(format::batch_block_bytes, into.size() - at));
+    status = co_await io::read(file, offset + at, part);
+    if (status == Status::io_error) std::fill(part.begin(), part.end(), std::byte{0});
+    if (status != Status::ok && status != Status::io_error) co_return status;
+  }
+  co_return Status::ok;
+}
+
 }  // namespace
 
 Task<Result<Log::Recovery>> Log::recover(Lsn peers_know) {
@@ -78,9 +92,25 @@ Lsn Log::evidence_in_state() const {
   return evidence;
 }
 
+// Whether a batch of the same epoch stands behind `end`, in this log's files, that continues it.
+Task<bool> Log::goes_on_in_epoch(Tip end) {
+  Branch open = branch_;
+  cut(open, end.position.lsn);
+  if (!open.empty() && open.back().released_to.is_nil()) open.back().ended = false;
+  LogReader reader(segments_, options_, open, end);
+  auto batch = co_await reader.next(no_limit);
+  co_return batch && batch->header.identity.epoch == end.position.epoch;
+}
+
+// cut_back() ended the youngest epoch here, and a crash came before all files behind it were moved: they are abandoned.
+bool Log::was_cut_at(Lsn end) const {
+  return !branch_.empty() && branch_.back().ended && branch_.back().end <= end && branch_.back().released_to.is_nil();
+}
+
 // A file whose header rotted, with a first batch that is not whole either. A tear never looks like that.
 Lsn Log::evidence_of_lost_files(Lsn bad) const {
   Lsn evidence;
+  if (was_cut_at(bad)) return evidence;
   for (const format::SegmentName& name : segments_.lost()) {
     if (name.first >= bad) evidence = std::max(evidence, name.first + format::batch_block_bytes);
   }
@@ -94,7 +124,7 @@ Task<Lsn> Log::evidence_on_disk(Lsn bad) {
   for (const auto& segment : segments_.all()) {
     const Lsn from = std::max(segment->first(), bad);
     const auto* owner = find_epoch(branch_, segment->header.epoch);
-    const bool is_ours = owner == nullptr || !owner->ended || owner->end > bad;
+    const bool is_ours = owner == nullptr ? !was_cut_at(bad) : !owner->ended || owner->end > bad;
     if (from >= segment->limit() || !is_ours) continue;
     evidence = std::max(evidence, co_await evidence_in(*segment, from, bad));
     if (evidence > bad) break;
@@ -109,7 +139,9 @@ Task<Lsn> Log::evidence_in(Segment& segment, Lsn from, Lsn bad) {
   Lsn to = from + window;
   for (Lsn chunk = from; chunk < std::min(to, segment.limit()); chunk += scan_bytes) {
     const size_t count = std::min<uint64_t>(bytes.size(), segment.limit() - chunk);
-    if (co_await io::read(*segment.file, segment.offset_of(chunk), bytes.span().first(count)) != Status::ok) continue;
+    if (co_await read_what_can_be(*segment.file, segment.offset_of(chunk), bytes.span().first(count)) != Status::ok) {
+      break;
+    }
     for (uint64_t at = 0; at < scan_bytes && at + format::batch_block_bytes <= count; at += format::batch_block_bytes) {
       const ByteView rest = bytes.span().subspan(at, count - at);
       auto header = format::decode_batch_header(rest);

@@ -1,0 +1,354 @@
+// Tear or damage: what a host makes of the log that it finds (D10, D11).
+#include <gtest/gtest.h>
+
+#include "bricks/log_for_tests.h"
+
+namespace mars::bricks {
+namespace {
+
+using Batch = TestBatches::Batch;
+
+class RecoveryTest : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(replica.create().has_value()); }
+
+  Log& log() { return replica.log(); }
+  sim::Disks& disks() { return replica.host().disks(); }
+  // The file in which the log stands now, and the place of a batch in it.
+  std::string path_of(const Batch& batch) { return log().segments().candidates(batch.header.identity.lsn)[0]->path; }
+  uint64_t offset_of(const Batch& batch) {
+    return log().segments().candidates(batch.header.identity.lsn)[0]->offset_of(batch.header.identity.lsn);
+  }
+  // Overwrites the second sector of the batch, as a tear or rot does.
+  void spoil(const Batch& batch) { disks().poke(path_of(batch), offset_of(batch) + 512, filled_with(512, '?')); }
+  // The state block forgets everything that it knows of the end of the log.
+  void forget_hint() {
+    replica.state().on_write(nullptr);
+    Status status = replica.run(replica.state().update([this](format::StateBlock& state) {
+      state.durable = {};
+      state.branch = log().branch();
+    }));
+    ASSERT_EQ(status, Status::ok);
+  }
+  void applied_is(Tip tip) {
+    const auto change = [&](format::StateBlock& state) { state.applied = tip; };
+    ASSERT_EQ(replica.run(replica.state().update(change)), Status::ok);
+  }
+  void hint() { ASSERT_EQ(replica.run(replica.state().update([](format::StateBlock&) {})), Status::ok); }
+  Lsn begin_of(const Batch& batch) { return batch.header.identity.lsn; }
+
+  // What a restart after kill -9 finds.
+  void expect_tear_at(Lsn end, Lsn peers_know = {}) {
+    replica.kill();
+    auto opened = replica.follow(peers_know);
+    EXPECT_TRUE(opened.has_value()) << opened.error().text;
+    EXPECT_FALSE(replica.recovery().is_damaged);
+    EXPECT_EQ(replica.recovery().end.position.lsn, end);
+  }
+  void expect_damage_at(Lsn end, Lsn peers_know = {}) {
+    replica.kill();
+    auto opened = replica.follow(peers_know);
+    EXPECT_EQ(status_of(opened), Status::damaged);
+    EXPECT_TRUE(replica.recovery().is_damaged);
+    EXPECT_EQ(replica.recovery().end.position.lsn, end);
+    EXPECT_GT(replica.recovery().evidence, end);
+  }
+
+  sim::World world{1};
+  TestReplica replica{world};
+  TestBatches batches{replica};
+};
+
+TEST_F(RecoveryTest, an_untouched_log_is_whole) {
+  batches.append_durable('a');
+  const Tip end = batches.append_durable('b').header.tip();
+  const uint64_t admitted = log().admitted();
+  expect_tear_at(end.position.lsn);
+  EXPECT_EQ(log().durable(), end);
+  EXPECT_EQ(log().admitted(), admitted);
+}
+
+TEST_F(RecoveryTest, a_torn_last_batch_ends_the_log) {
+  batches.append_durable('a');
+  const Batch& torn = batches.append_written('b');
+  spoil(torn);
+  expect_tear_at(begin_of(torn));
+}
+
+TEST_F(RecoveryTest, a_torn_batch_before_a_whole_one_is_a_tear_without_evidence) {
+  batches.append_durable('a');
+  const Batch& torn = batches.append_written('b');
+  batches.append_written('c');
+  spoil(torn);
+  expect_tear_at(begin_of(torn));
+}
+
+TEST_F(RecoveryTest, the_same_bytes_are_damage_when_a_later_batch_says_durable) {
+  batches.append_durable('a');
+  const Batch& rotten = batches.append_durable('b');
+  batches.append_written('c');
+  forget_hint();
+  spoil(rotten);
+  expect_damage_at(begin_of(rotten));
+}
+
+TEST_F(RecoveryTest, they_are_damage_when_the_state_block_says_durable) {
+  const Batch& rotten = batches.append_durable('a');
+  hint();
+  spoil(rotten);
+  expect_damage_at(begin_of(rotten));
+}
+
+TEST_F(RecoveryTest, they_are_damage_when_a_peer_remembers_more) {
+  const Batch& rotten = batches.append_durable('a');
+  forget_hint();
+  spoil(rotten);
+  expect_damage_at(begin_of(rotten), rotten.header.end());
+}
+
+TEST_F(RecoveryTest, without_any_evidence_the_log_ends_there) {
+  const Batch& rotten = batches.append_durable('a');
+  forget_hint();
+  spoil(rotten);
+  expect_tear_at(begin_of(rotten));
+}
+
+TEST_F(RecoveryTest, evidence_is_found_in_a_later_file) {
+  forget_hint();
+  const Batch& rotten = batches.append_durable('a');
+  for (int i = 0; i < 20; ++i) batches.append_durable('b', 60000);
+  ASSERT_GE(log().segments().all().size(), 3u);
+  spoil(rotten);
+  expect_damage_at(begin_of(rotten));
+}
+
+TEST_F(RecoveryTest, a_file_that_is_missing_is_damage) {
+  forget_hint();
+  batches.append_durable('a');
+  for (int i = 0; i < 20; ++i) batches.append_durable('b', 60000);
+  const Segment& second = *log().segments().all()[1];
+  const Lsn end = second.first();
+  const std::string path = second.path;
+  replica.close();
+  ASSERT_EQ(world.run(replica.host().machine(), replica.host().machine().storage().remove(path)), Status::ok);
+  EXPECT_EQ(status_of(replica.follow()), Status::damaged);
+  EXPECT_EQ(replica.recovery().end.position.lsn, end);
+}
+
+TEST_F(RecoveryTest, a_place_that_cannot_be_read_is_no_tear) {
+  batches.append_durable('a');
+  const Batch& broken = batches.append_durable('b');
+  forget_hint();
+  disks().break_sector(path_of(broken), offset_of(broken));
+  expect_damage_at(begin_of(broken));
+}
+
+TEST_F(RecoveryTest, a_rotten_file_header_is_made_up_from_the_first_batch) {
+  for (int i = 0; i < 10; ++i) batches.append_durable('b', 60000);
+  const Lsn end = log().durable().position.lsn;
+  ASSERT_GE(log().segments().all().size(), 2u);
+  disks().flip(log().segments().all().back()->path, 40);
+  expect_tear_at(end);
+  EXPECT_EQ(log().segments().damaged().size(), 1u);
+}
+
+TEST_F(RecoveryTest, a_rotten_file_header_with_a_rotten_first_batch_is_damage) {
+  forget_hint();
+  const Batch* first = nullptr;
+  for (int i = 0; i < 10; ++i) {
+    const size_t files = log().segments().all().size();
+    const Batch& batch = batches.append_durable('b', 60000);
+    if (log().segments().all().size() > files) first = &batch;
+  }
+  spoil(*first);
+  disks().flip(path_of(*first), 40);
+  expect_damage_at(begin_of(*first));
+  EXPECT_EQ(log().segments().lost().size(), 1u);
+}
+
+TEST_F(RecoveryTest, damage_heals_when_the_same_bytes_are_fetched_again) {
+  TestReplicaOptions there;
+  there.host = "b";
+  TestReplica peer(world, there);
+  ASSERT_TRUE(peer.create_follower().has_value());
+  for (int i = 0; i < 14; ++i) batches.append_durable('b', 60000);
+  const Tip end = log().durable();
+  {
+    LogReader reader(log().segments(), log().options(), log().branch(), {});
+    while (auto batch = replica.run(reader.next(end.position.lsn))) {
+      ASSERT_EQ(peer.run(peer.log().append_fetched(*batch)), Status::ok);
+    }
+  }
+  hint();
+  const size_t files = log().segments().all().size();
+  disks().flip(log().segments().all()[0]->path, 4096 + 4096 + 700);
+  replica.kill();
+  ASSERT_EQ(status_of(replica.follow()), Status::damaged);
+  LogReader reader(peer.log().segments(), peer.log().options(), peer.log().branch(), log().durable());
+  while (auto batch = replica.run(reader.next(end.position.lsn))) {
+    ASSERT_EQ(replica.run(log().append_fetched(*batch)), Status::ok);
+  }
+  EXPECT_EQ(log().durable(), end);
+  EXPECT_EQ(log().segments().all().size(), files);
+  expect_tear_at(end.position.lsn);
+}
+
+// Every bit of a batch in the middle, and of the last one: never anything but its own beginning.
+TEST_F(RecoveryTest, every_flipped_bit_is_found) {
+  batches.append_durable('a');
+  const Batch& middle = batches.append_durable('b', 700);
+  const Batch& last = batches.append_durable('c', 700);
+  forget_hint();
+  const std::string path = path_of(middle);
+  const uint64_t place = offset_of(middle);
+  for (uint64_t bit = 0; bit < 2 * 4096 * 8; bit += bit < 400 * 8 ? 37 : 541) {
+    const Batch& hit = bit < 4096 * 8 ? middle : last;
+    disks().flip(path, place + bit / 8, bit % 8);
+    if (&hit == &middle) {
+      expect_damage_at(begin_of(middle));
+    } else {
+      expect_tear_at(begin_of(last));
+    }
+    ASSERT_FALSE(HasFailure()) << "bit " << bit;
+    disks().flip(path, place + bit / 8, bit % 8);
+  }
+}
+
+TEST_F(RecoveryTest, every_flipped_bit_of_a_file_header_is_found) {
+  for (int i = 0; i < 8; ++i) batches.append_durable('b', 60000);
+  const Lsn end = log().durable().position.lsn;
+  const std::string path = log().segments().all().back()->path;
+  for (uint64_t bit = 0; bit < 4096 * 8; bit += bit < 128 * 8 ? 13 : 1021) {
+    disks().flip(path, bit / 8, bit % 8);
+    expect_tear_at(end);
+    ASSERT_EQ(log().segments().damaged().size(), 1u) << "bit " << bit;
+    disks().flip(path, bit / 8, bit % 8);
+  }
+}
+
+// ---- what a crash leaves behind
+
+TEST_F(RecoveryTest, the_file_of_an_epoch_that_never_began_is_out_of_the_way) {
+  const Batch& last = batches.append_durable('a');
+  hint();
+  const Lsn end = last.header.end();
+  ASSERT_TRUE(replica.run(log().segments().begin(test_uuid(77), 2, end)).has_value());
+  expect_tear_at(end);
+  EXPECT_EQ(log().segments().all().size(), 1u);
+  ASSERT_EQ(disks().list("/mars/r/branch").size(), 1u);
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);
+  TestBatches more(replica);
+  for (int i = 0; i < 14; ++i) more.append_durable('b', 60000);
+  const Tip whole = log().durable();
+  applied_is({{whole.position.epoch, log().segments().all().back()->first()}, {}});
+  ASSERT_EQ(replica.run(log().trim(whole.position.lsn)), Status::ok);
+  expect_tear_at(whole.position.lsn);
+}
+
+TEST_F(RecoveryTest, an_epoch_of_the_same_number_may_take_the_place_at_once) {
+  const Lsn end = batches.append_durable('a').header.end();
+  ASSERT_TRUE(replica.run(log().segments().begin(test_uuid(77), 2, end)).has_value());
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);
+  TestBatches more(replica);
+  const Lsn whole = more.append_durable('b').header.end();
+  hint();
+  expect_tear_at(whole);
+}
+
+// After a file was left, its room must not be used again: trimming would take what stands there.
+TEST_F(RecoveryTest, it_goes_on_in_the_youngest_file) {
+  batches.append_durable('a', 200000);
+  batches.append_durable('a', 100000);
+  batches.append_durable('b', 100000);
+  hint();
+  ASSERT_EQ(log().segments().all().size(), 2u);
+  const Lsn second = log().segments().all()[1]->first();
+  expect_tear_at(log().durable().position.lsn);
+  TestBatches more(replica);
+  const Batch& batch = more.append_durable('c', 4000);
+  applied_is({{log().branch()[0].id, second}, {}});
+  ASSERT_EQ(replica.run(log().trim(second)), Status::ok);
+  expect_tear_at(batch.header.end());
+}
+
+TEST_F(RecoveryTest, nothing_of_a_torn_tail_comes_back) {
+  batches.append_durable('a');
+  const Batch& torn = batches.append_written('b', 4000);
+  const Batch& whole = batches.append_written('c', 4000);
+  const Lsn end = begin_of(torn);
+  spoil(torn);
+  expect_tear_at(end);
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);
+  TestBatches more(replica);
+  while (log().tail().position.lsn < whole.header.end()) more.append_durable('d');
+  hint();
+  expect_tear_at(log().durable().position.lsn);
+}
+
+// ---- giving a tail up
+
+class CutTest : public RecoveryTest {
+ protected:
+  Tip common;
+
+  void SetUp() override {
+    RecoveryTest::SetUp();
+    common = batches.append_durable('a').header.tip();
+    for (int i = 0; i < 10; ++i) batches.append_durable('b', 60000);
+    ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::force)), Status::ok);
+    TestBatches more(replica);
+    for (int i = 0; i < 10; ++i) more.append_durable('c', 60000);
+    hint();
+  }
+};
+
+TEST_F(CutTest, an_abandoned_tail_is_not_read_again) {
+  ASSERT_EQ(replica.run(log().cut_back(common)), Status::ok);
+  EXPECT_EQ(log().durable(), common);
+  expect_tear_at(common.position.lsn);
+  EXPECT_EQ(log().branch().size(), 1u);
+  EXPECT_TRUE(log().branch()[0].ended);
+  EXPECT_GE(disks().list("/mars/r/branch").size(), 3u);
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);
+  TestBatches more(replica);
+  const Lsn end = more.append_durable('d').header.end();
+  hint();
+  expect_tear_at(end);
+}
+
+TEST_F(CutTest, two_abandoned_histories_of_the_same_numbers_are_both_kept) {
+  ASSERT_EQ(replica.run(log().cut_back(common)), Status::ok);
+  const size_t kept = disks().list("/mars/r/branch").size();
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::force)), Status::ok);
+  ASSERT_EQ(replica.run(log().cut_back(common)), Status::ok);
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::force)), Status::ok);
+  ASSERT_EQ(replica.run(log().cut_back(common)), Status::ok);
+  EXPECT_EQ(disks().list("/mars/r/branch").size(), kept + 2);
+  expect_tear_at(common.position.lsn);
+}
+
+TEST_F(CutTest, no_crash_in_the_middle_looks_like_damage) {
+  for (uint64_t n = 1; n <= 12; ++n) {
+    sim::World other(n);
+    TestReplica again(other);
+    ASSERT_TRUE(again.create().has_value());
+    TestBatches tail(again);
+    const Tip end = tail.append_durable('a').header.tip();
+    for (int i = 0; i < 10; ++i) tail.append_durable('b', 60000);
+    ASSERT_EQ(again.run(again.begin_epoch(EpochCause::force)), Status::ok);
+    again.host().power_loss_at_disk_op(n);
+    static_cast<void>(again.run(again.log().cut_back(end)));
+    again.host().disks().on_change({});
+    again.power_loss();
+    auto opened = again.follow();
+    ASSERT_TRUE(opened.has_value()) << n << ": " << opened.error().text;
+    EXPECT_GE(again.recovery().end.position.lsn, end.position.lsn);
+    ASSERT_EQ(again.run(again.log().cut_back(end)), Status::ok);
+    again.power_loss();
+    ASSERT_TRUE(again.follow().has_value());
+    EXPECT_EQ(again.log().durable(), end);
+  }
+}
+
+}  // namespace
+}  // namespace mars::bricks

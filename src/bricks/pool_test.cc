@@ -1,0 +1,202 @@
+#include "bricks/pool.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "bricks/replica_for_tests.h"
+
+namespace mars::bricks {
+namespace {
+
+class PoolTest : public testing::Test {
+ protected:
+  void SetUp() override { open(); }
+
+  void open() {
+    pool.reset();
+    auto opened = Pool::open(host().machine(), "pool", 1 << 20);
+    ASSERT_TRUE(opened.has_value());
+    pool = std::move(*opened);
+  }
+  void restart() {
+    host().kill();
+    host().start();
+    open();
+  }
+  sim::Host& host() { return world.host("a"); }
+  std::vector<std::byte>& memory() { return host().pools().at("pool"); }
+
+  PoolLease admit(const Uuid& resource, uint64_t sequence, size_t bytes = 1000, char letter = 'x') {
+    PoolLease lease = *pool->try_take(bytes);
+    format::PoolRecord record;
+    record.resource = resource;
+    record.epoch = test_uuid(9);
+    record.sequence = sequence;
+    record.op = bytes == 0 ? RecordOp::discard : RecordOp::write;
+    record.length = bytes == 0 ? 4096 : bytes;
+    if (bytes > 0) {
+      std::memset(pool->data(lease.first_page), letter, bytes);
+      record.first_page = lease.first_page;
+      record.payload_bytes = static_cast<uint32_t>(bytes);
+      record.payload_hash = hash({pool->data(lease.first_page), bytes});
+    }
+    pool->seal(lease.slot, record);
+    return lease;
+  }
+  std::vector<uint64_t> sequences(const Uuid& resource, uint64_t above) {
+    std::vector<uint64_t> found;
+    for (const auto& one : pool->take_inherited(resource, above)) found.push_back(one.record.sequence);
+    return found;
+  }
+
+  sim::World world{1};
+  std::unique_ptr<Pool> pool;
+  const Uuid mine = test_uuid(1);
+  const Uuid other = test_uuid(2);
+};
+
+TEST_F(PoolTest, a_successor_finds_what_was_sealed_in_order) {
+  admit(mine, 7, 9000, 'c');
+  admit(mine, 5, 1000, 'a');
+  admit(mine, 6, 0);
+  pool->try_take(5000);  // taken, never sealed
+  const Uuid id = pool->id();
+  restart();
+  EXPECT_EQ(pool->id(), id);
+  EXPECT_FALSE(pool->was_damaged());
+  EXPECT_TRUE(pool->has_inherited(mine));
+  EXPECT_EQ(pool->free_pages(), pool->pages() - 4);
+  auto found = pool->take_inherited(mine, 0);
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0].record.sequence, 5u);
+  EXPECT_EQ(found[1].record.op, RecordOp::discard);
+  EXPECT_EQ(*pool->data(found[2].lease.first_page), std::byte{'c'});
+  for (const auto& one : found) {
+    pool->clear(one.lease.slot);
+    pool->give_back(one.lease);
+  }
+  EXPECT_EQ(pool->free_pages(), pool->pages());
+}
+
+TEST_F(PoolTest, what_the_log_has_is_given_back) {
+  for (uint64_t sequence = 1; sequence <= 4; ++sequence) admit(mine, sequence);
+  restart();
+  EXPECT_EQ(sequences(mine, 3), (std::vector<uint64_t>{4}));
+  EXPECT_EQ(pool->free_pages(), pool->pages() - 1);
+}
+
+TEST_F(PoolTest, resources_do_not_take_each_others) {
+  admit(mine, 1);
+  admit(other, 1);
+  restart();
+  EXPECT_EQ(sequences(mine, 0).size(), 1u);
+  EXPECT_TRUE(pool->has_inherited(other));
+  EXPECT_EQ(sequences(other, 0).size(), 1u);
+}
+
+TEST_F(PoolTest, what_was_left_is_found_again) {
+  const PoolLease lease = admit(mine, 1);
+  pool->leave(lease);
+  EXPECT_EQ(sequences(mine, 0), (std::vector<uint64_t>{1}));
+  pool->leave(lease);
+  restart();
+  EXPECT_EQ(sequences(mine, 0), (std::vector<uint64_t>{1}));
+}
+
+TEST_F(PoolTest, cleared_slots_are_gone) {
+  const PoolLease lease = admit(mine, 1);
+  pool->clear(lease.slot);
+  pool->give_back(lease);
+  restart();
+  EXPECT_FALSE(pool->has_inherited(mine));
+  EXPECT_FALSE(pool->was_damaged());
+}
+
+TEST_F(PoolTest, power_loss_gives_another_pool) {
+  admit(mine, 1);
+  const Uuid id = pool->id();
+  const Uuid boot = pool->boot_id();
+  host().power_loss();
+  host().start();
+  open();
+  EXPECT_NE(pool->id(), id);
+  EXPECT_NE(pool->boot_id(), boot);
+  EXPECT_FALSE(pool->has_inherited(mine));
+}
+
+TEST_F(PoolTest, every_kind_of_damage_is_noticed) {
+  const PoolLease lease = admit(mine, 1, 1000);
+  const auto data_at = static_cast<size_t>(pool->data(lease.first_page) - pool->data(0));
+  restart();
+  const std::vector<std::byte> whole = (pool.reset(), memory());
+  const size_t slots = format::pool_header_bytes;
+  const size_t pages = whole.size() - (1 << 20);
+  for (const size_t place : {slots + lease.slot * format::pool_record_bytes + 40, pages + data_at + 999}) {
+    memory() = whole;
+    host().kill();
+    memory()[place] ^= std::byte{4};
+    host().start();
+    open();
+    EXPECT_TRUE(pool->was_damaged());
+    EXPECT_FALSE(pool->has_inherited(mine));
+    EXPECT_EQ(pool->free_pages(), pool->pages());
+    pool.reset();
+  }
+}
+
+TEST_F(PoolTest, a_damaged_header_gives_another_pool) {
+  admit(mine, 1);
+  const Uuid id = pool->id();
+  pool.reset();
+  host().kill();
+  memory()[40] ^= std::byte{1};
+  host().start();
+  open();
+  EXPECT_NE(pool->id(), id);
+  EXPECT_FALSE(pool->has_inherited(mine));
+  EXPECT_EQ(pool->free_pages(), pool->pages());
+}
+
+TEST_F(PoolTest, who_waits_is_told_once_per_return) {
+  struct Counting : PoolWaiter {
+    int told = 0;
+  } waiter;
+  waiter.freed = [](PoolWaiter& self) { ++static_cast<Counting&>(self).told; };
+  const PoolLease all = *pool->try_take(pool->pages() * Pool::page_bytes);
+  EXPECT_FALSE(pool->try_take(1).has_value());
+  EXPECT_TRUE(pool->try_take(0).has_value()) << "a slot is enough for a discard";
+  pool->wait(waiter);
+  pool->give_back(all);
+  EXPECT_EQ(waiter.told, 1);
+  pool->give_back(*pool->try_take(1));
+  EXPECT_EQ(waiter.told, 1);
+  EXPECT_FALSE(waiter.is_linked());
+}
+
+TEST_F(PoolTest, runs_are_found_between_what_is_taken) {
+  std::vector<PoolLease> leases;
+  while (auto lease = pool->try_take(Pool::page_bytes)) leases.push_back(*lease);
+  EXPECT_EQ(leases.size(), pool->pages());
+  for (size_t i = 100; i < 108; ++i) pool->give_back(leases[i]);
+  EXPECT_FALSE(pool->try_take(9 * Pool::page_bytes).has_value());
+  auto found = pool->try_take(8 * Pool::page_bytes);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->first_page, leases[100].first_page);
+  EXPECT_EQ(pool->free_pages(), 0u);
+}
+
+TEST_F(PoolTest, without_tmpfs_it_is_ordinary_memory_and_says_why) {
+  pool.reset();
+  host().set_tmpfs(false);
+  open();
+  EXPECT_FALSE(pool->is_persistent());
+  EXPECT_FALSE(pool->why_not().empty());
+  const PoolLease lease = *pool->try_take(100);
+  pool->seal(lease.slot, {});
+  pool->leave(lease);
+  EXPECT_EQ(pool->free_pages(), pool->pages());
+}
+
+}  // namespace
+}  // namespace mars::bricks
