@@ -137,7 +137,7 @@ Result<Space> free_space(const std::string& directory) {
 Result<Bytes> read_file(const std::string& path, size_t bytes_max) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) return errno_failure(errno, "cannot open " + path);
-  constexpr size_t step = 64 * 1024;
+  constexpr size_t step = size_t{64} * 1024;
   Bytes content;
   for (;;) {
     const size_t done = content.size();

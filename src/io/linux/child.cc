@@ -19,7 +19,7 @@
 namespace mars::io {
 namespace {
 
-constexpr size_t output_bytes_max = 64 * 1024;
+constexpr size_t output_bytes_max = size_t{64} * 1024;
 constexpr Duration kill_patience = 2s;  // a killed child that is still there hangs inside the kernel
 
 struct Spawned {
@@ -47,6 +47,7 @@ Result<Spawned> spawn(const std::vector<std::string>& argv) {
   spawned.output = Descriptor(ends[0]);
   const Descriptor write_end(ends[1]);
   std::vector<char*> arguments;
+  arguments.reserve(argv.size() + 1);
   for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
 

@@ -51,7 +51,7 @@ Result<std::string> private_directory(const std::string& run_dir) {
   std::error_code error;
   const std::string canonical = std::filesystem::weakly_canonical(run_dir, error).string();
   if (error) return errno_failure(error.value(), "cannot resolve " + run_dir);
-  const std::string path = fmt::format("/dev/shm/mars-{}-{:016x}", ::geteuid(), fingerprint(canonical));
+  std::string path = fmt::format("/dev/shm/mars-{}-{:016x}", ::geteuid(), fingerprint(canonical));
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return errno_failure(errno, "cannot make " + path);
   struct stat info = {};
   if (::lstat(path.c_str(), &info) != 0) return errno_failure(errno, "cannot examine " + path);

@@ -15,8 +15,8 @@ namespace mars::io {
 namespace {
 
 constexpr size_t vectors_max = 64;
-constexpr size_t bytes_per_send = 256 * 1024;
-constexpr size_t record_bytes = 16 * 1024;
+constexpr size_t bytes_per_send = size_t{256} * 1024;
+constexpr size_t record_bytes = size_t{16} * 1024;
 constexpr unsigned moves_max = 16;  // that a stream may do at a stretch
 
 // What the next sendmsg carries, starting `skip` bytes into the buffers.

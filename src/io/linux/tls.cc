@@ -14,7 +14,7 @@
 namespace mars::io {
 namespace {
 
-constexpr size_t input_bytes = 64 * 1024;
+constexpr size_t input_bytes = size_t{64} * 1024;
 
 // Encrypted bytes on their way in and out, which OpenSSL sees as a BIO.
 struct Wire {
