@@ -38,6 +38,8 @@ class TransLogger final : public xio::Output, private xio::Supplier {
 
   // `applied`: where the data disk is; everything behind it must have been replayed by redo() before.
   void start(Tip applied, uint64_t admitted);
+  // A control batch was appended beside the writes: the applied position may move over it.
+  void pass(Tip end) { write_back_.pass(end, admitted_); }
   // Waits until what is under way is answered, everything admitted is durable in the log and on the data disk.
   Task<Status> drain();
   // Answers what waits with gone and forgets what is not on the disk; the log has it. After drain(): a clean end.

@@ -51,6 +51,13 @@ void WriteBack::add(const std::vector<Admitted*>& requests, const format::BatchH
   work_.notify();
 }
 
+void WriteBack::pass(Tip end, uint64_t admitted) {
+  batches_.push_back(std::make_unique<LoggedBatch>());
+  batches_.back()->end = end;
+  batches_.back()->admitted = admitted;
+  work_.notify();
+}
+
 void WriteBack::on_dropped(Admitted& request) {
   --request.batch->unfinished;
   request.batch = nullptr;
@@ -179,7 +186,8 @@ Task<Status> WriteBack::write_merged(const Run& run) {
 // A discard in the log means zeroes on every replica: a hole where the disk guarantees that it reads as zeroes (D16).
 Task<Status> WriteBack::write_zeroes(const Run& run) {
   const bool is_discard = run.pieces[0].owner->op == RecordOp::discard;
-  if (is_discard && data_.info().discard == xio::Support::native) co_return co_await data_.discard(run.offset, run.bytes);
+  if (is_discard && data_.info().discard == xio::Support::native)
+    co_return co_await data_.discard(run.offset, run.bytes);
   co_return co_await data_.write_zeroes(run.offset, run.bytes);
 }
 

@@ -38,6 +38,8 @@ class WriteBack {
   void start(Tip applied);
   // The requests of a batch that became durable, in order.
   void add(const std::vector<Admitted*>& requests, const format::BatchHeader& header);
+  // A batch without data became durable: an epoch's first batch. Applied may move over it.
+  void pass(Tip end, uint64_t admitted);
   // Memory is short, or everything must go: do not wait.
   void hurry();
   // Until everything is on the disk and the state block says so; the disk's error when it failed.

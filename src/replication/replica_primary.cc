@@ -89,6 +89,7 @@ Task<Status> Replica::begin_epoch(EpochCause cause, Uuid grant) {
   start.grant = grant;
   const Status status = co_await log_->begin_epoch(start, logger_->admitted());
   if (status != Status::ok) co_return status;
+  logger_->pass(log_->tail());
   co_return co_await state_->update([this](StateBlock& state) {
     state.clean = false;
     state.gone.clear();
