@@ -1,0 +1,248 @@
+"""What the demo keeps on the replicated device, and how it proves that it is all there.
+
+Mounted: ext4 on /dev/mars/NAME, as it is meant. Exported: where there is no FUSE, an ext4 image that goes through NBD
+without ever being mounted. Both offer the same verbs, so that there is one scenario.
+"""
+
+import hashlib
+import mmap
+import os
+import shutil
+import time
+from pathlib import Path
+
+from common import expect, poll, run
+from nbd import Nbd
+
+MIB = 1 << 20
+SELECTION_BYTES = 300 * MIB
+SCRIBBLE_BYTES = 32 * MIB
+SCRIBBLE_BLOCK = 256 * 1024
+SCRIBBLE_PAUSE = 0.005  # at most 50 MiB/s, so that the log does not become as large as the disk
+
+
+def selection():
+    """The first 300 MiB of regular files below /usr/share, sorted by name; where that is less, of /usr/lib too."""
+    total = 0
+    for root in ("/usr/share", "/usr/lib"):
+        for folder, folders, names in os.walk(root):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(folder, name)
+                if path.is_symlink() or not path.is_file():
+                    continue
+                total += path.stat().st_size
+                yield path
+                if total >= SELECTION_BYTES:
+                    return
+
+
+def copy_selection(target):
+    """Copies it and makes it durable. Returns {name below target: SHA-256 of the source}, and the bytes."""
+    sums, total = {}, 0
+    for path in selection():
+        data = path.read_bytes()
+        place = target / path.relative_to("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        sums[str(place.relative_to(target))] = hashlib.sha256(data).hexdigest()
+        total += len(data)
+    return sums, total
+
+
+def sum_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def drop_caches():
+    """So that what is read comes from the device."""
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("3\n")
+    except OSError:
+        pass
+
+
+def write_durably(path, data):
+    """write, fsync, fsync of the folder: what an application does for what must not be lost."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+class Mounted:
+    """An ext4 on the block device of the resource."""
+
+    kind = "FUSE + loop, ext4 mounted"
+    flush_name = "fsync"
+    is_mounted = True
+
+    def __init__(self, resource):
+        self.resource = resource
+        self.sums = {}
+
+    def make(self, host):
+        run("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", host.device(self.resource))
+
+    def open(self, host, read_only=False):
+        run("mount", "-o", "ro" if read_only else "rw", host.device(self.resource), host.mount_point)
+
+    def close(self, host):
+        poll(f"{host.mount_point} can be unmounted",
+             lambda: run("umount", host.mount_point, check=False).returncode == 0, 20, hosts=[host])
+
+    def drop(self, host):
+        """Lets go of a dead device; the filesystem on it has already failed."""
+        run("umount", host.mount_point, check=False)
+        if os.path.ismount(host.mount_point):
+            run("umount", "-l", host.mount_point)
+
+    def fill(self, host):
+        self.sums, total = copy_selection(host.mount_point)
+        run("sync", "-f", host.mount_point)
+        return len(self.sums), total
+
+    def job(self, host):
+        return [f"--filename={host.mount_point}/fio.data", "--ioengine=libaio"]
+
+    def note_job(self, host):
+        self.sums["fio.data"] = sum_of(host.mount_point / "fio.data")
+
+    def check(self, host):
+        """Every file has the content that was written. Returns how many there are."""
+        drop_caches()
+        for name, wanted in self.sums.items():
+            path = host.mount_point / name
+            expect(path.exists(), f"{name} is missing on {host.name}", [host])
+            expect(sum_of(path) == wanted, f"{name} on {host.name} has another content than what was written", [host])
+        return len(self.sums)
+
+    def check_structure(self, host):
+        run("fsck.ext4", "-fn", host.device(self.resource))
+
+    def put(self, host, name, data):
+        write_durably(host.mount_point / name, data)
+
+    def note(self, name, data):
+        self.sums[name] = hashlib.sha256(data).hexdigest()
+
+    def has(self, host, name, data):
+        path = host.mount_point / name
+        return path.exists() and path.read_bytes() == data
+
+    def prepare_scribble(self, host):
+        path = host.mount_point / "scribble"
+        if not path.exists():
+            write_durably(path, bytes(SCRIBBLE_BYTES))
+
+    def scribble(self, host, is_enough):
+        """Overwrites a file without ever asking for durability, until is_enough(). Returns the bytes written."""
+        block = mmap.mmap(-1, SCRIBBLE_BLOCK)  # aligned, as O_DIRECT wants it
+        block.write(os.urandom(SCRIBBLE_BLOCK))
+        file, written = os.open(host.mount_point / "scribble", os.O_WRONLY | os.O_DIRECT), 0
+        try:
+            while not is_enough():
+                written += os.pwrite(file, block, written % SCRIBBLE_BYTES)
+                time.sleep(SCRIBBLE_PAUSE)
+        finally:
+            os.close(file)
+        return written
+
+
+class Exported:
+    """The same on an NBD export: an image in the first GiB, behind it fio's part, notes and a part to scribble on."""
+
+    kind = "NBD on a Unix socket, nothing mounted"
+    flush_name = "FLUSH"
+    is_mounted = False
+    IMAGE, JOB, NOTES, SCRIBBLE = 0, 1024 * MIB, 1920 * MIB, 1936 * MIB
+
+    def __init__(self, resource):
+        self.resource = resource
+        self.image_sum = ""
+        self.job_sum = ""
+        self.notes = {}
+
+    def make(self, host):
+        pass
+
+    def open(self, host, read_only=False):
+        host.device(self.resource)
+
+    def close(self, host):
+        pass
+
+    def drop(self, host):
+        pass
+
+    def fill(self, host):
+        tree, image = host.base / "tree", host.base / "image"
+        sums, total = copy_selection(tree)
+        with open(image, "wb") as file:
+            file.truncate(1024 * MIB)
+        run("mkfs.ext4", "-q", "-d", tree, image)
+        self.image_sum = sum_of(image)
+        run("nbdcopy", "--flush", image, host.device(self.resource))
+        shutil.rmtree(tree)
+        return len(sums), total
+
+    def job(self, host):
+        return ["--ioengine=nbd", f"--uri={host.device(self.resource)}", f"--offset={self.JOB}"]
+
+    def note_job(self, host):
+        self.job_sum = self.read_all(host)[1]
+
+    def read_all(self, host):
+        """Sums of the image and of fio's part; the image stays in a file."""
+        copy = host.base / "copy"
+        run("nbdcopy", host.device(self.resource), copy)
+        with open(copy, "rb") as file:
+            file.seek(self.JOB)
+            digest = hashlib.sha256()
+            while (at := file.tell()) < self.NOTES:
+                digest.update(file.read(min(MIB, self.NOTES - at)))
+        os.truncate(copy, self.JOB)
+        return sum_of(copy), digest.hexdigest()
+
+    def check(self, host):
+        image, job = self.read_all(host)
+        expect(image == self.image_sum, f"the image on {host.name} has another content", [host])
+        expect(not self.job_sum or job == self.job_sum, f"fio's part on {host.name} has another content", [host])
+        for name, data in self.notes.items():
+            expect(self.has(host, name, data), f"{name} is missing on {host.name}", [host])
+        return 2 + len(self.notes)
+
+    def check_structure(self, host):
+        self.read_all(host)
+        run("fsck.ext4", "-fn", host.base / "copy")
+
+    def place(self, name):
+        return self.NOTES + int.from_bytes(hashlib.sha256(name.encode()).digest()[:1]) * 65536 // 2
+
+    def put(self, host, name, data):
+        with Nbd(host.device(self.resource)) as nbd:
+            nbd.write(self.place(name), data.ljust(4096, b"\0")[:4096])
+            nbd.flush()
+
+    def note(self, name, data):
+        self.notes[name] = data
+
+    def has(self, host, name, data):
+        with Nbd(host.device(self.resource)) as nbd:
+            return nbd.read(self.place(name), 4096) == data.ljust(4096, b"\0")[:4096]
+
+    def prepare_scribble(self, host):
+        pass
+
+    def scribble(self, host, is_enough):
+        block, written = os.urandom(SCRIBBLE_BLOCK), 0
+        with Nbd(host.device(self.resource)) as nbd:
+            while not is_enough():
+                nbd.write(self.SCRIBBLE + written % SCRIBBLE_BYTES, block)
+                written += len(block)
+                time.sleep(SCRIBBLE_PAUSE)
+        return written

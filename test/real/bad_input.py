@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""What operators do wrong: each has its exit code, a sentence that names the thing, and a next step."""
+
+import os
+import re
+import time
+
+from cases import lab, run_cases
+from common import expect, run
+from harness import DONE, FAILED, NOT_FOUND, NOT_RUNNING, REFUSED, USAGE
+from nbd import Nbd
+
+SIZE = 64 << 20
+
+
+def must_fail(host, code, words, *command, input=None):
+    """The command fails with this code, its message has these words (regular expressions), and says what to do."""
+    answer = host.adm(*command, input=input)
+    what = f"`marsadm {' '.join(map(str, command))}` on {host.name}"
+    expect(answer.code == code, f"{what} ended with {answer.code}, not {code}: {answer.text}", [host])
+    for word in words:
+        expect(re.search(word, answer.text), f'{what} does not say "{word}": {answer.text}', [host])
+    expect(not answer.out, f"{what} prints its error on standard output: {answer.out}", [host])
+    print(f"    {code}  {answer.message()}")
+
+
+def make_file(path, size=SIZE, content=b""):
+    with open(path, "wb") as file:
+        file.write(content)
+        file.truncate(size)
+    return path
+
+
+def tokens(can):
+    with lab(can, "abc", fuse=False) as the_lab:
+        a, b, c = the_lab.hosts.values()
+        for host in (a, b, c):
+            host.start()
+        must_fail(b, REFUSED, ["in no cluster", "create-cluster", "join-cluster"], "create-resource", "r", "/nowhere")
+        a.do("create-cluster")
+        c.do("create-cluster")
+        token = a.do("invite").out
+        must_fail(b, USAGE, ["token"], "join-cluster", "nonsense")
+        must_fail(b, USAGE, ["cut off or mistyped", "whole line"], "join-cluster", token[:-5])
+        swapped = token[:20] + ("a" if token[20] != "a" else "b") + token[21:]
+        must_fail(b, USAGE, ["cut off or mistyped"], "join-cluster", swapped)
+        must_fail(b, USAGE, ["standard input|empty"], "join-cluster", "-", input="\n")
+        must_fail(c, REFUSED, ["member of cluster", "state-dir"], "join-cluster", token)
+        must_fail(a, REFUSED, ["member of cluster"], "create-cluster")
+        b.do("join-cluster", token)
+        must_fail(b, REFUSED, ["member of cluster"], "join-cluster", c.do("invite").out)
+        status = {host["name"] for host in a.status()["hosts"]}
+        expect(status == {"a", "b"}, f"the members of the cluster are {status}")
+
+
+def a_token_is_for_one_host(can):
+    with lab(can, "abc", fuse=False) as the_lab:
+        a, b, c = the_lab.hosts.values()
+        for host in (a, b, c):
+            host.start()
+        a.do("create-cluster")
+        token = a.do("invite").out
+        b.do("join-cluster", token)
+        must_fail(c, REFUSED, ["token", "marsadm invite"], "join-cluster", token)
+        expired = a.do("invite", "--expires", "1ms").out
+        time.sleep(0.05)
+        must_fail(c, REFUSED, ["token", "marsadm invite"], "join-cluster", expired)
+
+
+def names_and_words(can):
+    with lab(can, fuse=False) as the_lab:
+        a = the_lab.host("a")
+        must_fail(a, NOT_RUNNING, ["not running", "systemctl start marsd|--socket"], "status")
+        a.start()
+        a.do("create-cluster")
+        disk = make_file(a.disk)
+        for name in ("UPPER", "..", "a/b", "-x", "all", "none", "x" * 64):
+            must_fail(a, USAGE, ["name"], "create-resource", "--", name, disk)
+        must_fail(a, USAGE, ["path"], "create-resource", "r", "relative/path")
+        must_fail(a, USAGE, ["size"], "create-resource", "r", disk, "--size", "12 elephants")
+        must_fail(a, USAGE, ["statsu", "status"], "statsu")
+        a.do("create-resource", "r", disk)
+        must_fail(a, REFUSED, ["resource r already"], "create-resource", "r", make_file(a.base / "disk2"))
+        must_fail(a, NOT_FOUND, ['no resource "s"'], "view", "s")
+        must_fail(a, NOT_FOUND, ['no resource "s"'], "primary", "s")
+        must_fail(a, USAGE, ["write-cache", "on|off"], "set", "r", "write-cache", "perhaps")
+        must_fail(a, NOT_FOUND, ["write-cash", "write-cache"], "set", "r", "write-cash", "on")
+
+
+def disks(can):
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = the_lab.hosts.values()
+        the_lab.start_cluster()
+        must_fail(a, REFUSED, ["no disk /nowhere", "existing block device or file"], "create-resource", "r", "/nowhere")
+        must_fail(a, REFUSED, ["empty"], "create-resource", "r", make_file(a.base / "empty", 0))
+        must_fail(a, REFUSED, ["has only", "--size"], "create-resource", "r", make_file(a.disk), "--size", "1GiB")
+        must_fail(a, REFUSED, ["exists already", "--create-file"], "create-resource", "r", a.disk, "--size", "1MiB",
+                  "--create-file")
+        a.do("create-resource", "r", a.disk)
+        must_fail(a, REFUSED, ["disk of resource r already|in use"], "create-resource", "s", a.disk)
+        os.link(a.disk, a.base / "other-name")
+        must_fail(a, REFUSED, ["disk of resource r already|in use"], "create-resource", "s", a.base / "other-name")
+        must_fail(b, REFUSED, ["no disk"], "join-resource", "r", "/nowhere")
+        must_fail(b, REFUSED, ["too small", str(SIZE)], "join-resource", "r", make_file(b.base / "small", SIZE // 2))
+        must_fail(b, NOT_FOUND, ['no resource "q"'], "join-resource", "q", make_file(b.disk))
+        foreign = make_file(b.base / "foreign")
+        run("mkfs.ext4", "-q", foreign)
+        must_fail(b, REFUSED, ["ext", "--overwrite"], "join-resource", "r", foreign)
+        before = open(foreign, "rb").read(4096)
+        expect(before == open(foreign, "rb").read(4096), "the foreign filesystem was touched")
+        b.do("join-resource", "r", foreign, "--overwrite")
+        the_lab.wait_equal("r")
+
+
+def disks_in_use(can):
+    with lab(can, fuse=False) as the_lab:
+        a = the_lab.host("a")
+        a.start()
+        a.do("create-cluster")
+        image = make_file(a.base / "image")
+        run("mkfs.ext4", "-q", image)
+        loop = run("losetup", "-f", "--show", image).stdout.strip()
+        run("mount", loop, a.mount_point)
+        must_fail(a, REFUSED, [f"{loop} is in use", "unmount"], "create-resource", "r", loop)
+        run("umount", a.mount_point)
+        a.do("create-resource", "r", loop)
+        with Nbd(a.device("r")) as nbd:
+            expect(nbd.read(0, 4096)[1024 + 56:][:2] == b"\x53\xef", "the filesystem on the disk was not adopted", [a])
+            must_fail(a, REFUSED, ["in use"], "detach", "r")
+            must_fail(a, REFUSED, ["in use"], "delete-resource", "r")
+        a.stop()
+        run("losetup", "-d", loop)
+
+
+def disk_changed_while_detached(can):
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = the_lab.hosts.values()
+        the_lab.start_cluster()
+        a.do("create-resource", "r", make_file(a.disk))
+        b.do("join-resource", "r", make_file(b.disk))
+        with Nbd(a.device("r")) as nbd:
+            nbd.write(0, b"x" * 4096)
+            nbd.flush()
+        the_lab.wait_equal("r")
+        b.do("detach", "r")
+        with open(b.disk, "r+b") as file:
+            file.write(b"somebody else")
+        answer = b.adm("attach", "r")
+        expect(answer.code == FAILED and "disk-changed" in answer.text and "--accept-disk" in answer.text,
+               f"attach of a changed disk: {answer.code} {answer.text}", [b])
+        expect(b.replica("r")["state"] == "disk-changed", f"the state is {b.replica('r')}", [b])
+        print(f"    {answer.code}  {answer.message()}")
+        b.do("attach", "r", "--accept-disk")
+        the_lab.wait_equal("r")
+        expect(open(b.disk, "rb").read(4096) == b"x" * 4096, "the changed disk was not brought up to date", [b])
+
+
+def a_second_marsd_on_the_same_directories(can):
+    with lab(can) as the_lab:
+        a = the_lab.host("a")
+        a.start()
+        a.do("create-cluster")
+        a.do("create-resource", "r", make_file(a.disk))
+        device = a.device("r")
+        if can["fuse"]:
+            run("mkfs.ext4", "-q", device)
+            run("mount", device, a.mount_point)
+        second = run(*a.command(), check=False, timeout=30)
+        expect(second.returncode == 1, f"a second marsd ended with {second.returncode}", [a])
+        expect("another marsd" in second.stderr, f"a second marsd says: {second.stderr}", [a])
+        print(f"    {second.returncode}  {second.stderr.strip().splitlines()[-1]}")
+        if can["fuse"]:
+            (a.mount_point / "file").write_text("the device still works")
+            run("sync", "-f", a.mount_point)
+            run("umount", a.mount_point)
+        expect(a.adm("status").code == DONE, "the first marsd does not answer any more", [a])
+
+
+def a_command_line_that_marsd_does_not_know(can):
+    with lab(can, fuse=False) as the_lab:
+        rows = [(["--sate-dir", "/x"], "state-dir"), (["--memory", "1M"], "less than 64"), (["--name", "NO"], "name"),
+                (["--listen", "nowhere"], "HOST:PORT"), (["--config", "/nowhere.toml"], "/nowhere.toml"),
+                (["--front-end", "floppy"], "auto|fuse|nbd|none")]
+        for flags, words in rows:
+            done = run(the_lab.bin / "marsd", *flags, check=False, timeout=10)
+            expect(done.returncode == 2 and words in done.stderr, f"marsd {flags}: {done.returncode} {done.stderr}")
+            print(f"    {done.returncode}  {done.stderr.strip().splitlines()[0]}")
+
+
+run_cases([tokens, a_token_is_for_one_host, names_and_words, disks, disks_in_use, disk_changed_while_detached,
+           a_second_marsd_on_the_same_directories, a_command_line_that_marsd_does_not_know])
