@@ -19,7 +19,7 @@ struct ReplayerOptions {
   uint32_t volume = 0;
   uint64_t bytes = 0;  // of the volume
   uint32_t block_bytes = 512;
-  uint64_t window_bytes = 16u << 20;
+  uint64_t window_bytes = 8u << 20;
   WriteBackOptions write_back;
 };
 

@@ -1,4 +1,5 @@
 // marsd: the one process of MARS on a host. Everything that must happen before the first thread, then Daemon.
+#include <malloc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <csignal>
@@ -39,6 +40,8 @@ int main(int argc, char** argv) {
   }
   if (invocation->action == Invocation::Action::show_help) return std::fputs(help_text().c_str(), stdout) < 0;
   if (invocation->action == Invocation::Action::show_version) return std::puts("marsd 0.1.0") < 0;
+  // One reactor and some helper threads: an arena for each would only keep memory away from the others.
+  mallopt(M_ARENA_MAX, 2);
   std::signal(SIGPIPE, SIG_IGN);
   set_log_level(invocation->config.log_level);
   Daemon daemon(invocation->config, protect_memory());

@@ -55,13 +55,16 @@ Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self) {
   return last->host == self ? Tail::mine : Tail::foreign;
 }
 
+// Of two histories that part in a common epoch, the rival is the one that begins another epoch there: the other one
+// only has more of the old reign. When both begin one at the same point, each is the other's rival.
 Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Report& peer) {
-  const bricks::Common common = bricks::common_position(mine, my_end, peer.branch, peer.durable.position.lsn);
+  const Lsn peer_end = peer.durable.position.lsn;
+  const bricks::Common common = bricks::common_position(mine, my_end, peer.branch, peer_end);
   if (!common.any || !common.peer_beyond) return Rival::none;
-  // The peer is merely ahead within the same epoch: no rival, it has more of this history.
-  const format::BranchEpoch* epoch = bricks::find_epoch(peer.branch, common.position.epoch);
-  const bool begins_another = epoch != nullptr && epoch->ended && epoch->end <= common.position.lsn;
-  if (!common.mine_beyond) return begins_another ? Rival::at_end : Rival::none;
+  const format::BranchEpoch* theirs = bricks::find_epoch(peer.branch, common.position.epoch);
+  const bool begins_another_there = theirs->ended && theirs->end == common.position.lsn && peer_end > theirs->end;
+  if (!begins_another_there) return Rival::none;
+  if (!common.mine_beyond) return Rival::at_end;
   return my_data_end <= common.position.lsn ? Rival::at_end : Rival::before_data;
 }
 

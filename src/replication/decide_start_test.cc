@@ -148,6 +148,21 @@ TEST(RivalOf, an_epoch_before_my_data_is_a_fork_and_before_a_tail_without_data_i
   EXPECT_EQ(rival_of(mine, {12288}, {8192}, report_of(theirs, 12288)), Rival::at_end);
 }
 
+TEST(RivalOf, who_was_forced_has_no_rival_in_the_tail_of_the_old_reign) {
+  const bricks::Branch mine = {ended(epoch(1, a, 0), 8192), epoch(2, b, 8192)};
+  EXPECT_EQ(rival_of(mine, {16384}, {16384}, report_of({epoch(1, a, 0)}, 12288)), Rival::none);
+  const bricks::Branch reopened = {ended(epoch(1, a, 0), 12288), epoch(3, a, 12288)};
+  EXPECT_EQ(rival_of(mine, {16384}, {16384}, report_of(reopened, 20480)), Rival::none);
+  EXPECT_EQ(rival_of(reopened, {20480}, {20480}, report_of(mine, 16384)), Rival::before_data);
+}
+
+TEST(RivalOf, two_forced_at_the_same_point_are_each_others_rivals) {
+  const bricks::Branch mine = {ended(epoch(1, a, 0), 8192), epoch(2, a, 8192)};
+  const bricks::Branch theirs = {ended(epoch(1, a, 0), 8192), epoch(3, b, 8192)};
+  EXPECT_EQ(rival_of(mine, {12288}, {12288}, report_of(theirs, 12288)), Rival::before_data);
+  EXPECT_EQ(rival_of(theirs, {12288}, {12288}, report_of(mine, 12288)), Rival::before_data);
+}
+
 TEST(Outremembered, a_restored_host_is_found_by_what_others_have_of_its_own_reign) {
   const bricks::Branch branch = {epoch(1, a, 0)};
   EXPECT_TRUE(is_outremembered(branch, {4096}, a, id(1), report_of(branch, 8192)));

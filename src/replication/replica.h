@@ -97,8 +97,8 @@ class Replica {
   class Serving;
 
   static constexpr Lsn no_serve_limit{~uint64_t{0} / 2};
-  static constexpr uint32_t log_window = 16u << 20;  // holds some of the longest batches
-  static constexpr uint32_t sync_window = 8u << 20;
+  static constexpr uint32_t log_window = 6u << 20;  // holds the longest batch
+  static constexpr uint32_t sync_window = 4u << 20;
 
   // replica.cc: the strategy
   Task<void> work();

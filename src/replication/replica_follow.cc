@@ -103,19 +103,19 @@ Task<void> Replica::end_following() {
 
 // ---- forks
 
-// Two histories, neither a prefix of the other (T9). A tail without data is no history: it is dropped by the table.
+// Two histories, neither a prefix of the other, and ours is the one inside which a rival begins (T9). A tail without
+// data is no history: it is dropped by the table. Whoever follows the rival has no fork.
 void Replica::note_fork() {
   const bool was_forked = is_forked_;
   is_forked_ = false;
+  if (state_->value().state != ReplicaState::consistent) return;
   const Lsn end = log_->durable().position.lsn;
+  const Lsn data_end = learned_to_ == end ? data_end_ : end;
   for (const auto& [host, peer] : peers_) {
-    if (!peer.is_consistent || state_->value().state != ReplicaState::consistent) continue;
-    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
-    if (!common.forked() || (learned_to_ == end && data_end_ <= common.position.lsn)) continue;
+    if (!peer.is_consistent || rival_of(log_->branch(), end, data_end, peer) != Rival::before_data) continue;
     is_forked_ = true;
     if (was_forked) continue;
-    environment_.event(options_.resource, "fork: this host and " + environment_.host_name(host) +
-                                              " have parted behind " + short_text(common.position));
+    environment_.event(options_.resource, "fork: this host and " + environment_.host_name(host) + " have parted");
   }
 }
 

@@ -109,7 +109,8 @@ Task<void> Replica::open_device() {
 Task<void> Replica::step_primary() {
   co_await make_room();
   note_fork();
-  if (wish() != Wish::me) {
+  // Deposed: the wish is not ours to act on, nor to write back (T2).
+  if (wish() != Wish::me && !is_forked_) {
     const Designated wanted = environment_.designated(options_.resource);
     if (wanted.host.is_nil()) co_return co_await close_primary();
     co_return co_await hand_over(wanted.host);
@@ -189,8 +190,6 @@ Task<void> Replica::hand_over(Uuid successor) {
     co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
     obstacle = decide_handover(handover_facts(successor));
   }
-  // Deposed: the wish is not ours to write. Two holders that refuse each other would do so for ever.
-  if (obstacle == HandoverObstacle::rival) co_return say(State::fork, sentence(obstacle, to));
   if (obstacle != HandoverObstacle::none) co_return co_await refuse(sentence(obstacle, to));
   net::Bytes opening;
   Writer writer(opening);
