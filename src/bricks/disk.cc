@@ -83,8 +83,7 @@ void Disk::place_buffer(Op& op) {
   xio::Request& request = *op.request;
   const io::Geometry& geometry = file_.geometry();
   op.buffer = {request.data, request.bytes};
-  const bool is_aligned =
-      !geometry.is_direct || reinterpret_cast<uintptr_t>(request.data) % geometry.block_bytes == 0;
+  const bool is_aligned = !geometry.is_direct || reinterpret_cast<uintptr_t>(request.data) % geometry.block_bytes == 0;
   op.is_bounced = !request.digest_only && !is_aligned;
   if (!request.digest_only && !op.is_bounced) return;
   op.memory = AlignedBuffer(request.bytes);

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "bricks/replica_for_tests.h"
+#include "bricks/test_replica_test.h"
 
 namespace mars::bricks {
 namespace {
@@ -77,7 +77,9 @@ TEST_F(DiskTest, a_buffer_that_lies_anywhere_will_do) {
     std::copy(content.begin(), content.end(), bytes.begin() + static_cast<ptrdiff_t>(shift));
     TestOrigin::Request request;
     struct Sending {
-      static Task<Status> run(TestOrigin& origin, TestOrigin::Request& request) { co_return co_await origin.send(request); }
+      static Task<Status> run(TestOrigin& origin, TestOrigin::Request& request) {
+        co_return co_await origin.send(request);
+      }
     };
     request.prepare(xio::Op::write, 0, 4096, bytes.data() + shift);
     ASSERT_EQ(run(Sending::run(*origin, request)), Status::ok);

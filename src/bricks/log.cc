@@ -209,7 +209,8 @@ Task<Status> Log::wait_durable(Lsn lsn) {
 Task<void> Log::roll() {
   while (!queued_.empty() && !failed()) {
     const format::BatchIdentity identity = queued_.front().header.identity;
-    auto segment = co_await segments_.begin(identity.epoch, identity.epoch_number, identity.lsn);
+    const bool is_control = queued_.front().is_control;
+    auto segment = co_await segments_.begin(identity.epoch, identity.epoch_number, identity.lsn, is_control);
     if (segment) {
       current_ = *segment;
       if (queued_.empty() || queued_.front().header.end() <= current_->limit()) break;

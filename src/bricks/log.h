@@ -29,6 +29,7 @@ namespace mars::bricks {
 struct Append : ListHook {
   format::BatchHeader header;
   std::span<const ByteView> pieces;
+  bool is_control = false;                                   // release, epoch start: has a file kept free for it (D8)
   bool is_urgent = false;                                    // somebody waits for it: flush as soon as it is written
   void (*durable)(Append& append, Status status) = nullptr;  // from the ready queue, in the order of the log
 
@@ -90,8 +91,8 @@ class Log {
   // than up to `end`, that epoch has ended there. The state block has it first, branch and durable hint. Nothing may be
   // in flight; readers must be gone.
   Task<Status> cut_back(Tip end);
-  // The log begins anew at `tip`, on another branch. What was here moves to branch/ (`keeps_files`), or goes: the copy of
-  // an interrupted sync. The same conditions as for cut_back().
+  // The log begins anew at `tip`, on another branch. What was here moves to branch/ (`keeps_files`), or goes: the copy
+  // of an interrupted sync. The same conditions as for cut_back().
   Task<Status> restart(Tip tip, Branch branch, bool keeps_files);
   Task<Status> trim(Lsn limit);
   void space_freed();

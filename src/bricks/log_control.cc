@@ -9,7 +9,8 @@ namespace {
 // Appends one batch and resumes when it is durable.
 class Appended : public Append {
  public:
-  explicit Appended(Log& log) : log_(log) {
+  explicit Appended(Log& log, bool for_control = false) : log_(log) {
+    is_control = for_control;
     is_urgent = true;
     durable = [](Append& append, Status status) {
       auto& self = static_cast<Appended&>(append);
@@ -45,7 +46,7 @@ Task<Status> Log::append_control(RecordOp op, ByteView payload, uint64_t admitte
   format::BatchIdentity identity = next_identity();
   identity.admitted = admitted;
   identity.time = next_time(machine_, last_time_);
-  Appended append(*this);
+  Appended append(*this, true);
   append.header = composer.finish(identity);
   append.pieces = composer.pieces();
   auto verified = format::verify_batch(composer.pieces()[0]);
@@ -67,7 +68,7 @@ Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
   format::BatchComposer composer(format::batch_block_bytes);
   const auto payload = format::encode(start);
   composer.add_control(RecordOp::epoch, 0, payload);
-  Appended append(*this);
+  Appended append(*this, true);
   append.header = composer.finish(identity);
   append.pieces = composer.pieces();
   auto verified = format::verify_batch(composer.pieces()[0]);

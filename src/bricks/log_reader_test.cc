@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "bricks/log_for_tests.h"
+#include "bricks/test_batches_test.h"
 
 namespace mars::bricks {
 namespace {

@@ -1,7 +1,7 @@
 // Tear or damage: what a host makes of the log that it finds (D10, D11).
 #include <gtest/gtest.h>
 
-#include "bricks/log_for_tests.h"
+#include "bricks/test_batches_test.h"
 
 namespace mars::bricks {
 namespace {
@@ -34,7 +34,9 @@ class RecoveryTest : public testing::Test {
     const auto change = [&](format::StateBlock& state) { state.applied = tip; };
     ASSERT_EQ(replica.run(replica.state().update(change)), Status::ok);
   }
-  void hint() { ASSERT_EQ(replica.run(replica.state().update([](format::StateBlock&) {})), Status::ok); }
+  void hint() {
+    ASSERT_EQ(replica.run(replica.state().update([](format::StateBlock&) {})), Status::ok);
+  }
   Lsn begin_of(const Batch& batch) { return batch.header.identity.lsn; }
 
   // What a restart after kill -9 finds.

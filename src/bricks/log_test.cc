@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "bricks/log_for_tests.h"
+#include "bricks/test_batches_test.h"
 
 namespace mars::bricks {
 namespace {
@@ -84,8 +84,8 @@ TEST_F(LogTest, a_full_file_is_followed_by_the_next) {
 
 TEST_F(LogTest, no_more_than_the_bound_is_without_a_flush) {
   for (int i = 0; i < 40; ++i) batches.append('x', 32768);
-  EXPECT_TRUE(world.run_until([&] { return log().tail().position.lsn - durable() <= log().options().in_flight_bytes_max; },
-                              5s));
+  EXPECT_TRUE(world.run_until(
+      [&] { return log().tail().position.lsn - durable() <= log().options().in_flight_bytes_max; }, 5s));
   log().flush();
   EXPECT_TRUE(batches.settle());
 }
@@ -140,6 +140,13 @@ TEST_F(LogTest, trimming_makes_the_room_that_is_waited_for) {
   EXPECT_FALSE(log().failed());
 }
 
+TEST_F(LogTest, the_right_to_write_can_be_passed_on_though_the_disk_is_full) {
+  while (log().segments().all().back()->limit() - log().tail().position.lsn >= 4096) batches.append_durable('x', 512);
+  disks().file_system("/").set_capacity(0);
+  const auto release = format::encode(format::Release{test_uuid(7), test_uuid(3), test_uuid(8)});
+  EXPECT_EQ(replica.run(log().append_control(RecordOp::release, release, log().admitted())), Status::ok);
+}
+
 TEST_F(LogTest, who_waits_for_room_is_told_when_it_closes) {
   disks().file_system("/").set_capacity(700 << 10);
   for (int i = 0; i < 20; ++i) batches.append('x', 50000);
@@ -178,7 +185,9 @@ TEST_F(LogTest, waiting_for_what_is_not_appended_yet_ends_with_close) {
   std::optional<Status> outcome;
   Scope scope(replica.machine().ready());
   struct Waiting {
-    static Task<void> run(Log& log, Lsn lsn, std::optional<Status>& outcome) { outcome = co_await log.wait_durable(lsn); }
+    static Task<void> run(Log& log, Lsn lsn, std::optional<Status>& outcome) {
+      outcome = co_await log.wait_durable(lsn);
+    }
   };
   scope.spawn(Waiting::run(log(), beyond, outcome));
   world.run_for(1ms);

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "bricks/replica_for_tests.h"
+#include "bricks/test_replica_test.h"
 
 namespace mars::bricks {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "bricks/history_for_tests.h"
-#include "bricks/log_for_tests.h"
+#include "bricks/test_batches_test.h"
+#include "bricks/test_history_test.h"
 
 namespace mars::bricks {
 namespace {

@@ -12,6 +12,7 @@ using format::segment_header_bytes;
 namespace {
 
 constexpr std::string_view spare_prefix = "spare-";
+constexpr const char* control_name = "control";
 
 std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
@@ -29,7 +30,10 @@ Task<Result<void>> Segments::open() {
   if (!entries) co_return failure(entries.error());
   for (const io::DirectoryEntry& entry : *entries) {
     if (entry.is_directory) continue;
-    if (entry.name.starts_with(spare_prefix)) {
+    const bool is_control = entry.name == control_name;
+    if (is_control && entry.bytes == options_.control_bytes) {
+      has_control_ = true;
+    } else if (is_control || entry.name.starts_with(spare_prefix)) {
       if (auto status = co_await machine_.storage().remove(log_path(entry.name)); status != Status::ok) {
         co_return failure(status, "cannot remove " + log_path(entry.name));
       }
@@ -39,15 +43,32 @@ Task<Result<void>> Segments::open() {
     }
   }
   sort();
+  if (co_await keep_control_segment() == Status::gone) co_return failure(Status::gone);
   co_return Result<void>();
+}
+
+// Made under another name, so that the name stands for a whole file. Without room it has to wait.
+Task<Status> Segments::keep_control_segment() {
+  if (has_control_) co_return Status::ok;
+  const std::string unnamed = log_path(std::string(spare_prefix) + std::to_string(++spare_number_));
+  auto made = co_await make_file(unnamed, options_.control_bytes);
+  if (!made) co_return made.error().status;
+  made->reset();
+  const Status status = co_await machine_.storage().rename(unnamed, log_path(control_name));
+  has_control_ = status == Status::ok;
+  co_return status;
+}
+
+Task<Result<std::unique_ptr<io::File>>> Segments::open_file(std::string path) {
+  io::OpenOptions options;
+  options.exclusive = true;
+  co_return co_await machine_.storage().open(path, options);
 }
 
 Task<Result<void>> Segments::open_one(std::string name) {
   auto segment = std::make_unique<Segment>();
   segment->path = log_path(name);
-  io::OpenOptions options;
-  options.exclusive = true;
-  auto file = co_await machine_.storage().open(segment->path, options);
+  auto file = co_await open_file(segment->path);
   if (!file) co_return failure(file.error());
   segment->file = std::move(*file);
   Status status = co_await read_header(*segment, name);
@@ -95,8 +116,10 @@ Task<bool> Segments::make_up_header(Segment& segment, const std::string& name) {
   const format::BatchIdentity& identity = batch->header.identity;
   const bool is_ours = identity.cluster == options_.cluster && identity.resource == options_.resource;
   if (!is_ours || format::SegmentName{identity.epoch_number, identity.lsn} != parsed) co_return false;
-  segment.header = {options_.cluster,  options_.resource, identity.epoch, parsed.epoch_number,
-                    parsed.first, options_.in_flight_bytes_max, capacity};
+  segment.header = {options_.cluster, options_.resource,
+                    identity.epoch,   parsed.epoch_number,
+                    parsed.first,     options_.in_flight_bytes_max,
+                    capacity};
   damaged_.back() += "; it was made up from the first batch";
   co_return true;
 }
@@ -124,16 +147,16 @@ Segment* Segments::find(EpochId epoch, Lsn first) const {
 }
 
 // The zeroes are written, not only allocated, so that a later write changes no metadata and a flush costs one round.
-Task<Result<std::unique_ptr<io::File>>> Segments::make_file(std::string path) {
+Task<Result<std::unique_ptr<io::File>>> Segments::make_file(std::string path, uint64_t bytes_wanted) {
   io::OpenOptions options;
   options.create = true;
   options.exclusive = true;
   auto file = co_await machine_.storage().open(path, options);
   if (!file) co_return failure(file.error());
-  AlignedBuffer zeroes(std::min<uint64_t>(1u << 20, options_.segment_bytes));
-  Status status = co_await io::allocate(**file, 0, options_.segment_bytes);
-  for (uint64_t at = 0; status == Status::ok && at < options_.segment_bytes; at += zeroes.size()) {
-    const size_t bytes = std::min<uint64_t>(zeroes.size(), options_.segment_bytes - at);
+  AlignedBuffer zeroes(std::min<uint64_t>(1u << 20, bytes_wanted));
+  Status status = co_await io::allocate(**file, 0, bytes_wanted);
+  for (uint64_t at = 0; status == Status::ok && at < bytes_wanted; at += zeroes.size()) {
+    const size_t bytes = std::min<uint64_t>(zeroes.size(), bytes_wanted - at);
     status = co_await io::write(**file, at, zeroes.span().first(bytes));
   }
   if (status == Status::ok) status = co_await io::flush(**file);
@@ -146,13 +169,11 @@ Task<Result<std::unique_ptr<io::File>>> Segments::make_file(std::string path) {
 Task<Result<std::unique_ptr<io::File>>> Segments::take_spare_or_make(std::string& name) {
   if (spares_.empty()) {
     name = std::string(spare_prefix) + std::to_string(++spare_number_);
-    co_return co_await make_file(log_path(name));
+    co_return co_await make_file(log_path(name), options_.segment_bytes);
   }
   name = spares_.back();
   spares_.pop_back();
-  io::OpenOptions options;
-  options.exclusive = true;
-  co_return co_await machine_.storage().open(log_path(name), options);
+  co_return co_await open_file(log_path(name));
 }
 
 // A crash before the first batch of an epoch was durable leaves a file that the next attempt, with another epoch id,
@@ -168,11 +189,16 @@ Task<Status> Segments::free_name(const std::string& path, EpochId epoch) {
   co_return Status::ok;
 }
 
-Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn first) {
+Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn first, bool is_control) {
   if (Segment* there = find(epoch, first)) co_return there;
   auto segment = std::make_unique<Segment>();
   std::string from;
   auto file = co_await take_spare_or_make(from);
+  if (!file && file.error().status == Status::no_space && is_control && has_control_) {
+    has_control_ = false;
+    from = control_name;
+    file = co_await open_file(log_path(from));
+  }
   if (!file) co_return failure(file.error());
   segment->file = std::move(*file);
   segment->header = {options_.cluster,     options_.resource, epoch, epoch_number, first, options_.in_flight_bytes_max,
@@ -218,7 +244,8 @@ Task<Status> Segments::trim(Lsn limit) {
       co_return status;
     }
   }
-  co_return Status::ok;
+  const Status status = co_await keep_control_segment();
+  co_return status == Status::no_space ? Status::ok : status;
 }
 
 // Names in branch/ are made unique by the epoch's id: two abandoned histories may have the same numbers.
@@ -226,8 +253,8 @@ Task<Status> Segments::move_aside(std::unique_ptr<Segment> segment) {
   CHECK(segment->readers == 0);
   segment->file.reset();
   const std::string name = name_of(segment->path);
-  const std::string stem = options_.directory + "/branch/" + name.substr(0, name.rfind('.')) + "-" +
-                           short_text(segment->header.epoch);
+  const std::string stem =
+      options_.directory + "/branch/" + name.substr(0, name.rfind('.')) + "-" + short_text(segment->header.epoch);
   std::string kept = stem + ".seg";
   for (int number = 2;; ++number) {
     auto exists = co_await machine_.storage().exists(kept);
@@ -269,7 +296,7 @@ Task<Status> Segments::drop_all() {
 }
 
 uint64_t Segments::bytes() const {
-  uint64_t sum = spares_.size() * options_.segment_bytes;
+  uint64_t sum = spares_.size() * options_.segment_bytes + (has_control_ ? options_.control_bytes : 0);
   for (const auto& segment : segments_) sum += segment->header.capacity;
   return sum;
 }

@@ -19,7 +19,8 @@ struct SegmentsOptions {
   Uuid resource;
   uint64_t segment_bytes = 64u << 20;  // of a new file, header included
   uint64_t in_flight_bytes_max = 16u << 20;
-  size_t spare_max = 2;  // recycled files that are kept for the next roll
+  size_t spare_max = 2;               // recycled files that are kept for the next roll
+  uint64_t control_bytes = 1u << 20;  // of the file that is always free for release and epoch start (D8)
 };
 
 // One file. Owned by Segments; stays where it is while `readers` is not zero.
@@ -55,8 +56,9 @@ class Segments {
 
   // A file whose first batch will stand at `first`: recycled, or new. Its header and its name are durable on return. A
   // file of that name which is there already (a crash before its first batch) is taken as it is.
-  // no_space: nothing was made; trim() may help.
-  Task<Result<Segment*>> begin(EpochId epoch, uint64_t epoch_number, Lsn first);
+  // no_space: nothing was made; trim() may help. `is_control`: for a control batch: where there is no room it gets the
+  // control segment, which is made anew by trim() and open().
+  Task<Result<Segment*>> begin(EpochId epoch, uint64_t epoch_number, Lsn first, bool is_control = false);
 
   // Gives up files whose batches all lie below `limit` (the next file begins at or below it), oldest first.
   Task<Status> trim(Lsn limit);
@@ -76,7 +78,9 @@ class Segments {
   Task<Status> read_header(Segment& segment, const std::string& name);
   Task<bool> make_up_header(Segment& segment, const std::string& name);
   Task<Result<std::unique_ptr<io::File>>> take_spare_or_make(std::string& name);
-  Task<Result<std::unique_ptr<io::File>>> make_file(std::string path);
+  Task<Result<std::unique_ptr<io::File>>> make_file(std::string path, uint64_t bytes);
+  Task<Result<std::unique_ptr<io::File>>> open_file(std::string path);
+  Task<Status> keep_control_segment();
   Task<Status> retire(std::unique_ptr<Segment> segment);
   Task<Status> move_aside(std::unique_ptr<Segment> segment);
   Task<Status> free_name(const std::string& path, EpochId epoch);
@@ -89,6 +93,7 @@ class Segments {
   std::vector<std::string> damaged_;
   std::vector<format::SegmentName> lost_;
   uint64_t spare_number_ = 0;
+  bool has_control_ = false;  // the control segment is there
 };
 
 }  // namespace mars::bricks

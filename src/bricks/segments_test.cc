@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "bricks/replica_for_tests.h"
+#include "bricks/test_replica_test.h"
 
 namespace mars::bricks {
 namespace {
@@ -19,6 +19,7 @@ class SegmentsTest : public testing::Test {
   Result<void> open() {
     segments.reset();
     SegmentsOptions options{"/mars/r", test_uuid(1), test_uuid(2), 65536, 65536};
+    options.control_bytes = 8192;
     segments = std::make_unique<Segments>(host().machine(), options);
     return run(segments->open());
   }
@@ -79,7 +80,7 @@ TEST_F(SegmentsTest, trimmed_files_become_the_next_ones) {
   for (uint64_t i = 0; i < 5; ++i) begin(1, i * 61440);
   ASSERT_EQ(run(segments->trim({4 * 61440})), Status::ok);
   EXPECT_EQ(firsts(), "1-" + std::to_string(4 * 61440) + " ");
-  EXPECT_EQ(segments->bytes(), 3u * 65536) << "two spares are kept";
+  EXPECT_EQ(segments->bytes(), 3u * 65536 + 8192) << "two spares are kept, and the control segment";
   host().disks().file_system("/").set_capacity(0);
   EXPECT_NE(begin(1, 5 * 61440), nullptr);
   EXPECT_NE(begin(1, 6 * 61440), nullptr);
@@ -90,7 +91,20 @@ TEST_F(SegmentsTest, without_room_nothing_is_left_behind) {
   host().disks().file_system("/").set_capacity(40000);
   auto begun = run(segments->begin(test_uuid(11), 1, {0}));
   EXPECT_EQ(status_of(begun), Status::no_space);
-  EXPECT_EQ(names("log"), "");
+  EXPECT_EQ(names("log"), "control ");
+}
+
+TEST_F(SegmentsTest, a_control_batch_finds_room_on_a_full_disk) {
+  host().disks().file_system("/").set_capacity(0);
+  EXPECT_EQ(begin(1, 0), nullptr);
+  ASSERT_TRUE(run(segments->begin(test_uuid(11), 1, {0}, true)).has_value());
+  EXPECT_EQ(status_of(run(segments->begin(test_uuid(12), 2, {4096}, true))), Status::no_space) << "once";
+  ASSERT_TRUE(power_loss().has_value());
+  EXPECT_EQ(firsts(), "1-0 ");
+  host().disks().file_system("/").set_capacity(1 << 20);
+  ASSERT_EQ(run(segments->trim({0})), Status::ok);
+  host().disks().file_system("/").set_capacity(0);
+  EXPECT_TRUE(run(segments->begin(test_uuid(12), 2, {4096}, true)).has_value());
 }
 
 TEST_F(SegmentsTest, what_is_needed_is_not_trimmed) {

@@ -28,7 +28,8 @@ class ShadowIndexTest : public testing::Test {
       for (size_t i = 0; i < requests.size(); ++i) {
         if (&requests[i] == piece.owner) owner = std::to_string(i);
       }
-      text += (text.empty() ? "" : " ") + owner + ":" + std::to_string(piece.offset) + "+" + std::to_string(piece.bytes);
+      text +=
+          (text.empty() ? "" : " ") + owner + ":" + std::to_string(piece.offset) + "+" + std::to_string(piece.bytes);
     });
     return text;
   }

@@ -3,8 +3,8 @@
 
 #include <cstdlib>
 
-#include "bricks/history_for_tests.h"
-#include "bricks/replica_for_tests.h"
+#include "bricks/test_history_test.h"
+#include "bricks/test_replica_test.h"
 
 namespace mars::bricks {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "bricks/history_for_tests.h"
-#include "bricks/log_for_tests.h"
+#include "bricks/test_batches_test.h"
+#include "bricks/test_history_test.h"
 
 namespace mars::bricks {
 namespace {
@@ -218,9 +218,8 @@ TEST_F(TransLoggerTest, what_is_overwritten_in_memory_goes_to_the_disk_once) {
   create(options);
   for (int i = 0; i < 50; ++i) ASSERT_EQ(write(0, static_cast<char>('a' + i % 26), 4096, true), Status::ok);
   uint64_t written = 0;
-  world.trace().on_event([&](const sim::TraceEvent& event) {
-    written += event.kind == sim::TraceKind::disk_write && event.a == 0;
-  });
+  world.trace().on_event(
+      [&](const sim::TraceEvent& event) { written += event.kind == sim::TraceKind::disk_write && event.a == 0; });
   ASSERT_EQ(drain(), Status::ok);
   world.trace().on_event({});
   EXPECT_LE(written, 3u) << "the data, and slots of the state block";

@@ -111,7 +111,10 @@ class TestReplica {
   }
 
   SegmentsOptions segments_options() const {
-    return {directory, test_uuid(1), test_uuid(2), options_.segment_bytes, options_.in_flight_bytes_max};
+    SegmentsOptions options{directory, test_uuid(1), test_uuid(2), options_.segment_bytes,
+                            options_.in_flight_bytes_max};
+    options.control_bytes = 64 << 10;
+    return options;
   }
   std::string segment_path(uint64_t number, Lsn first) const {
     return std::string(directory) + "/log/" + to_string(format::SegmentName{number, first});
@@ -256,7 +259,8 @@ class TestReplica {
     start_replayer();
     Status status = co_await replayer_->catch_up(log_->durable().position.lsn);
     co_await replayer_->stop();
-    if (status != Status::ok) co_return failure(replayer_->failed().status == Status::ok ? status : replayer_->failed());
+    if (status != Status::ok)
+      co_return failure(replayer_->failed().status == Status::ok ? status : replayer_->failed());
     replayer_.reset();
     if (auto started = start_logger(state_->value().applied); !started) co_return started;
     if (status = co_await logger_->adopt(); status != Status::ok) co_return failure(status, "adopt");

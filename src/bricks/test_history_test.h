@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/prng.h"
-#include "bricks/replica_for_tests.h"
+#include "bricks/test_replica_test.h"
 
 namespace mars::bricks {
 
@@ -65,8 +65,9 @@ class History {
       found = wrong == 0 && count >= required;
       best = std::min(best, wrong);
     }
-    if (!found) return "no prefix of " + std::to_string(size()) + " changes fits that has at least " +
-                       std::to_string(required) + "; the best differs in " + std::to_string(best) + " sectors";
+    if (!found)
+      return "no prefix of " + std::to_string(size()) + " changes fits that has at least " + std::to_string(required) +
+             "; the best differs in " + std::to_string(best) + " sectors";
     base_ = now_ = stamps;
     changes_.clear();
     last_.clear();
@@ -134,7 +135,9 @@ class Workload {
     for (unsigned i = 0; i < clients; ++i) scope_.spawn(client(requests_each));
   }
   // Until all clients are done; on a dead machine they end soon.
-  void finish() { CHECK(replica_.world().run_until([&] { return scope_.count() == 0; })); }
+  void finish() {
+    CHECK(replica_.world().run_until([&] { return scope_.count() == 0; }));
+  }
   bool is_done() const { return scope_.count() == 0; }
   uint64_t wrong_reads() const { return wrong_reads_; }
 

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "bricks/replica_for_tests.h"
+#include "bricks/test_replica_test.h"
 #include "format/batch.h"
 
 namespace mars::bricks {
