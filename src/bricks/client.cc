@@ -30,6 +30,7 @@ Client::Client(Ready& ready, ClientOptions options)
       info_{.atomic_bytes = 0, .bytes_max = 0, .flush = xio::Support::none, .fua = xio::Support::none},
       slots_(options.in_flight_max),
       work_(ready),
+      changed_(ready),
       sender_(ready),
       scope_(ready) {
   CHECK(options.in_flight_max > 0 && options.in_flight_max <= remote_in_flight_max);
@@ -61,6 +62,7 @@ void Client::on_button() {
   }
   const Led resting = channel_ == nullptr && !button() ? Led::off : Led::dark;
   light(limit_ > 0 && button() ? Led::on : resting);
+  changed_.notify();
 }
 
 Task<void> Client::converse() {

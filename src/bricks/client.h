@@ -37,6 +37,9 @@ class Client final : public xio::Output, public brick::Switch {
 
   // Why the latest channel ended; ok before that.
   const Error& ended() const { return ended_; }
+  // No channel, under way or next: give it one. The LEDs alone do not tell of one that ended before the greeting.
+  bool needs_channel() const { return channel_ == nullptr && next_ == nullptr; }
+  Notifier& changed() { return changed_; }
   size_t in_flight() const { return slots_.size() - free_.size(); }
   size_t waiting() const { return waiting_.size(); }
 
@@ -71,7 +74,8 @@ class Client final : public xio::Output, public brick::Switch {
   std::vector<uint32_t> free_;
   uint64_t requests_ = 0;  // sent, ever
   xio::Line waiting_;
-  Notifier work_;  // for send_requests()
+  Notifier work_;     // for send_requests()
+  Notifier changed_;  // for the owner
   Scope sender_;
   Scope scope_;
 };

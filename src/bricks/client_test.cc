@@ -149,6 +149,73 @@ TEST_F(ClientTest, a_host_without_the_service_is_named_as_the_reason) {
   EXPECT_FALSE(client.led_on());
 }
 
+Task<void> reconnect(Client& client, std::function<std::unique_ptr<net::Channel>()> dial, int& dialled) {
+  while (!client.led_on()) {
+    if (client.needs_channel()) {
+      ++dialled;
+      client.use(dial());
+    }
+    co_await client.changed().wait();
+  }
+}
+
+TEST_F(ClientTest, its_owner_hears_of_each_channel_that_fails) {
+  client.press(true);
+  int dialled = 0;
+  a->machine.scope().spawn(reconnect(client, [&] { return dial(dialled < 3 ? 99 : xio_service); }, dialled));
+  ASSERT_TRUE(world.run_until([&] { return client.led_on(); }));
+  EXPECT_EQ(dialled, 3);
+  world.run_for(1ms);
+}
+
+Task<void> exercise(xio::Port& top, Prng& prng, int rounds, int& ok, int& gone) {
+  std::vector<std::byte> buffer(64 << 10);
+  for (int i = 0; i < rounds; ++i) {
+    const uint64_t bytes = 512 * (1 + prng.below(128));
+    const uint64_t offset = 512 * prng.below(512);
+    const ByteSpan part = ByteSpan(buffer).first(bytes);
+    Hash128 digest;
+    Status status = Status::ok;
+    const uint64_t choice = prng.below(10);
+    if (choice < 4) {
+      std::ranges::copy(noise(bytes, prng.next()), part.begin());
+      status = co_await top.write(offset, part, choice == 0);
+    } else if (choice < 7) {
+      status = co_await top.read(offset, part);
+    } else if (choice == 7) {
+      status = co_await top.digest(offset, bytes, digest);
+    } else if (choice == 8) {
+      status = co_await top.write_zeroes(offset, bytes);
+    } else {
+      status = co_await top.flush();
+    }
+    ++(status == Status::ok ? ok : gone);
+  }
+}
+
+TEST_F(ClientTest, checked_from_above_every_byte_is_right_through_a_cut) {
+  connect_and_wait();
+  slow_down();
+  Check top(a->machine.ready(), client, {.compare = true});
+  xio::Port above(top);
+  Prng prng(11);
+  int ok = 0;
+  int gone = 0;
+  for (int i = 0; i < 16; ++i) a->machine.scope().spawn(exercise(above, prng, 20, ok, gone));
+  ASSERT_TRUE(world.run_until([&] { return ok == 150; }));
+  world.network().cut("a", "b");
+  ASSERT_TRUE(world.run_until([&] { return ok + gone == 16 * 20; }));
+  EXPECT_GT(gone, 0);
+  world.network().heal("a", "b");
+  ASSERT_TRUE(connects(*a, *b));
+  connect_and_wait();
+  for (int i = 0; i < 16; ++i) a->machine.scope().spawn(exercise(above, prng, 20, ok, gone));
+  ASSERT_TRUE(world.run_until([&] { return ok + gone == 2 * 16 * 20; }));
+  EXPECT_EQ(top.in_flight(), 0u);
+  EXPECT_EQ(top.faults(), 0u) << top.report();
+  EXPECT_GT(top.bytes_compared(), 100u << 10);
+}
+
 TEST_F(ClientTest, switched_off_it_finishes_what_is_under_way) {
   connect_and_wait();
   slow_down();
