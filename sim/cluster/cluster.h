@@ -116,6 +116,7 @@ class Cluster {
   void run_for(io::Duration time) { world_.run_for(time); }
 
  private:
+  bool is_up_to_date(const std::string& resource);
   void destroy(Part& part, SimMachine& machine);
 
   World world_;

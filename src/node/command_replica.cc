@@ -6,6 +6,8 @@
 
 namespace mars::node {
 
+using namespace std::chrono_literals;
+
 namespace {
 
 // The resource and its replica here.
@@ -33,12 +35,17 @@ Task<Status> write_switches(Call& call, Uuid id, std::vector<std::string> kinds,
 Task<Answer> open_disk(Call& call, ResourceRecord record, std::vector<std::string> kinds) {
   Status status = co_await write_switches(call, record.id, std::move(kinds), true);
   if (status != Status::ok) co_return failed({status, "the switch could not be written down"});
+  // What is wrong already may be right at the next attempt, which comes within a second.
+  const auto before = call.report(record.id);
+  const bool was_broken = before && is_broken(*before);
+  const io::Instant patience = call.machine().now() + (was_broken ? 2500ms : 0ms);
   if (replication::Replica* replica = call.replica(record.id)) replica->wake();
   for (;;) {
     const auto report = call.report(record.id);
     if (!report) co_return failed({Status::gone, "the replica has gone meanwhile"});
     if (report->is_attached) break;
-    if (is_broken(*report)) co_return stuck(*report, "the disk of " + record.name + " cannot be opened");
+    if (is_broken(*report) && call.machine().now() >= patience)
+      co_return stuck(*report, "the disk of " + record.name + " cannot be opened");
     call.say("opening the disk");
     if (!co_await call.wait()) co_return call.over("the disk of " + record.name + " is not open yet");
   }
