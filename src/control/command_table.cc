@@ -120,6 +120,7 @@ void add_resources(std::vector<CommandSpec>& table) {
        "because the replicas differ from then on until they have synced.",
        {any_resource},
        {{"accept-disk", flag, "the disk may have changed while it was detached", false, {}, {}},
+        {"accept-loss", flag, "acknowledged writes that were lost with marsd's memory are given up", false, {}, {}},
         {"force", flag, "with --accept-disk on the primary", false, {}, {}},
         dry_run,
         timeout},
