@@ -130,6 +130,7 @@ class Log {
   Task<void> roll();
   Task<Status> make_durable_again(Lsn from);
   Task<Status> rewrite(Segment& segment, Lsn from, Lsn to);
+  Task<void> learn_last_time(Tip end);
   Lsn evidence_in_state() const;
   Task<Lsn> evidence_on_disk(Lsn bad);
   Task<Lsn> evidence_in(Segment& segment, Lsn from, Lsn bad);

@@ -59,6 +59,8 @@ Task<Status> Log::append_control(RecordOp op, ByteView payload, uint64_t admitte
 // The first batch of an epoch: it carries the id of the new epoch, and the last hash of the parent as its predecessor.
 Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
   CHECK(queued_.empty() && submitted_.empty());
+  // What lies behind a damaged end is of a history that ends here: it would be taken for ours when the log gets there.
+  if (Status status = co_await segments_.set_aside_behind(tail_.position); status != Status::ok) co_return status;
   const Tip parent = tail_;
   tail_.position.epoch = start.id;
   format::BatchIdentity identity = next_identity();
@@ -84,7 +86,9 @@ Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
 Task<Status> Log::append_fetched(const format::Batch& batch) {
   const format::BatchIdentity& identity = batch.header.identity;
   const bool begins_epoch = !batch.records.empty() && batch.records.front().op == RecordOp::epoch;
-  const bool has_ended = !branch_.empty() && branch_.back().ended && branch_.back().id == identity.epoch;
+  // Of an epoch that is known to have ended only what belongs to it: bytes that were lost here come back.
+  const bool has_ended = !branch_.empty() && branch_.back().ended && branch_.back().id == identity.epoch &&
+                         batch.header.end() > branch_.back().end;
   if (identity.lsn != tail_.position.lsn || identity.previous != tail_.hash) co_return Status::refused;
   if (identity.admitted < admitted_ || closing_) co_return Status::refused;
   if (!begins_epoch && (has_ended || identity.epoch != tail_.position.epoch)) co_return Status::refused;

@@ -54,6 +54,7 @@ Task<Result<Log::Recovery>> Log::recover(Lsn peers_know) {
   // A tear can be read; a place that cannot may have held anything.
   if (why.status == Status::io_error) result.evidence = std::max(result.evidence, end + format::batch_block_bytes);
   result.is_damaged = result.evidence > end;
+  if (result.end == state_.value().applied) co_await learn_last_time(result.end);
   admitted_ = result.admitted;
   tail_ = result.end;
   const Lsn doubtful = std::max(std::min(known_durable, end), state_.value().applied.position.lsn);
@@ -78,6 +79,25 @@ void Log::continue_at(Tip end) {
     if (segment->header.epoch != end.position.epoch) continue;
     current_ = segment;
     break;
+  }
+}
+
+// Nothing stands behind the applied position; the batch that ends there is found by its hash, so that the next one is
+// not older than it, whatever the clock says (D3).
+Task<void> Log::learn_last_time(Tip end) {
+  for (const auto& segment : segments_.all()) {
+    const Lsn last = end.position.lsn;
+    if (segment->header.epoch != end.position.epoch || last <= segment->first() || last > segment->limit()) continue;
+    const uint64_t bytes = std::min<uint64_t>(last - segment->first(), format::batch_bytes_max);
+    const Lsn from{last.value - bytes};
+    AlignedBuffer buffer(bytes);
+    if (co_await io::read(*segment->file, segment->offset_of(from), buffer.span()) != Status::ok) co_return;
+    for (uint64_t back = format::batch_block_bytes; back <= bytes; back += format::batch_block_bytes) {
+      auto header = format::decode_batch_header(buffer.span().last(back));
+      if (!header || header->hash != end.hash || header->batch_bytes != back) continue;
+      if (auto batch = format::verify_batch(buffer.span().last(back))) last_time_ = batch->header.identity.time;
+      co_return;
+    }
   }
 }
 

@@ -287,6 +287,46 @@ TEST_F(RecoveryTest, nothing_of_a_torn_tail_comes_back) {
   expect_tear_at(log().durable().position.lsn);
 }
 
+TEST_F(RecoveryTest, what_lay_behind_the_damage_is_out_of_the_way_of_a_new_epoch) {
+  const Batch& rotten = batches.append_durable('a');
+  for (int i = 0; i < 14; ++i) batches.append_durable('b', 60000);
+  hint();
+  spoil(rotten);
+  expect_damage_at(begin_of(rotten));
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::force)), Status::ok);
+  EXPECT_EQ(log().segments().all().size(), 2u);
+  TestBatches more(replica);
+  for (int i = 0; i < 14; ++i) more.append_durable('c', 60000);
+  const Tip whole = log().durable();
+  applied_is({{whole.position.epoch, log().segments().all().back()->first()}, {}});
+  ASSERT_EQ(replica.run(log().trim(whole.position.lsn)), Status::ok);
+  expect_tear_at(whole.position.lsn);
+}
+
+TEST_F(RecoveryTest, a_lost_file_that_was_set_aside_is_no_evidence_any_more) {
+  for (int i = 0; i < 8; ++i) batches.append_durable('b', 60000);
+  const Segment& last = *log().segments().all().back();
+  disks().poke(last.path, 0, filled_with(8192, '?'));
+  const Lsn end = last.first();
+  expect_damage_at(end);
+  const Tip tip = log().durable();
+  ASSERT_EQ(replica.run(log().cut_back(tip)), Status::ok);
+  expect_tear_at(end);
+}
+
+TEST_F(RecoveryTest, time_goes_on_though_the_clock_went_back) {
+  batches.append_durable('a', 30000);
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);
+  const Stamp before = log().last_time();
+  applied_is(log().durable());
+  replica.kill();
+  replica.host().set_clock_skew(-std::chrono::hours(1));
+  ASSERT_TRUE(replica.follow().has_value());
+  EXPECT_EQ(log().last_time(), before);
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);
+  EXPECT_GT(log().last_time(), before);
+}
+
 // ---- giving a tail up
 
 class CutTest : public RecoveryTest {

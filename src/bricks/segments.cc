@@ -252,9 +252,12 @@ Task<Status> Segments::trim(Lsn limit) {
 Task<Status> Segments::move_aside(std::unique_ptr<Segment> segment) {
   CHECK(segment->readers == 0);
   segment->file.reset();
-  const std::string name = name_of(segment->path);
-  const std::string stem =
-      options_.directory + "/branch/" + name.substr(0, name.rfind('.')) + "-" + short_text(segment->header.epoch);
+  co_return co_await keep_in_branch(segment->path, short_text(segment->header.epoch));
+}
+
+Task<Status> Segments::keep_in_branch(std::string path, std::string mark) {
+  const std::string name = name_of(path);
+  const std::string stem = options_.directory + "/branch/" + name.substr(0, name.rfind('.')) + "-" + mark;
   std::string kept = stem + ".seg";
   for (int number = 2;; ++number) {
     auto exists = co_await machine_.storage().exists(kept);
@@ -262,7 +265,7 @@ Task<Status> Segments::move_aside(std::unique_ptr<Segment> segment) {
     if (!*exists) break;
     kept = stem + "-" + std::to_string(number) + ".seg";
   }
-  co_return co_await machine_.storage().rename(segment->path, kept);
+  co_return co_await machine_.storage().rename(path, kept);
 }
 
 Task<Status> Segments::set_aside(Lsn from) {
@@ -270,6 +273,12 @@ Task<Status> Segments::set_aside(Lsn from) {
     std::unique_ptr<Segment> last = std::move(segments_.back());
     segments_.pop_back();
     if (Status status = co_await move_aside(std::move(last)); status != Status::ok) co_return status;
+  }
+  for (const format::SegmentName& name : std::vector(lost_)) {
+    if (name.first < from) continue;
+    std::erase(lost_, name);
+    Status status = co_await keep_in_branch(log_path(to_string(name)), "damaged");
+    if (status != Status::ok) co_return status;
   }
   co_return Status::ok;
 }
@@ -291,6 +300,10 @@ Task<Status> Segments::drop_all() {
     segments_.pop_back();
     CHECK(last->readers == 0);
     if (Status status = co_await retire(std::move(last)); status != Status::ok) co_return status;
+  }
+  for (const format::SegmentName& name : std::exchange(lost_, {})) {
+    Status status = co_await machine_.storage().remove(log_path(to_string(name)));
+    if (status != Status::ok) co_return status;
   }
   co_return Status::ok;
 }

@@ -62,8 +62,8 @@ class Segments {
 
   // Gives up files whose batches all lie below `limit` (the next file begins at or below it), oldest first.
   Task<Status> trim(Lsn limit);
-  // Files that begin at or behind `from` leave the branch: they move to branch/ and are kept (P6). The newest goes
-  // first, so that a crash in between leaves the beginning of a history and never a hole.
+  // Files that begin at or behind `from` leave the branch, lost ones too: they move to branch/ and are kept (P6). The
+  // newest goes first, so that a crash in between leaves the beginning of a history and never a hole.
   Task<Status> set_aside(Lsn from);
   // What a crash left behind the end of the log: files that begin behind it, or at it but in another epoch.
   Task<Status> set_aside_behind(const Position& end);
@@ -83,6 +83,7 @@ class Segments {
   Task<Status> keep_control_segment();
   Task<Status> retire(std::unique_ptr<Segment> segment);
   Task<Status> move_aside(std::unique_ptr<Segment> segment);
+  Task<Status> keep_in_branch(std::string path, std::string mark);
   Task<Status> free_name(const std::string& path, EpochId epoch);
   void sort();
 

@@ -147,8 +147,9 @@ class Workload {
   Task<void> client(unsigned requests) {
     for (unsigned i = 0; i < requests && is_alive(); ++i) {
       const uint64_t dice = prng_.below(16);
-      const uint64_t count = prng_.chance(1, 4) ? prng_.between(1, 64) : prng_.between(1, 8);
-      const uint64_t first = prng_.below(history_.sectors() - count + 1);
+      const uint64_t unit = replica_.options().block_bytes / History::sector_bytes;
+      const uint64_t count = unit * (prng_.chance(1, 4) ? prng_.between(1, 64 / unit) : prng_.between(1, 8));
+      const uint64_t first = unit * prng_.below((history_.sectors() - count) / unit + 1);
       const uint64_t offset = first * History::sector_bytes;
       const auto bytes = static_cast<uint32_t>(count * History::sector_bytes);
       Status status = Status::ok;

@@ -25,6 +25,7 @@ struct TestReplicaOptions {
   std::string host = "a";
   uint64_t volume_bytes = 256 << 10;
   uint32_t block_bytes = 512;
+  uint32_t log_block_bytes = 512;
   uint64_t segment_bytes = 384 << 10;
   uint64_t in_flight_bytes_max = 256 << 10;
   uint64_t pool_bytes = 2 << 20;
@@ -87,7 +88,13 @@ class TestReplica {
   static constexpr const char* data_path = "/dev/sdb";
 
   TestReplica(sim::World& world, TestReplicaOptions options = {}) : world_(world), options_(options) {
-    host().disks().add_device(data_path, options.volume_bytes);
+    sim::DeviceOptions device;
+    device.block_bytes = options.block_bytes;
+    host().disks().add_device(data_path, options.volume_bytes, device);
+    if (options.log_block_bytes == 512) return;
+    sim::FileSystemOptions log_disk;
+    log_disk.block_bytes = options.log_block_bytes;
+    host().disks().mount("/mars", log_disk);
   }
   ~TestReplica() { close(); }
 
@@ -274,7 +281,7 @@ class TestReplica {
     options.block_bytes = options_.block_bytes;
     options.write_cache = options_.write_cache;
     options.batches.batch_bytes_target = 64 << 10;
-    options.batches.payload_alignment = 512;
+    options.batches.payload_alignment = options_.log_block_bytes;
     options.write_back = write_back_options();
     logger_ = std::make_unique<TransLogger>(*machine_, *pool_, *log_, *state_, *disk_, options);
     logger_->start(applied, log_->admitted());
