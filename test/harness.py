@@ -251,18 +251,23 @@ class Lab:
                 self.network.restore(name, peer)
 
     def wait_equal(self, resource, timeout=120):
-        """Until all replicas have applied the same position; returns it."""
-        seen = {}
+        """Until all replicas are up to date at the same position and stay there for a moment; returns it."""
+        seen, settled = {}, [None, 0.0]
 
         def equal():
             for name, host in self.hosts.items():
                 r = host.replica(resource)
-                seen[name] = (r.get("epoch", {}).get("id"), r.get("durable_lsn"), r.get("applied_lsn"))
+                seen[name] = (r.get("epoch", {}).get("id"), r.get("durable_lsn"), r.get("applied_lsn"), r.get("state"))
             first = next(iter(seen.values()))
-            return first[1] is not None and all(s[:2] == first[:2] and s[1] - s[2] <= 4096 for s in seen.values())
+            if first[1] != first[2] or first[3] != "up-to-date" or any(s != first for s in seen.values()):
+                return False
+            # What is shown may be half a second old, and the last writes of an unmount durable a moment later.
+            if settled[0] != first:
+                settled[:] = first, time.monotonic()
+            return time.monotonic() - settled[1] > 1
 
         poll(lambda: f"all replicas have applied the same position: {seen}", equal, timeout, 0.2, self.hosts.values())
-        return next(iter(seen.values()))
+        return settled[0][:3]
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ class Load:
 
     def command(self):
         return ["fio", "--name=demo", "--rw=randwrite", f"--bs={BLOCK}", f"--size={self.bytes}", "--direct=1",
-                "--iodepth=4", f"--rate_iops={PACE}", "--fdatasync=64", "--verify=crc32c", "--verify_fatal=1",
+                "--iodepth=4", f"--rate_iops={PACE}", "--fsync=64", "--verify=crc32c", "--verify_fatal=1",
                 "--randseed=20140601", "--disable_slat=1", f"--write_lat_log={self.folder}/load", "--log_unix_epoch=1",
                 "--eta=never", "--output-format=json", f"--output={self.folder}/load.json", *self.target]
 
@@ -38,7 +38,8 @@ class Load:
 
     def expect_running(self):
         if self.process.poll() is not None:
-            raise Failure(f"fio ended too early: {self.process.stdout.read().strip()}", [self.host])
+            raise Failure(f"fio ended too early with {self.process.returncode}: {self.process.stdout.read().strip()}; "
+                          f"see {self.folder}/load.json", [self.host])
 
     def finish(self, timeout=120):
         try:

@@ -168,7 +168,7 @@ def a_second_marsd_on_the_same_directories(can):
         second = run(*a.command(), check=False, timeout=30)
         expect(second.returncode == 1, f"a second marsd ended with {second.returncode}", [a])
         expect("another marsd" in second.stderr, f"a second marsd says: {second.stderr}", [a])
-        print(f"    {second.returncode}  {second.stderr.strip().splitlines()[-1]}")
+        print(f"    {second.returncode}  {next(l for l in second.stderr.splitlines() if 'another marsd' in l)}")
         if can["fuse"]:
             (a.mount_point / "file").write_text("the device still works")
             run("sync", "-f", a.mount_point)

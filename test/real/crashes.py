@@ -39,7 +39,9 @@ def every_acknowledged_write_survives_marsd(can):
             a.start()
             with Nbd(a.device("r")) as nbd:
                 for at, stamp in written.items():
-                    seen = nbd.read(at * BLOCK, 8)
+                    block = nbd.read(at * BLOCK, BLOCK)
+                    seen = block[:8]
+                    expect(block == seen * (BLOCK // 8), f"block {at} is a mixture", [a])
                     allowed = {stamp} | ({doubtful[1]} if doubtful and doubtful[0] == at else set())
                     expect(seen in allowed, f"block {at} has {seen}, acknowledged was {stamp}", [a])
                     written[at] = seen
