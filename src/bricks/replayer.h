@@ -20,7 +20,7 @@ struct ReplayerOptions {
   uint64_t bytes = 0;  // of the volume
   uint32_t block_bytes = 512;
   uint64_t window_bytes = 8u << 20;
-  WriteBackOptions write_back;
+  WriteBackOptions write_back{.delay_max = std::chrono::milliseconds(200)};  // who follows does not put off
 };
 
 class Replayer {

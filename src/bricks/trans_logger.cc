@@ -168,9 +168,9 @@ void TransLogger::admit(xio::Request& request, Admitted& mine) {
     answer(request, Status::ok);
   }
   writer_.add(mine, waits);
-  if (pool_.free_pages() >= pool_.pages() / 2) return;
-  write_back_.hurry();
-  writer_.hurry();
+  // A hurried batch is a small one: the log gets there by itself unless memory is really short.
+  if (pool_.free_pages() < pool_.pages() / 2) write_back_.hurry();
+  if (pool_.free_pages() < pool_.pages() / 8) writer_.hurry();
 }
 
 void TransLogger::seal(const Admitted& mine) {

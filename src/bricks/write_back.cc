@@ -39,6 +39,7 @@ void WriteBack::start(Tip applied) {
 }
 
 void WriteBack::add(const std::vector<Admitted*>& requests, const format::BatchHeader& header) {
+  last_added_ = machine_.now();
   batches_.push_back(std::make_unique<LoggedBatch>());
   LoggedBatch& batch = *batches_.back();
   batch.end = header.tip();
@@ -52,6 +53,7 @@ void WriteBack::add(const std::vector<Admitted*>& requests, const format::BatchH
 }
 
 void WriteBack::pass(Tip end, uint64_t admitted) {
+  last_added_ = machine_.now();
   batches_.push_back(std::make_unique<LoggedBatch>());
   batches_.back()->end = end;
   batches_.back()->admitted = admitted;
@@ -109,18 +111,26 @@ Task<void> WriteBack::work() {
   if (failed_ != Status::ok && heard_) heard_();
 }
 
-// A block that is written again and again goes to the disk once per rest.
+// A block that is written again and again goes to the disk once per rest. While changes come and memory is plenty, the
+// processor and the disk are left to them: a burst is not slowed down by its own write-back.
 Task<void> WriteBack::rest() {
-  const io::Instant until = machine_.now() + options_.delay;
-  while (!is_hurried_ && !stop_.is_set() && machine_.now() < until) co_await io::wait_until(machine_, work_, until);
+  const io::Instant latest = machine_.now() + std::max(options_.delay, options_.delay_max);
+  while (!is_hurried_ && !stop_.is_set()) {
+    const io::Instant until = std::min(last_added_ + options_.delay, latest);
+    if (machine_.now() >= until) break;
+    co_await io::wait_until(machine_, work_, until);
+  }
 }
 
+// Runs start in waves of half the width: the machine gives a whole wave to the disk at once, which costs much less than
+// one by one as the earlier ones complete.
 Task<Status> WriteBack::round() {
   std::vector<Run> runs = collect();
   round_status_ = Status::ok;
-  for (const Run& run : runs) {
-    co_await width_.acquire();
-    runs_.spawn(write_run(run));
+  for (size_t begun = 0; begun < runs.size();) {
+    const size_t wave = std::min<size_t>(runs.size() - begun, std::max(options_.width / 2, 1u));
+    co_await width_.acquire(wave);
+    for (const size_t end = begun + wave; begun < end; ++begun) runs_.spawn(write_run(runs[begun]));
   }
   co_await runs_.join();
   if (round_status_ == Status::ok && !runs.empty()) round_status_ = co_await data_.flush();

@@ -21,9 +21,10 @@ namespace mars::bricks {
 struct WriteBackOptions {
   uint64_t round_bytes_max = 32u << 20;
   uint32_t run_bytes_max = 1u << 20;
-  uint32_t width = 16;                                  // runs in flight
+  uint32_t width = 32;                                  // runs in flight
   uint32_t merge_buffers = 4;                           // for runs of more than one piece
-  io::Duration delay = std::chrono::milliseconds(200);  // how long a request may rest before it is written back
+  io::Duration delay = std::chrono::milliseconds(200);  // so long nothing came: it is written back
+  io::Duration delay_max = std::chrono::seconds(2);     // or so long anyway, unless memory is short
 };
 
 class WriteBack {
@@ -86,6 +87,7 @@ class WriteBack {
   ShadowIndex durable_;
   std::deque<std::unique_ptr<LoggedBatch>> batches_;
   Tip applied_;
+  io::Instant last_added_{};
   uint64_t cursor_ = 0;
   uint64_t written_bytes_ = 0;
   bool is_hurried_ = false;
