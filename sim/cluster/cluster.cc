@@ -56,7 +56,7 @@ Cluster::Cluster(uint64_t seed, std::vector<std::string> hosts) : world_(seed), 
 
 Cluster::~Cluster() {
   for (const std::string& name : names_) {
-    if (is_up(name)) stop(name);
+    if (is_up(name)) destroy(*parts_.at(name));
   }
 }
 
@@ -66,32 +66,32 @@ Result<void> Cluster::start(const std::string& name) {
   Part& part = *parts_.at(name);
   CHECK(part.node == nullptr);
   if (!host(name).is_running()) host(name).start();
-  SimMachine& machine = host(name).machine();
-  part.maker.machine = &machine;
-  part.node = std::make_unique<node::Node>(machine, part.options, part.maker);
-  Result<void> started = world_.run(machine, part.node->start());
-  if (!started) destroy(part, machine);
+  part.machine = &host(name).machine();
+  part.maker.machine = part.machine;
+  part.node = std::make_unique<node::Node>(*part.machine, part.options, part.maker);
+  Result<void> started = world_.run(*part.machine, part.node->start());
+  if (!started) destroy(part);
   return started;
 }
 
-void Cluster::destroy(Part& part, SimMachine& machine) {
-  world_.run(machine, part.node->stop());
-  CHECK(world_.run_until([&] { return machine.scope().count() == 0; }));
+// On a machine that is dead everything answers gone, and the node unwinds in the same way.
+void Cluster::destroy(Part& part) {
+  world_.run(*part.machine, part.node->stop());
+  CHECK(world_.run_until([&] { return part.machine->scope().count() == 0; }));
   part.node.reset();
 }
 
-void Cluster::stop(const std::string& name) { destroy(*parts_.at(name), host(name).machine()); }
+void Cluster::stop(const std::string& name) { destroy(*parts_.at(name)); }
+void Cluster::bury(const std::string& name) { destroy(*parts_.at(name)); }
 
 void Cluster::kill(const std::string& name) {
-  SimMachine& machine = host(name).machine();
   host(name).kill();
-  destroy(*parts_.at(name), machine);
+  destroy(*parts_.at(name));
 }
 
 void Cluster::power_loss(const std::string& name) {
-  SimMachine& machine = host(name).machine();
   host(name).power_loss();
-  destroy(*parts_.at(name), machine);
+  destroy(*parts_.at(name));
 }
 
 // ---- commands

@@ -47,6 +47,7 @@ class Cluster {
   struct Part {
     node::Options options;
     SimDeviceMaker maker;
+    SimMachine* machine = nullptr;  // that the node runs on
     std::unique_ptr<node::Node> node;
   };
 
@@ -69,7 +70,7 @@ class Cluster {
   void kill(const std::string& host);
   void power_loss(const std::string& host);
   // The host died by itself (Host::power_loss_at_disk_op): what is left of its node goes.
-  void bury(const std::string& host, SimMachine& machine) { destroy(*parts_.at(host), machine); }
+  void bury(const std::string& host);
   bool is_up(const std::string& host) const { return parts_.at(host)->node != nullptr; }
   // Changes what a host is told at its next start.
   node::Options& options(const std::string& host) { return parts_.at(host)->options; }
@@ -117,7 +118,7 @@ class Cluster {
 
  private:
   bool is_up_to_date(const std::string& resource);
-  void destroy(Part& part, SimMachine& machine);
+  void destroy(Part& part);
 
   World world_;
   std::vector<std::string> names_;

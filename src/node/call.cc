@@ -1,5 +1,6 @@
 #include "node/call.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "control/value_text.h"
@@ -48,6 +49,16 @@ Uuid Call::holder(const Uuid& id) {
     silent = host;
   }
   return silent;
+}
+
+Task<bool> Call::stays_in_use(Uuid id, Uuid host) {
+  const io::Instant until = machine().now() + 3s;
+  for (;;) {
+    const Report* report = report_of(id, host);
+    if (report == nullptr || !report->is_in_use || !is_connected(host)) co_return false;
+    if (machine().now() >= until || node.is_stopping()) co_return true;
+    co_await io::wait_until(machine(), node.changed(), std::min(until, machine().now() + 250ms));
+  }
 }
 
 Task<bool> Call::wait() {

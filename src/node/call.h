@@ -40,6 +40,8 @@ class Call {
   Uuid holder(const Uuid& id);
   bool is_connected(const Uuid& host) { return host == self() || resources().is_connected(host); }
 
+  // Somebody has its device open there. The list of users is up to 2 s old, so an unmount of just now is waited for.
+  Task<bool> stays_in_use(Uuid id, Uuid host);
   // Until something has changed. False: the time is over, or marsd stops; then see over().
   Task<bool> wait();
   Answer over(std::string what);

@@ -54,8 +54,7 @@ Task<Answer> open_disk(Call& call, ResourceRecord record, std::vector<std::strin
 
 // The switch first, so that the disk is not opened again behind the closing; a refusal turns it back.
 Task<Answer> close_disk(Call& call, ResourceRecord record, std::vector<std::string> kinds) {
-  const auto report = call.report(record.id);
-  if (report && report->is_in_use) {
+  if (co_await call.stays_in_use(record.id, call.self())) {
     co_return refused("the device of " + record.name + " is in use", "unmount it, or end whatever has it open");
   }
   if (call.is_dry_run()) co_return Answer::done("the disk of " + record.name + " would be closed");
@@ -120,8 +119,9 @@ Task<Answer> down(Call& call) {
 Task<Answer> invalidate(Call& call) {
   Result<ResourceRecord> record = own_resource(call);
   if (!record) co_return failed(record.error());
-  const auto own = call.report(record->id);
-  if (own->is_in_use) co_return refused("the device of " + record->name + " is in use here", "unmount it first");
+  if (co_await call.stays_in_use(record->id, call.self())) {
+    co_return refused("the device of " + record->name + " is in use here", "unmount it first");
+  }
   bool has_source = false, has_silent_source = false;
   for (const Uuid& host : call.resources().members(record->id)) {
     const replication::Report* report = host == call.self() ? nullptr : call.report_of(record->id, host);
@@ -141,7 +141,9 @@ Task<Answer> invalidate(Call& call) {
   }
   if (call.is_dry_run()) co_return Answer::done("this host's version of " + record->name + " would be given up");
   call.say("putting the log aside");
-  Result<void> done = co_await call.replica(record->id)->invalidate();
+  replication::Replica* replica = call.replica(record->id);
+  if (replica == nullptr) co_return failed({Status::gone, "the replica has gone meanwhile"});
+  Result<void> done = co_await replica->invalidate();
   if (!done) co_return failed(done.error());
   co_return Answer{ExitCode::done,
                    "this host gives up its own version of " + record->name + " and follows the others",

@@ -54,6 +54,9 @@ Task<Result<void>> make_file(Call& call, std::string path, uint64_t bytes) {
   io::OpenOptions options;
   options.create = true;
   auto file = co_await storage.open(path, options);
+  if (!file && file.error().status == Status::not_found) {
+    co_return failure(Status::refused, "the directory of " + path + " is not there; make it first");
+  }
   if (!file) co_return failure(file.error());
   file->reset();
   const Status status = co_await storage.resize(path, bytes);
@@ -208,7 +211,9 @@ Task<Answer> leave_resource(Call& call) {
   const std::string& name = record->name;
   const auto report = call.report(record->id);
   if (!report) co_return failed({Status::not_found, "this host has no replica of " + name});
-  if (report->is_in_use) co_return refused("the device of " + name + " is in use here", "unmount it first");
+  if (co_await call.stays_in_use(record->id, call.self())) {
+    co_return refused("the device of " + name + " is in use here", "unmount it first");
+  }
   if (report->is_holder || report->is_primary) {
     co_return refused("this host has the right to write " + name,
                       "run `marsadm primary " + name + "` on another host first, or delete the resource");
@@ -227,8 +232,7 @@ Task<Answer> delete_resource(Call& call) {
   size_t others = 0;
   for (const Uuid& host : call.resources().members(record->id)) {
     if (host != call.self()) ++others;
-    const replication::Report* report = call.report_of(record->id, host);
-    if (report != nullptr && report->is_in_use && call.is_connected(host)) {
+    if (co_await call.stays_in_use(record->id, host)) {
       co_return refused("the device of " + name + " is in use on " + call.host_name(host), "unmount it first");
     }
   }

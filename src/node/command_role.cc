@@ -120,8 +120,7 @@ Task<Answer> secondary(Call& call) {
   const Answer silent = may_ask_holder(call, *record);
   if (silent.code != ExitCode::done) co_return silent;
   const Uuid holder = call.holder(record->id);
-  const replication::Report* report = holder.is_nil() ? nullptr : call.report_of(record->id, holder);
-  if (report != nullptr && report->is_in_use) {
+  if (!holder.is_nil() && co_await call.stays_in_use(record->id, holder)) {
     co_return refused("the device of " + record->name + " is in use on " + call.host_name(holder),
                       "unmount it there first");
   }
