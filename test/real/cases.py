@@ -1,5 +1,6 @@
 """A test program of named cases: each function given runs in a lab of its own, or all of them share what they make."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -35,4 +36,5 @@ def run_cases(cases, needs_fuse=False):
 
 
 def lab(can, hosts="a", **options):
-    return harness.Lab(harness.programs(None), hosts, **{**can, **options})
+    """With the programs of the test's own build, because that one has the sanitizers."""
+    return harness.Lab(harness.programs(os.environ.get("MARS_BUILD_DIR")), hosts, **{**can, **options})

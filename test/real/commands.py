@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Every command of marsadm once with real processes, in the order in which an operator would meet them."""
+
+import json
+import re
+
+from cases import lab, run_cases
+from common import expect, poll
+from harness import DONE, REFUSED, TIMED_OUT
+from nbd import Nbd
+
+SIZE = 64 << 20
+
+
+def make_file(path):
+    with open(path, "wb") as file:
+        file.truncate(SIZE)
+    return path
+
+
+def two_replicas(the_lab):
+    a, b = the_lab.hosts.values()
+    the_lab.start_cluster()
+    a.do("create-resource", "r", make_file(a.disk))
+    b.do("join-resource", "r", make_file(b.disk))
+    the_lab.wait_equal("r")
+    return a, b
+
+
+def write(host, at, byte):
+    with Nbd(host.device("r")) as nbd:
+        nbd.write(at, byte * 4096)
+        nbd.flush()
+
+
+def on_disk(host, at, byte):
+    with open(host.disk, "rb") as file:
+        file.seek(at)
+        return file.read(4096) == byte * 4096
+
+
+def watching(can):
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = two_replicas(the_lab)
+        for word in ("status", "view"):
+            text = a.do(word, *(["r"] if word == "view" else [])).out
+            expect("r" in text and "up-to-date" in text and "secondary" in text, f"{word} prints: {text}", [a])
+        found = a.status()
+        expect(found["version"] == 1 and found["host"] == "a", f"status --json: {found}", [a])
+        replica = a.replica("r", "b")
+        for key in ("durable_lsn", "applied_lsn", "lag_bytes", "last_contact", "epoch", "switches", "disk"):
+            expect(key in replica, f"status --json has no {key}: {replica}", [a])
+        events = a.do("events", "r").out
+        expect(re.search(r"\d{4}-\d\d-\d\dT.*create-resource", events), f"events: {events}", [a])
+        expect(json.loads(a.do("events", "--json").out)["data"]["events"], "events --json is empty", [a])
+        expect("trans_logger" in a.do("graph", "r").out, "graph does not show trans_logger", [a])
+        expect("marsd" in a.do("version").out, "version", [a])
+        for command in ("--help", "status --help", "primary --help"):
+            expect(len(a.do(*command.split()).out) > 100, f"{command} says little", [a])
+        a.do("wait-resource", "r", "synced", "--host", "b", "--timeout", "20s")
+        a.do("wait-resource", "r", "consistent", "--timeout", "20s")
+        a.do("wait-resource", "r", "primary", "--timeout", "20s")
+        late = a.adm("wait-resource", "r", "detached", "--timeout", "1s")
+        expect(late.code == TIMED_OUT, f"waiting for what does not come ended with {late.code}: {late.text}", [a])
+
+
+def options(can):
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = two_replicas(the_lab)
+        a.do("set", "r", "flush-interval", "50ms")
+        poll("b hears of the option", lambda: "50" in b.do("get", "r", "flush-interval").out, 10, hosts=[a, b])
+        a.do("set", "r", "write-cache", "off")
+        write(a, 0, b"o")
+        expect("write-cache" in a.do("get", "r").out, "get does not list the options", [a])
+        poll("b has it", lambda: on_disk(b, 0, b"o"), 20, hosts=[a, b])
+
+
+def switches(can):
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = two_replicas(the_lab)
+        b.do("pause-replay", "r")
+        write(a, 8192, b"p")
+        poll("b has fetched it", lambda: b.replica("r")["durable_lsn"] == a.replica("r")["durable_lsn"], 20, hosts=[b])
+        b.wait_state("r", "paused")
+        expect(not on_disk(b, 8192, b"p"), "b replayed although that was switched off", [b])
+        refused = b.adm("primary", "r")
+        expect(refused.code == REFUSED and "replay" in refused.text, f"primary with replay off: {refused.text}", [b])
+        b.stop()
+        b.start()
+        b.wait_state("r", "paused")
+        b.do("resume-replay", "r")
+        the_lab.wait_equal("r")
+        expect(on_disk(b, 8192, b"p"), "b has not replayed", [b])
+        b.do("pause-fetch", "r")
+        before = b.replica("r")["durable_lsn"]
+        write(a, 12288, b"f")
+        poll("a sees that b lags", lambda: a.replica("r", "b").get("lag_bytes", 0) > 0, 20, hosts=[a])
+        expect(b.replica("r")["durable_lsn"] == before, "b fetched although that was switched off", [b])
+        b.do("resume-fetch", "r")
+        the_lab.wait_equal("r")
+
+
+def detaching(can):
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = two_replicas(the_lab)
+        b.do("detach", "r")
+        b.wait_state("r", "detached")
+        write(a, 0, b"d")
+        b.do("attach", "r")
+        the_lab.wait_equal("r")
+        b.do("down", "r")
+        b.do("up", "r")
+        the_lab.wait_equal("r")
+        a.do("detach", "r")
+        a.wait_state("r", "detached")
+        a.do("attach", "r")
+        a.device("r")
+        expect(on_disk(b, 0, b"d"), "b does not have what was written", [b])
+        a.do("secondary", "r")
+        expect(not a.replica("r")["is_device_open"], "the device is open although nobody is primary", [a])
+        b.do("primary", "r")
+        write(b, 4096, b"e")
+        the_lab.wait_equal("r")
+        expect(on_disk(a, 4096, b"e"), "a does not have what b wrote", [a])
+
+
+def leaving(can):
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = two_replicas(the_lab)
+        write(a, 0, b"l")
+        the_lab.wait_equal("r")
+        expect(a.adm("leave-resource", "r").code == REFUSED, "the primary may leave", [a])
+        expect(a.adm("delete-resource", "r").code == REFUSED, "a resource with other replicas may be deleted", [a])
+        b.do("leave-resource", "r")
+        expect(on_disk(b, 0, b"l"), "the disk of b lost its content", [b])
+        b.do("join-resource", "r", b.disk, "--overwrite")
+        the_lab.wait_equal("r")
+        b.do("invalidate", "r")
+        the_lab.wait_equal("r")
+        b.do("leave-resource", "r")
+        a.do("delete-resource", "r")
+        expect("no resources" in a.do("status").out, f"status after deletion: {a.do('status').out}", [a])
+        expect(on_disk(a, 0, b"l"), "the disk of a lost its content", [a])
+        left = [path for path in (a.logs / "resources").glob("*/log/*")] if (a.logs / "resources").exists() else []
+        expect(not left, f"the log was not removed: {left}", [a])
+
+
+def dry_runs(can):
+    """--dry-run of everything that has it: exit 0, says what would be done, changes nothing."""
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = two_replicas(the_lab)
+        before = the_lab.wait_equal("r")
+        rows = [(a, ["create-resource", "s", make_file(a.base / "disk2")]), (b, ["leave-resource", "r"]),
+                (b, ["detach", "r"]), (b, ["down", "r"]), (b, ["attach", "r"]), (b, ["up", "r"]), (b, ["primary", "r"]),
+                (a, ["secondary", "r"]), (b, ["invalidate", "r"]), (a, ["delete-resource", "r", "--force"])]
+        for host, words in rows:
+            answer = host.adm(*words, "--dry-run")
+            expect(answer.code == DONE and answer.out, f"{words} --dry-run: {answer.code} {answer.text}", [host])
+            print(f"    {' '.join(map(str, words))}: {answer.out}")
+        expect(the_lab.wait_equal("r") == before, "a dry run changed something", [a, b])
+        expect(a.replica("r")["role"] == "primary", "a dry run changed the primary", [a])
+
+
+run_cases([watching, options, switches, detaching, leaving, dry_runs])
