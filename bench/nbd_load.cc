@@ -30,7 +30,7 @@ struct Options {
   std::string operation;
   uint64_t block = 4096;
   unsigned depth = 1;
-  uint64_t count = 0;    // 0: by time
+  uint64_t count = 0;  // 0: by time
   double seconds = 0;
   uint64_t span = 0;
 };
@@ -82,10 +82,10 @@ class Load {
     const size_t n = latencies_.size();
     if (n == 0) die("nothing was done");
     std::printf(R"({"operations":%zu,"seconds":%.3f,"per_second":%.1f,"mib_per_second":%.1f,)", n, elapsed_,
-                static_cast<double>(n) / elapsed_,
-                static_cast<double>(n * options_.block) / elapsed_ / (1 << 20));
-    std::printf(R"("p50_us":%.1f,"p99_us":%.1f,"max_us":%.1f})" "\n", latencies_[n / 2], latencies_[n * 99 / 100],
-                latencies_[n - 1]);
+                static_cast<double>(n) / elapsed_, static_cast<double>(n * options_.block) / elapsed_ / (1 << 20));
+    std::printf(R"("p50_us":%.1f,"p99_us":%.1f,"max_us":%.1f})"
+                "\n",
+                latencies_[n / 2], latencies_[n * 99 / 100], latencies_[n - 1]);
   }
 
  private:

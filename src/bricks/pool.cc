@@ -119,9 +119,10 @@ void Pool::leave(PoolLease lease) {
   inherited_.push_back({*record, lease});
 }
 
-bool Pool::has_inherited(const Uuid& resource) const {
-  return std::any_of(inherited_.begin(), inherited_.end(),
-                     [&](const Inherited& one) { return one.record.resource == resource; });
+bool Pool::has_inherited(const Uuid& resource, uint64_t above) const {
+  return std::any_of(inherited_.begin(), inherited_.end(), [&](const Inherited& one) {
+    return one.record.resource == resource && one.record.sequence > above;
+  });
 }
 
 std::vector<Pool::Inherited> Pool::take_inherited(const Uuid& resource, uint64_t sequence) {

@@ -59,7 +59,7 @@ class Pool {
     format::PoolRecord record;
     PoolLease lease;
   };
-  bool has_inherited(const Uuid& resource) const;
+  bool has_inherited(const Uuid& resource, uint64_t above = 0) const;
   // Hands over those above `sequence`, in the order of admission: their memory is the caller's now. The rest is given
   // back, the log has it.
   std::vector<Inherited> take_inherited(const Uuid& resource, uint64_t sequence);

@@ -50,6 +50,7 @@ Task<Result<void>> StateFile::open(std::string path) {
   auto block = format::newest_state_block(both.span());
   if (!block) co_return failure(block.error().status, path + ": " + block.error().text);
   value_ = std::move(*block);
+  durable_applied_ = value_.applied;
   co_return Result<void>();
 }
 
@@ -67,6 +68,7 @@ Task<Status> StateFile::write_slot() {
   const uint64_t covered = changes_;
   ++value_.sequence;
   if (fill_) fill_(value_);
+  const Tip applied = value_.applied;
   const auto bytes = format::encode_state_block(value_);
   CHECK(bytes.size() == state_slot_bytes);
   std::memcpy(slot_.data(), bytes.data(), bytes.size());
@@ -75,6 +77,7 @@ Task<Status> StateFile::write_slot() {
   if (status == Status::ok) status = co_await io::flush(*file_);
   if (status == Status::ok) {
     changes_written_ = covered;
+    durable_applied_ = applied;
   } else {
     failed_ = status;
   }

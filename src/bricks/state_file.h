@@ -31,6 +31,9 @@ class StateFile {
   // Called before each slot is written: what others know best (branch, durable hint) is filled in then.
   void on_write(std::move_only_function<void(format::StateBlock&)> fill) { fill_ = std::move(fill); }
 
+  // What the newest durable slot says: the log below it is not needed for our own recovery (D15).
+  const Tip& durable_applied() const { return durable_applied_; }
+
   // `change` runs once, now. ok: it is durable.
   Task<Status> update(std::move_only_function<void(format::StateBlock&)> change);
 
@@ -40,6 +43,7 @@ class StateFile {
   io::Machine& machine_;
   std::unique_ptr<io::File> file_;
   format::StateBlock value_;
+  Tip durable_applied_;
   std::move_only_function<void(format::StateBlock&)> fill_;
   AlignedBuffer slot_;
   uint64_t changes_ = 0;          // made in memory

@@ -263,6 +263,7 @@ Task<Result<Lsn>> TransLogger::durable_admitted() {
   while (durable_sequence_ < target) {
     if (log_.failed()) co_return failure(Status::io_error, "the log disk failed");
     if (!is_started_) co_return failure(Status::gone);
+    if (log_.needs_space()) co_return failure(Status::no_space, "the log disk is full");
     writer_.hurry();
     co_await answered_.wait();
   }

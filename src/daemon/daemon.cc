@@ -109,6 +109,7 @@ node::Options Daemon::node_options() const {
   options.advertise = config_.advertise;
   options.pool_bytes = config_.memory_bytes / 2;
   options.version = mars_version;
+  options.stop_wait = std::chrono::milliseconds(config_.stop_wait_ms);
   options.warnings = warnings_;
   if (!machine_.disk_engine_note().empty()) options.warnings.emplace_back(machine_.disk_engine_note());
   options.log = [](const std::string& line) { log_line(LogLevel::info, line); };

@@ -113,7 +113,7 @@ void Cluster::add_services() {
 }
 
 Task<void> Cluster::stop() {
-  if (resources_ != nullptr) co_await resources_->stop();
+  if (resources_ != nullptr) co_await resources_->stop(parts_.options.stop_wait);
   if (net_ != nullptr) co_await net_->stop();
   co_await scope_.join();
   if (resources_ != nullptr) co_await resources_->finish();

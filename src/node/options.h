@@ -25,6 +25,7 @@ struct Options {
   std::string version;
   std::vector<std::string> warnings;  // what this host could not have, for status
   net::SessionTimes times;
+  io::Duration stop_wait = {};  // how long a stop waits for users of devices before it takes them away
   std::function<void(const std::string& line)> log;  // each event, for the log; may be empty
 };
 

@@ -125,17 +125,23 @@ void Resources::start(Hosted& hosted) {
   hosted.replica->start();
 }
 
-Task<void> Resources::stop() {
+Task<void> Resources::stop(io::Duration stop_wait) {
   stop_.set();
   due_.set();
   co_await scope_.join();
   for (auto& [id, hosted] : hosted_) {
-    if (hosted.replica) stopping_.spawn(stop_one(*hosted.replica));
+    if (hosted.replica) stopping_.spawn(stop_one(*hosted.replica, parts_.machine.now() + stop_wait));
   }
   co_await stopping_.join();
 }
 
-Task<void> Resources::stop_one(Replica& replica) {
+Task<void> Resources::stop_one(Replica& replica, io::Instant deadline) {
+  bool is_told = false;
+  while (replica.device().is_in_use() && parts_.machine.now() < deadline) {
+    if (!std::exchange(is_told, true))
+      parts_.events.add(replica.options().name, "waiting until the device is not in use");
+    co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
+  }
   co_await replica.stop();
   if (replica.was_cut_off()) was_cut_off_ = true;
 }

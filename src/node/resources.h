@@ -52,8 +52,9 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<Result<void>> open(std::string log_problem);
   // `net` is there from now on; replicas hear of peers.
   void connect(net::PeerNet& net) { net_ = &net; }
-  // The devices are closed, the replicas stop; they stay until the end.
-  Task<void> stop();
+  // Devices that are not in use are closed now, others when they are free or after `stop_wait`; then the replicas stop.
+  // They stay until finish().
+  Task<void> stop(io::Duration stop_wait);
   // Users of a device had to be cut off by stop().
   bool was_cut_off() const { return was_cut_off_; }
   // When no conversation runs any more.
@@ -116,7 +117,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<Status> publish(Uuid resource);
   Task<Result<void>> remove(Uuid resource);
   Task<Status> remove_folders(Uuid resource);
-  Task<void> stop_one(replication::Replica& replica);
+  Task<void> stop_one(replication::Replica& replica, io::Instant deadline);
   void deliver(const Uuid& resource, Hosted& hosted);
   void forget_gone();
 

@@ -16,6 +16,7 @@ Replica::Replica(Environment& environment, ReplicaOptions options, std::unique_p
       options_(std::move(options)),
       machine_(environment.machine()),
       device_(std::move(device)),
+      room_turn_(machine_.ready(), 1),
       turn_(machine_.ready(), 1),
       stop_(machine_.ready()),
       following_stop_(machine_.ready()),
@@ -36,7 +37,10 @@ void Replica::start() {
 // Positions move with every batch; others hear of them a few times a second.
 Task<void> Replica::announce() {
   while (co_await io::sleep_for(machine_, 200ms, stop_)) {
-    if (log_ != nullptr) environment_.report_changed(options_.resource);
+    if (log_ == nullptr) continue;
+    environment_.report_changed(options_.resource);
+    // Whoever holds the turn may wait for room: it is made beside.
+    if (log_->needs_space() && !is_leaving_) co_await make_room();
   }
 }
 
@@ -50,9 +54,10 @@ Task<void> Replica::stop() {
     if (!closed) {
       was_cut_off_ = true;
       environment_.event(options_.resource, "the device is taken away from its users: " + closed.error().text);
-      if (co_await logger_->drain() != Status::ok) say(State::failed, "not everything could be written back");
       co_await device_->force_close();
     }
+    // Nothing new can come now.
+    if (co_await logger_->drain() != Status::ok) say(State::failed, "not everything could be written back");
   }
   co_await let_go();
   turn_.release(1);
@@ -88,13 +93,21 @@ std::optional<io::Instant> Replica::heard(const Uuid& peer) const {
   return found->second;
 }
 
+namespace {
+bool is_routine(State state) {
+  return state == State::up_to_date || state == State::replaying || state == State::fetching;
+}
+}  // namespace
+
 void Replica::say(State state, std::string reason, std::string next_step) {
   if (shown_ == state && reason_ == reason) return;
-  const bool is_other_state = shown_ != state;
+  const State was = shown_;
+  const bool is_other_state = was != state;
   shown_ = state;
   reason_ = std::move(reason);
   next_step_ = std::move(next_step);
-  if (is_other_state) {
+  // The daily coming and going of a replica under load is no event: the bounded history is for what matters.
+  if (is_other_state && !(is_routine(was) && is_routine(state))) {
     std::string text(control::name(state));
     if (!reason_.empty()) text += ": " + reason_;
     environment_.event(options_.resource, std::move(text));
@@ -126,30 +139,41 @@ Task<void> Replica::step() {
     co_return;
   }
   if (log_ == nullptr && !co_await try_attach()) co_return;
+  forget_strangers();
   co_await trim();
   if (role_ == Role::primary) co_return co_await step_primary();
   const bool is_consistent = state_->value().state == ReplicaState::consistent;
   if (is_consistent) co_await learn_data_end();
   note_fork();
   if (!is_consistent) co_return co_await step_follower();
-  switch (decide_start(facts())) {
+  co_await act(decide_start(facts()));
+}
+
+// Executes the table; decides nothing.
+Task<void> Replica::act(StartAction action) {
+  switch (action) {
     case StartAction::recreate_gone:
       if (co_await recreate_gone() != Status::ok) say(State::log_damaged, "the log before this host's release is lost");
       break;
     case StartAction::drop_tail:
-      if (co_await drop_tail() != Status::ok) co_return say(State::log_failed, "the tail of the log cannot be dropped");
+      if (has_unlogged())
+        co_return say(State::fork, "memory holds acknowledged writes of a reign that another host ended");
+      co_await drop_empty_tail();
       break;
     case StartAction::open_recovered:
-      co_return co_await open_primary(EpochCause::recover, {}, true);
+      co_return co_await open_primary(EpochCause::recover, {}, true, action);
     case StartAction::open_granted:
-      co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, true);
+      co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, true, action);
     case StartAction::null_reign:
-      co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, false);
+      co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, false, action);
     case StartAction::keep_closed:
-      if (wish() == Wish::other && !is_forked_) {
-        const Designated wanted = environment_.designated(options_.resource);
-        co_return co_await hand_over(wanted.host);
-      }
+      if (wish() != Wish::other || is_forked_) break;
+      // What a dead predecessor had acknowledged belongs to the old epoch: it goes first (D6).
+      if (has_unlogged()) co_return co_await open_primary(EpochCause::recover, {}, false, action);
+      co_return co_await hand_over(environment_.designated(options_.resource));
+    case StartAction::follow:
+      if (facts().rival == Rival::at_end) co_await drop_empty_tail();
+      if (co_await remember_gone() != Status::ok) co_return say(State::log_failed, "the state block cannot be written");
       break;
     default:
       break;
@@ -157,13 +181,22 @@ Task<void> Replica::step() {
   co_await step_follower();
 }
 
+// Who has left the resource decides nothing any more.
+void Replica::forget_strangers() {
+  const auto members = environment_.members(options_.resource);
+  const auto is_stranger = [&](const auto& entry) {
+    return std::find(members.begin(), members.end(), entry.first) == members.end();
+  };
+  std::erase_if(peers_, is_stranger);
+  std::erase_if(remembered_, is_stranger);
+}
+
 bool Replica::has_heard() const {
   const auto wait = std::chrono::milliseconds(environment_.settings(options_.resource).open_wait_ms);
   if (machine_.now() >= attached_at_ + wait) return true;
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self()) continue;
-    const bool is_here = peers_.contains(member) && environment_.is_connected(member);
-    if (!answered_.contains(member) && !is_here) return false;
+    if (!answered_.contains(member)) return false;
   }
   return true;
 }
@@ -255,7 +288,6 @@ Task<Result<void>> Replica::attach() {
   if (auto opened = co_await open_log(); !opened) co_return opened;
   role_ = Role::closed;
   attached_at_ = machine_.now();
-  answered_.clear();
   environment_.report_changed(options_.resource);
   co_return Result<void>();
 }
@@ -330,16 +362,21 @@ Task<Result<void>> Replica::open_log() {
 
 // Everything that is open is closed, as cleanly as it can be. The device is closed already.
 Task<void> Replica::let_go() {
+  const Barred barred(*this);
+  is_leaving_ = true;
   co_await end_serving();
   if (role_ == Role::primary) co_await close_logger();
   co_await end_following();
   role_ = Role::closed;
+  co_await room_turn_.acquire();
   if (log_ != nullptr) {
     co_await log_->close();
     co_await leave_clean();
     state_->on_write(nullptr);
     log_.reset();
   }
+  room_turn_.release(1);
+  is_leaving_ = false;
   graph_.remove("disk");
   disk_.reset();
   disk_file_.reset();

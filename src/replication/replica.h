@@ -95,6 +95,7 @@ class Replica {
  private:
   enum class Role : uint8_t { closed, following, primary };
   class Serving;
+  class Barred;
 
   static constexpr Lsn no_serve_limit{~uint64_t{0} / 2};
   static constexpr uint32_t log_window = 6u << 20;  // holds the longest batch
@@ -104,6 +105,8 @@ class Replica {
   Task<void> work();
   Task<void> announce();
   Task<void> step();
+  Task<void> act(StartAction action);
+  void forget_strangers();
   Task<bool> try_attach();
   Task<Result<void>> attach();
   Task<Result<void>> open_disk();
@@ -121,21 +124,27 @@ class Replica {
 
   // replica_primary.cc
   Task<void> step_primary();
-  Task<void> open_primary(EpochCause cause, Uuid grant, bool opens_device);
+  // `expected`: what the table said; asked again when the log does not move any more. Nothing: forced.
+  Task<void> open_primary(EpochCause cause, Uuid grant, bool opens_device, std::optional<StartAction> expected);
+  Task<bool> replay_to_end();
   bool has_lost_writes() const;
   Task<Status> start_logger(bool adopts);
   Task<Status> begin_epoch(EpochCause cause, Uuid grant);
   Task<void> open_device();
   Task<void> close_primary();
   Task<void> close_logger();
-  Task<void> refuse(std::string why);
+  Task<void> refuse(Designated wanted, std::string why);
   HandoverFacts handover_facts(const Uuid& successor) const;
-  Task<void> hand_over(Uuid successor);
+  Task<void> hand_over(Designated wanted);
   Task<Result<void>> prepare(net::Channel& channel, const Uuid& successor);
-  Task<Status> release_to(const Uuid& successor);
+  Task<Status> release_to(Uuid successor);
+  Task<Status> remember_gone();
+  bool has_unlogged() const;
   Lsn trim_limit() const;
   Task<void> trim();
+  Task<void> trim_in_turn();
   Task<void> make_room();
+  Task<void> give_up_worst();
   Task<Result<LossStatement>> force_in_turn(bool is_dry_run, bool now);
   LossStatement known_loss() const;
 
@@ -146,6 +155,8 @@ class Replica {
   void start_replay();
   Task<void> end_replay();
   Task<void> end_following();
+  Task<void> end_fetching();
+  Task<void> drop_empty_tail();
   void note_fork();
   Task<Status> drop_tail();
   Task<Result<Hash128>> hash_at(Lsn lsn);
@@ -165,8 +176,10 @@ class Replica {
   Task<void> sync_loop();
   Task<Status> sync_from(Uuid source);
   Task<Status> begin_sync(SyncHeader header);
-  Task<Status> sweep(net::Channel& channel, Lsn& cmax);
-  Task<Status> finish_sync(Lsn cmax);
+  Task<Status> sweep(net::Channel& channel, Position& cmax);
+  Task<Status> finish_sync(Position cmax);
+  Task<Status> reach(Position cmax);
+  bool is_cut_off() const;
 
   // replica_serve.cc
   Task<void> end_serving();
@@ -222,7 +235,10 @@ class Replica {
   net::Channel* sync_channel_ = nullptr;
   std::vector<net::Channel*> served_channels_;  // in the order in which they were opened
 
-  Semaphore turn_;  // step and commands, one at a time
+  int barred_ = 0;           // the log is being taken away or replaced: no new conversations
+  bool is_leaving_ = false;  // nobody makes room in the log any more
+  Semaphore room_turn_;      // who trims
+  Semaphore turn_;           // step and commands, one at a time
   Event stop_;
   Event following_stop_;
   Notifier wake_;
@@ -232,6 +248,18 @@ class Replica {
   Notifier served_;
   size_t serving_count_ = 0;
   Semaphore log_turn_;  // who appends or replaces the log while following
+};
+
+// While it lives nobody begins a conversation about the log.
+class Replica::Barred {
+ public:
+  explicit Barred(Replica& replica) : replica_(replica) { ++replica_.barred_; }
+  ~Barred() { --replica_.barred_; }
+  Barred(const Barred&) = delete;
+  Barred& operator=(const Barred&) = delete;
+
+ private:
+  Replica& replica_;
 };
 
 }  // namespace mars::replication

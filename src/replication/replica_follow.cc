@@ -63,7 +63,7 @@ void Replica::show_follower(const control::Switches& on) {
 Task<void> Replica::become_follower() {
   if (role_ == Role::following) co_return;
   role_ = Role::following;
-  serve_limit_ = no_serve_limit;
+  if (!is_releasing_) serve_limit_ = no_serve_limit;
   following_stop_.reset();
   must_sync_ = false;
   if (state_->value().clean && co_await state_->update([](StateBlock& state) { state.clean = false; }) != Status::ok) {
@@ -89,13 +89,23 @@ Task<void> Replica::end_replay() {
   replayer_.reset();
 }
 
-Task<void> Replica::end_following() {
+// Fetch and sync end; replay goes on.
+Task<void> Replica::end_fetching() {
   following_stop_.set();
   for (net::Channel* channel : {fetch_channel_, sync_channel_}) {
     if (channel != nullptr) channel->close();
   }
-  if (log_ != nullptr) log_->changed().notify();
   wake_.notify();
+  while (following_.count() > 0) {
+    // A fetched batch may wait for room that nobody makes any more.
+    if (is_leaving_ && log_->needs_space()) log_->give_up();
+    log_->changed().notify();
+    co_await io::wait_until(machine_, wake_, machine_.now() + 10ms);
+  }
+}
+
+Task<void> Replica::end_following() {
+  if (log_ != nullptr) co_await end_fetching();
   co_await following_.join();
   co_await end_replay();
   if (role_ == Role::following) role_ = Role::closed;
@@ -119,15 +129,23 @@ void Replica::note_fork() {
   }
 }
 
+// A tail of the old reign, without data, behind the point where another one begins: it goes by itself (T9).
+Task<void> Replica::drop_empty_tail() {
+  if (co_await drop_tail() != Status::ok) say(State::log_failed, "the tail of the log cannot be dropped");
+}
+
 // The last reign was ours and nothing of it counts: a rival began before it had data.
 Task<Status> Replica::drop_tail() {
-  Lsn cut = log_->durable().position.lsn;
+  const Lsn durable = log_->durable().position.lsn;
+  Lsn cut = durable;
   for (const auto& [host, peer] : peers_) {
-    const auto common = bricks::common_position(log_->branch(), cut, peer.branch, peer.durable.position.lsn);
-    if (common.forked()) cut = std::min(cut, common.position.lsn);
+    if (!peer.is_consistent || rival_of(log_->branch(), durable, data_end_, peer) != Rival::at_end) continue;
+    const auto common = bricks::common_position(log_->branch(), durable, peer.branch, peer.durable.position.lsn);
+    cut = std::min(cut, common.position.lsn);
   }
-  if (cut == log_->durable().position.lsn) co_return Status::ok;
+  if (cut == durable) co_return Status::ok;
   environment_.event(options_.resource, "the tail behind LSN " + to_string(cut) + " has no data and is dropped");
+  const Barred barred(*this);
   co_await end_serving();
   co_await end_following();
   Tip end{{bricks::epoch_at(log_->branch(), {cut.value - 1})->id, cut}, {}};
@@ -286,6 +304,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
     if (!is_forked_) co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
     if (auto closed = co_await device_->close(); !closed) co_return closed;
   }
+  const Barred barred(*this);
   co_await end_serving();
   if (role_ == Role::primary) co_await close_logger();
   co_await end_following();

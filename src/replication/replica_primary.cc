@@ -14,22 +14,19 @@ using format::StateBlock;
 // ---- opening
 
 // Replay to the end of the log, bring in what a dead predecessor had acknowledged, begin an epoch, and only when that
-// is durable show the device (T5, D11).
-Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device) {
+// is durable show the device (T5, D11). Fetch and sync end first: the end of the log must not move, and what others say
+// meanwhile may change the answer of the table, so it is asked once more.
+Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device, std::optional<StartAction> expected) {
   say(State::opening);
-  co_await become_follower();
-  replayer_->allow(true);
-  if (co_await replayer_->catch_up(log_->durable().position.lsn) != Status::ok) {
-    co_return say(State::disk_failed, replayer_->failed().text, "check the data disk " + options_.disk);
-  }
-  co_await end_following();
-  co_await end_serving();
-  if (has_lost_writes() && !accepts_loss_) {
+  const Barred barred(*this);
+  if (!co_await replay_to_end()) co_return;
+  if (expected && decide_start(facts()) != *expected) co_return wake_.notify();
+  const bool is_mine = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self()) == Tail::mine;
+  if (is_mine && has_lost_writes() && !accepts_loss_) {
     co_return say(State::writes_lost,
                   "marsd ended without a clean close and the memory with acknowledged writes is gone or damaged",
                   "check the data, then run `marsadm attach " + options_.name + " --accept-loss`");
   }
-  const bool is_mine = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self()) == Tail::mine;
   if (Status status = co_await start_logger(is_mine); status != Status::ok) {
     co_await close_logger();
     if (status == Status::damaged) {
@@ -50,6 +47,28 @@ Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device
                                             std::string(name(cause)) + ")");
   if (opens_device) co_await open_device();
   environment_.report_changed(options_.resource);
+}
+
+// The disk is where the log ends, and nothing fetches, syncs or serves any more. False: it was said why not.
+Task<bool> Replica::replay_to_end() {
+  co_await become_follower();
+  co_await end_fetching();
+  co_await end_serving();
+  const bool may_open = replayer_ != nullptr && state_->value().state == ReplicaState::consistent;
+  if (may_open) {
+    replayer_->allow(true);
+    if (co_await replayer_->catch_up(log_->durable().position.lsn) != Status::ok) {
+      say(State::disk_failed, replayer_->failed().text, "check the data disk " + options_.disk);
+    }
+  }
+  co_await end_following();
+  co_return may_open && state_->value().applied.position.lsn == log_->durable().position.lsn;
+}
+
+// Acknowledged writes of a predecessor are not in the log: in the pool, or lost with it.
+bool Replica::has_unlogged() const {
+  const bool is_mine = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self()) == Tail::mine;
+  return environment_.pool().has_inherited(options_.resource, log_->admitted()) || (is_mine && has_lost_writes());
 }
 
 // Acknowledged writes lay in memory that is not there any more, and the host did not lose its power (D6).
@@ -113,7 +132,7 @@ Task<void> Replica::step_primary() {
   if (wish() != Wish::me && !is_forked_) {
     const Designated wanted = environment_.designated(options_.resource);
     if (wanted.host.is_nil()) co_return co_await close_primary();
-    co_return co_await hand_over(wanted.host);
+    co_return co_await hand_over(wanted);
   }
   if (!device_->is_open() && !log_->failed()) co_await open_device();
   if (log_->failed()) {
@@ -135,8 +154,9 @@ Task<void> Replica::step_primary() {
 
 // The wish is "nobody": the token is parked here (T6).
 Task<void> Replica::close_primary() {
+  const Designated wanted = environment_.designated(options_.resource);
   auto closed = co_await device_->close();
-  if (!closed) co_return co_await refuse("the device is in use: " + closed.error().text);
+  if (!closed) co_return co_await refuse(wanted, "the device is in use: " + closed.error().text);
   if (co_await logger_->drain() != Status::ok) {
     environment_.event(options_.resource, "closed with writes that are only in the log");
   }
@@ -147,6 +167,7 @@ Task<void> Replica::close_primary() {
 }
 
 Task<void> Replica::close_logger() {
+  const Barred barred(*this);
   co_await end_serving();
   if (logger_ == nullptr) co_return;
   co_await logger_->stop();
@@ -156,13 +177,14 @@ Task<void> Replica::close_logger() {
 
 // ---- handing over
 
-// The holder writes the wish back to itself, with the reason, before whoever asked can see the end (T6).
-Task<void> Replica::refuse(std::string why) {
-  Designated wish = environment_.designated(options_.resource);
-  wish.host = environment_.self();
-  wish.refusal = why;
+// The holder writes the wish back to itself, with the reason, before whoever asked can see the end (T6). A newer wish
+// than the one that was acted on stays.
+Task<void> Replica::refuse(Designated wanted, std::string why) {
   environment_.event(options_.resource, "handover refused: " + why);
-  if (co_await environment_.designate(options_.resource, std::move(wish)) != Status::ok) {
+  if (environment_.designated(options_.resource) != wanted) co_return;
+  wanted.host = environment_.self();
+  wanted.refusal = std::move(why);
+  if (co_await environment_.designate(options_.resource, std::move(wanted)) != Status::ok) {
     environment_.event(options_.resource, "the refusal could not be written down");
   }
 }
@@ -171,7 +193,8 @@ HandoverFacts Replica::handover_facts(const Uuid& successor) const {
   HandoverFacts facts;
   const auto members = environment_.members(options_.resource);
   facts.is_member = std::find(members.begin(), members.end(), successor) != members.end();
-  facts.is_connected = environment_.is_connected(successor);
+  // What it said in an earlier session counts for nothing (T4).
+  facts.is_connected = environment_.is_connected(successor) && answered_.contains(successor);
   const auto peer = peers_.find(successor);
   facts.successor = peer == peers_.end() ? nullptr : &peer->second;
   facts.branch = &log_->branch();
@@ -181,25 +204,31 @@ HandoverFacts Replica::handover_facts(const Uuid& successor) const {
 }
 
 // T4, then T3. Any failure before the release batch is written leaves us in charge, in the same epoch.
-Task<void> Replica::hand_over(Uuid successor) {
+Task<void> Replica::hand_over(Designated wanted) {
+  const Uuid successor = wanted.host;
   const std::string to = environment_.host_name(successor);
   say(State::handing_over, "to " + to);
   HandoverObstacle obstacle = decide_handover(handover_facts(successor));
-  const io::Instant deadline = machine_.now() + 30s;
-  while (obstacle == HandoverObstacle::lagging && machine_.now() < deadline && !stop_.is_set()) {
+  const io::Instant begun = machine_.now();
+  while (!stop_.is_set()) {
+    const bool is_short = obstacle == HandoverObstacle::not_connected && machine_.now() < begun + 5s;
+    const bool is_long = obstacle == HandoverObstacle::lagging && machine_.now() < begun + 30s;
+    if (!is_short && !is_long) break;
     co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
     obstacle = decide_handover(handover_facts(successor));
   }
-  if (obstacle != HandoverObstacle::none) co_return co_await refuse(sentence(obstacle, to));
+  if (obstacle == HandoverObstacle::rival) co_return say(State::fork, sentence(obstacle, to));
+  if (obstacle != HandoverObstacle::none) co_return co_await refuse(wanted, sentence(obstacle, to));
   net::Bytes opening;
   Writer writer(opening);
   write_uuid(writer, options_.resource);
   auto channel = environment_.open_channel(successor, handover_service, std::move(opening), net::window_default);
-  if (channel == nullptr) co_return co_await refuse("there is no connection to " + to);
+  if (channel == nullptr) co_return co_await refuse(wanted, "there is no connection to " + to);
   auto prepared = co_await prepare(*channel, successor);
   if (!prepared) {
     if (role_ == Role::primary && !device_->is_open()) co_await open_device();
-    co_return co_await refuse(prepared.error().text);
+    if (decide_handover(handover_facts(successor)) == HandoverObstacle::rival) co_return;
+    co_return co_await refuse(wanted, prepared.error().text);
   }
   const Status status = co_await release_to(successor);
   if (status != Status::ok) {
@@ -235,24 +264,46 @@ Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor
 }
 
 // The release is for ever the last batch of its epoch. It leaves the host only when the state block, in both slots,
-// says that the right is gone: a rotten log cannot bring it back (T3).
-Task<Status> Replica::release_to(const Uuid& successor) {
+// says that the right is gone: a rotten log cannot bring it back (T3). From the moment in which it is durable this
+// process never writes in this epoch again, whatever fails.
+Task<Status> Replica::release_to(Uuid successor) {
+  if (tail_of(log_->branch(), log_->durable().position.lsn, environment_.self()) != Tail::mine)
+    co_return Status::refused;
+  if (role_ == Role::following) co_await end_following();
   serve_limit_ = log_->durable().position.lsn;
   is_releasing_ = true;
-  const Lsn at = log_->tail().position.lsn;
   const auto release = format::encode(format::Release{random_uuid(), environment_.self(), successor});
   Status status = co_await log_->append_control(RecordOp::release, release, log_->admitted());
   if (status != Status::ok) co_return status;
-  bricks::LogReader reader(log_->segments(), log_->options(), log_->branch(), {{log_->tail().position.epoch, at}, {}});
-  auto batch = co_await reader.next(log_->durable().position.lsn);
-  if (!batch) co_return batch.error().status;
-  const std::vector<std::byte> bytes(batch->bytes.begin(), batch->bytes.end());
-  for (int slot = 0; slot < 2 && status == Status::ok; ++slot) {
-    status = co_await state_->update([&](StateBlock& state) { state.gone = bytes; });
-  }
-  if (status != Status::ok) co_return status;
   co_await close_logger();
   role_ = Role::closed;
+  co_return co_await remember_gone();
+}
+
+// A release of ours that is durable in the log, and not in the state block: written there, then it may be served. Also
+// after a restart in between.
+Task<Status> Replica::remember_gone() {
+  const bricks::Branch& branch = log_->branch();
+  const Lsn end = log_->durable().position.lsn;
+  const bool is_released = tail_of(branch, end, environment_.self()) == Tail::released_to_other;
+  if (!is_released || branch.back().host != environment_.self()) co_return Status::ok;
+  auto known = format::verify_batch(state_->value().gone);
+  if (known && known->header.identity.epoch == branch.back().id && !is_releasing_) co_return Status::ok;
+  is_releasing_ = true;
+  serve_limit_ = {std::min(serve_limit_.value, end.value - format::batch_block_bytes)};
+  // A release is one block long, and the last of its epoch.
+  const Lsn at{branch.back().end.value - format::batch_block_bytes};
+  bricks::LogReader reader(log_->segments(), log_->options(), branch, {{branch.back().id, at}, {}});
+  auto batch = co_await reader.next(branch.back().end);
+  if (!batch) co_return batch.error().status;
+  const std::vector<std::byte> bytes(batch->bytes.begin(), batch->bytes.end());
+  for (int slot = 0; slot < 2; ++slot) {
+    const Status status = co_await state_->update([&](StateBlock& state) {
+      state.gone = bytes;
+      state.pool_id = {};
+    });
+    if (status != Status::ok) co_return status;
+  }
   is_releasing_ = false;
   serve_limit_ = no_serve_limit;
   log_->changed().notify();
@@ -265,7 +316,7 @@ Task<Status> Replica::release_to(const Uuid& successor) {
 // D15. A member that we have not heard since our start may need everything that we have; one that has nothing in common
 // with us will be synced, and pins its q; one whose log was sacrificed pins nothing.
 Lsn Replica::trim_limit() const {
-  Lsn limit = state_->value().applied.position.lsn;
+  Lsn limit = state_->durable_applied().position.lsn;
   const Lsn end = log_->durable().position.lsn;
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self() || given_up_.contains(member)) continue;
@@ -280,6 +331,12 @@ Lsn Replica::trim_limit() const {
 }
 
 Task<void> Replica::trim() {
+  co_await room_turn_.acquire();
+  if (log_ != nullptr) co_await trim_in_turn();
+  room_turn_.release(1);
+}
+
+Task<void> Replica::trim_in_turn() {
   const Status status = co_await log_->trim(trim_limit());
   if (status != Status::ok && status != Status::gone)
     environment_.event(options_.resource, "the log cannot be trimmed");
@@ -287,9 +344,14 @@ Task<void> Replica::trim() {
 
 // The log disk is full: the replica with the worst lag loses its claim on our log (G4, as far as it goes here).
 Task<void> Replica::make_room() {
-  if (!log_->needs_space()) co_return;
+  co_await room_turn_.acquire();
+  if (log_ != nullptr && log_->needs_space()) co_await give_up_worst();
+  room_turn_.release(1);
+}
+
+Task<void> Replica::give_up_worst() {
   std::optional<Uuid> worst;
-  Lsn least = state_->value().applied.position.lsn;
+  Lsn least = state_->durable_applied().position.lsn;
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self() || given_up_.contains(member)) continue;
     const auto peer = peers_.find(member);
@@ -304,7 +366,7 @@ Task<void> Replica::make_room() {
     environment_.event(options_.resource, "the log disk is full: the log is not kept any longer for " +
                                               environment_.host_name(*worst) + "; it will be synced by digests");
   }
-  co_await trim();
+  co_await trim_in_turn();
 }
 
 // ---- force
@@ -339,7 +401,7 @@ Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
   LossStatement loss = known_loss();
   if (is_dry_run) co_return loss;
   environment_.event(options_.resource, "forced primary: " + loss.text);
-  co_await open_primary(EpochCause::force, {}, false);
+  co_await open_primary(EpochCause::force, {}, false, std::nullopt);
   if (role_ != Role::primary) co_return failure(Status::io_error, "it could not be opened: " + reason_);
   Designated wish{environment_.self(), random_uuid(), {}};
   if (Status status = co_await environment_.designate(options_.resource, wish); status != Status::ok) {

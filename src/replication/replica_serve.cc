@@ -73,6 +73,7 @@ Task<void> Replica::serve_log(std::unique_ptr<net::Channel> channel, net::Bytes 
   read_uuid(reader);
   const Tip from = read_tip(reader);
   if (!reader.finished()) co_return channel->close({Status::invalid, "a malformed request for the log"});
+  if (barred_ > 0) co_return channel->close({Status::unreachable, "the replica is just changing"});
   if (Error problem = check_fetch(from); problem.status != Status::ok) co_return channel->close(problem);
   bricks::LogReader log(log_->segments(), log_->options(), log_->branch(), from);
   while (channel->is_open() && !serving_stop_.is_set()) {
@@ -103,7 +104,7 @@ Task<void> Replica::serve_log(std::unique_ptr<net::Channel> channel, net::Bytes 
 Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes opening) {
   Serving serving(*this, *channel);
   const Uuid target = channel->peer();
-  const bool is_ready = log_ != nullptr && state_->value().state == ReplicaState::consistent &&
+  const bool is_ready = barred_ == 0 && log_ != nullptr && state_->value().state == ReplicaState::consistent &&
                         (role_ == Role::primary ? logger_ != nullptr : replayer_ != nullptr);
   if (!is_ready || opening.size() != 16) {
     co_return channel->close({Status::refused, "this replica is not consistent itself"});
@@ -146,9 +147,9 @@ Task<Status> Replica::answer_range(net::Channel& channel, xio::Port& port, const
   if (logger_ != nullptr) {
     auto durable = co_await logger_->durable_admitted();
     if (!durable) co_return durable.error().status;
-    answer.c = *durable;
+    answer.c = {log_->durable().position.epoch, *durable};
   } else {
-    answer.c = log_->durable().position.lsn;
+    answer.c = log_->durable().position;
   }
   if (hash(part) == request.digest) {
     answer.kind = SyncKind::equal;
@@ -164,7 +165,8 @@ Task<Status> Replica::answer_range(net::Channel& channel, xio::Port& port, const
 // ---- handover (T4)
 
 Error Replica::check_successor() const {
-  if (log_ == nullptr || role_ != Role::following || replayer_ == nullptr) return {Status::refused, "not following"};
+  if (barred_ > 0 || log_ == nullptr || role_ != Role::following || replayer_ == nullptr)
+    return {Status::refused, "not following"};
   if (state_->value().state != ReplicaState::consistent) return {Status::refused, "not consistent"};
   if (is_forked_) return {Status::forked, "the histories have parted"};
   const control::Switches on = environment_.switches(options_.resource);

@@ -63,13 +63,14 @@ Task<Status> Replica::sync_from(Uuid source) {
   environment_.event(options_.resource, "sync from " + environment_.host_name(source) + " begins at LSN " +
                                             to_string(header->q.position.lsn));
   if (Status status = co_await begin_sync(*header); status != Status::ok) co_return status;
-  Lsn cmax = header->q.position.lsn;
+  Position cmax = header->q.position;
   if (Status status = co_await sweep(*channel, cmax); status != Status::ok) co_return status;
   co_return co_await finish_sync(cmax);
 }
 
 // The state block says "syncing" before the first block is overwritten; the log begins at q.
 Task<Status> Replica::begin_sync(SyncHeader header) {
+  const Barred barred(*this);
   if (fetch_channel_ != nullptr) fetch_channel_->close();
   co_await log_turn_.acquire();
   co_await end_replay();
@@ -102,7 +103,7 @@ Task<Status> Replica::begin_sync(SyncHeader header) {
 }
 
 // Requests run ahead of their answers, so that distance costs nothing.
-Task<Status> Replica::sweep(net::Channel& channel, Lsn& cmax) {
+Task<Status> Replica::sweep(net::Channel& channel, Position& cmax) {
   constexpr uint64_t ahead_max = 32 * sync_range_bytes;
   xio::Port port(*disk_, xio::Priority::background);
   uint64_t asked = 0;
@@ -127,7 +128,7 @@ Task<Status> Replica::sweep(net::Channel& channel, Lsn& cmax) {
       if (Status status = co_await port.write_zeroes(done, answer->bytes); status != Status::ok) co_return status;
     }
     moved_bytes_ += answer->payload.size();
-    cmax = std::max(cmax, answer->c);
+    if (answer->c.lsn > cmax.lsn) cmax = answer->c;
     done += answer->bytes;
     syncing_->done_bytes = done;
     syncing_->bytes_per_second = rate(done, sync_began_);
@@ -137,28 +138,59 @@ Task<Status> Replica::sweep(net::Channel& channel, Lsn& cmax) {
 }
 
 // Everything up to cmax may be on the disk already; only behind it the replica is a version of the primary (S8).
-Task<Status> Replica::finish_sync(Lsn cmax) {
+Task<Status> Replica::finish_sync(Position cmax) {
   Status status = co_await state_->update([&](StateBlock& state) {
-    state.sweep.cmax = {state.sweep.q.epoch, cmax};
+    state.sweep.cmax = cmax;
     state.sweep.frontier_offset = options_.volume_bytes;
   });
+  if (status == Status::ok) status = following_stop_.is_set() ? Status::stopped : Status::ok;
   if (status != Status::ok) co_return status;
   start_replay();
-  replayer_->allow(true);
-  while (log_->durable().position.lsn < cmax && !following_stop_.is_set()) {
-    if (log_->failed()) co_return Status::io_error;
-    co_await io::wait_until(machine_, log_->changed(), machine_.now() + 500ms);
+  status = co_await reach(cmax);
+  if (status == Status::ok) {
+    status = co_await state_->update([](StateBlock& state) {
+      state.state = ReplicaState::consistent;
+      state.sweep = {};
+    });
   }
-  if (following_stop_.is_set()) co_return Status::stopped;
-  status = co_await replayer_->catch_up(cmax);
-  if (status != Status::ok) co_return status;
-  status = co_await state_->update([](StateBlock& state) {
-    state.state = ReplicaState::consistent;
-    state.sweep = {};
-  });
-  if (status == Status::ok) environment_.event(options_.resource, "the sync is done; this replica is consistent");
+  if (status != Status::ok) {
+    co_await end_replay();
+    co_return status;
+  }
+  environment_.event(options_.resource, "the sync is done; this replica is consistent");
   environment_.report_changed(options_.resource);
   co_return status;
+}
+
+// Until the log, on the branch that cmax is on, and the disk have reached it. forked: our log took another branch
+// before that point; what the sweep brought belongs to no history, and it begins again.
+Task<Status> Replica::reach(Position cmax) {
+  for (;;) {
+    if (following_stop_.is_set()) co_return Status::stopped;
+    if (log_->failed()) co_return Status::io_error;
+    if (replayer_->failed().status != Status::ok) co_return replayer_->failed().status;
+    const Lsn durable = log_->durable().position.lsn;
+    const format::BranchEpoch* epoch = bricks::find_epoch(log_->branch(), cmax.epoch);
+    const bool has_parted = epoch != nullptr ? epoch->ended && epoch->end < cmax.lsn : durable >= cmax.lsn;
+    if (has_parted || is_cut_off()) co_return Status::forked;
+    if (durable >= cmax.lsn && replayer_->applied().position.lsn >= cmax.lsn) co_return Status::ok;
+    replayer_->hurry();
+    co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
+  }
+}
+
+// Peers are ahead, all that are connected, and none has the log that continues ours.
+bool Replica::is_cut_off() const {
+  const Lsn end = log_->durable().position.lsn;
+  bool is_anybody_ahead = false;
+  for (const auto& [host, peer] : peers_) {
+    if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent) continue;
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    if (!common.peer_beyond && common.any) return false;
+    is_anybody_ahead = true;
+    if (common.any && !common.mine_beyond && peer.oldest <= end) return false;
+  }
+  return is_anybody_ahead;
 }
 
 }  // namespace mars::replication

@@ -45,7 +45,8 @@ TEST(ReportCodec, every_truncation_and_a_byte_too_many_are_refused) {
 }
 
 TEST(SyncMessages, come_back_as_they_were) {
-  SyncAnswer answer{SyncKind::bytes, 4096, 3, {77}, {std::byte{1}, std::byte{2}, std::byte{3}}};
+  SyncAnswer answer{
+      SyncKind::bytes, 4096, 3, {example().branch[0].id, {77}}, {std::byte{1}, std::byte{2}, std::byte{3}}};
   auto decoded = decode_sync_answer(encode(answer));
   ASSERT_TRUE(decoded.has_value());
   EXPECT_EQ(decoded->payload, answer.payload);
@@ -58,7 +59,7 @@ TEST(SyncMessages, come_back_as_they_were) {
 }
 
 TEST(SyncMessages, a_payload_of_another_length_is_refused) {
-  SyncAnswer answer{SyncKind::bytes, 4096, 4, {77}, {std::byte{1}}};
+  SyncAnswer answer{SyncKind::bytes, 4096, 4, {{}, {77}}, {std::byte{1}}};
   EXPECT_FALSE(decode_sync_answer(encode(answer)).has_value());
   SyncRequest request{0, 0, {}};
   EXPECT_FALSE(decode_sync_request(encode(request)).has_value());

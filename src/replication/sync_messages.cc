@@ -53,7 +53,7 @@ std::vector<std::byte> encode(const SyncAnswer& answer) {
   write_head(writer, static_cast<uint8_t>(answer.kind));
   writer.u64(answer.offset);
   writer.u32(answer.bytes);
-  writer.u64(answer.c.value);
+  write_position(writer, answer.c);
   writer.bytes(answer.payload);
   return bytes;
 }
@@ -89,7 +89,7 @@ Result<SyncAnswer> decode_sync_answer(ByteView bytes) {
   answer.kind = static_cast<SyncKind>(kind);
   answer.offset = reader.u64();
   answer.bytes = reader.u32();
-  answer.c.value = reader.u64();
+  answer.c = read_position(reader);
   const ByteView payload = reader.bytes(reader.rest());
   answer.payload.assign(payload.begin(), payload.end());
   const size_t expected = answer.kind == SyncKind::bytes ? answer.bytes : 0;

@@ -33,7 +33,7 @@ struct SyncAnswer {
   SyncKind kind = SyncKind::equal;
   uint64_t offset = 0;
   uint32_t bytes = 0;
-  Lsn c;  // nothing behind it is inside
+  Position c;  // nothing behind it is inside
   std::vector<std::byte> payload;
 };
 
