@@ -39,7 +39,7 @@ class CrashRun {
     if (auto created = replica_.create(); !created) return "create: " + created.error().text;
     arm(crash_, n);
     Workload workload(replica_, history_, 7);
-    workload.start(2, 40);
+    workload.start(3, 80);
     workload.finish();
     was_over = replica_.machine().is_alive();
     if (was_over) happen(crash_);
