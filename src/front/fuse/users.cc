@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <set>
+
 #include "front/fuse/mounts.h"
 #include "front/fuse/proc_files.h"
 
@@ -35,11 +37,28 @@ void find_processes(dev_t device, pid_t self, std::vector<std::string>& users) {
   }
 }
 
-// A mount in another mount namespace is not found; the kernel counts it as open all the same.
+// Where the device is mounted, as one process sees it.
+std::vector<std::string> mount_paths(const std::string& pid, dev_t device) {
+  std::vector<std::string> paths;
+  for (const Mount& mount : parse_mounts(read_whole("/proc/" + pid + "/mountinfo"))) {
+    if (mount.device_major == major(device) && mount.device_minor == minor(device)) paths.push_back(mount.path);
+  }
+  return paths;
+}
+
+// Also in other mount namespaces: whoever makes one while the device is mounted has a copy of the mount, and it stays
+// when the original is unmounted. One process of each namespace is asked.
 void find_mounts(dev_t device, std::vector<std::string>& users) {
-  for (const Mount& mount : parse_mounts(read_whole("/proc/self/mountinfo"))) {
-    if (mount.device_major != major(device) || mount.device_minor != minor(device)) continue;
-    users.push_back("mounted on " + mount.path);
+  std::set<std::string> asked = {link_target("/proc/self/ns/mnt")};
+  std::set<std::string> named;
+  for (const std::string& path : mount_paths("self", device)) {
+    if (named.insert(path).second) users.push_back("mounted on " + path);
+  }
+  for (const std::string& pid : names_in("/proc")) {
+    if (pid[0] < '0' || pid[0] > '9' || !asked.insert(link_target("/proc/" + pid + "/ns/mnt")).second) continue;
+    for (const std::string& path : mount_paths(pid, device)) {
+      if (named.insert(path).second) users.push_back("mounted on " + path + " in the mount namespace of pid " + pid);
+    }
   }
 }
 
