@@ -173,14 +173,13 @@ class Host:
 
 
 class Lab:
-    """bin: folder of marsd, marsadm and mars-keeper. wants: what may be used: "fuse,netns"."""
+    """bin: folder of marsd, marsadm and mars-keeper. netns, fuse: whether to use them, else relays and NBD."""
 
-    def __init__(self, bin, hosts="abc", say=print, keep=False, netns=True, fuse=True, memory="64M"):
+    def __init__(self, bin, hosts="abc", keep=False, netns=True, fuse=True, memory="64M"):
         self.bin = Path(bin).resolve()
         self.label = f"{leftovers.PREFIX}-{os.getpid()}"
         self.base = leftovers.ROOT / self.label
         self.names = list(hosts)
-        self.say = say
         self.keep = keep
         self.has_netns, self.has_fuse = netns, fuse
         self.memory = memory
@@ -205,6 +204,8 @@ class Lab:
             self.explain(error)
         if self.keep and (kind is None or issubclass(kind, Failure)):
             (self.base / "kept").touch()
+            if kind:
+                print(f"kept as it is, in {self.base}; the next ./demo removes it", file=sys.stderr)
             return False
         with ignoring_interrupts():
             left = leftovers.sweep(self.base)

@@ -3,10 +3,12 @@
 
 import os
 import re
+import subprocess
 import time
+from pathlib import Path
 
 from cases import lab, run_cases
-from common import expect, run
+from common import expect, poll, run
 from harness import DONE, FAILED, NOT_FOUND, NOT_RUNNING, REFUSED, USAGE
 from nbd import Nbd
 
@@ -155,6 +157,35 @@ def disk_changed_while_detached(can):
         expect(open(b.disk, "rb").read(4096) == b"x" * 4096, "the changed disk was not brought up to date", [b])
 
 
+def a_device_that_somebody_has_mounted(can):
+    if not can["fuse"]:
+        print("    NOT RUN: there is no FUSE")
+        return
+    with lab(can) as the_lab:
+        a = the_lab.host("a")
+        a.start()
+        a.do("create-cluster")
+        a.do("create-resource", "r", make_file(a.disk))
+        run("mkfs.ext4", "-q", a.device("r"))
+        run("mount", a.device("r"), a.mount_point)
+        must_fail(a, REFUSED, ["in use", "unmount"], "secondary", "r")
+        # Whoever makes a mount namespace now keeps a copy of the mount, as containers and sandboxes do.
+        other = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "60"])
+        try:
+            poll("there is a copy", lambda: str(a.mount_point) in Path(f"/proc/{other.pid}/mountinfo").read_text() and
+                 os.readlink(f"/proc/{other.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"), 10)
+            run("umount", a.mount_point)
+            answer = a.adm("detach", "r")
+            expect(answer.code == REFUSED, f"detach ended with {answer.code}: {answer.text}", [a])
+            answer = a.adm("secondary", "r")
+            expect(answer.code == REFUSED, f"secondary ended with {answer.code}: {answer.text}", [a])
+            print(f"    {answer.code}  {answer.message()}")
+        finally:
+            other.kill()
+            other.wait()
+        a.do("secondary", "r")
+
+
 def a_second_marsd_on_the_same_directories(can):
     with lab(can) as the_lab:
         a = the_lab.host("a")
@@ -188,4 +219,5 @@ def a_command_line_that_marsd_does_not_know(can):
 
 
 run_cases([tokens, a_token_is_for_one_host, names_and_words, disks, disks_in_use, disk_changed_while_detached,
-           a_second_marsd_on_the_same_directories, a_command_line_that_marsd_does_not_know])
+           a_device_that_somebody_has_mounted, a_second_marsd_on_the_same_directories,
+           a_command_line_that_marsd_does_not_know])
