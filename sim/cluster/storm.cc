@@ -29,6 +29,10 @@ void WriteModel::flushed() {
   }
 }
 
+void WriteModel::power_lost() {
+  for (auto& [block, its] : blocks_) its.is_acknowledged = false;
+}
+
 bool WriteModel::allows(uint64_t block, char value) const {
   const Block& its = blocks_.at(block);
   return value == its.kept || std::find(its.tried.begin(), its.tried.end(), value) != its.tried.end();
@@ -60,7 +64,12 @@ std::string all_events(Cluster& cluster, const std::vector<std::string>& hosts) 
   return text;
 }
 
-Storm::Storm(uint64_t seed) : prng_(seed), cluster_(seed, hosts_) {}
+Storm::Storm(uint64_t seed, std::function<void(const std::string&)> tell)
+    : prng_(seed), cluster_(seed, hosts_), tell_(std::move(tell)) {}
+
+void Storm::tell(const std::string& what) {
+  if (tell_) tell_(std::to_string(cluster_.world().now().count() / 1'000'000) + " ms: " + what);
+}
 
 std::string Storm::run(int steps) {
   cluster_.form();
@@ -108,19 +117,28 @@ void Storm::write_some() {
     if (!host) return;
     const uint64_t block = prng_.below(blocks_max);
     const char value = model_.next_value(block);
-    if (cluster_.write(*host, resource, block, value) == Status::ok) model_.acknowledged(block);
+    const Status status = cluster_.write(*host, resource, block, value);
+    tell("write " + *host + " block " + std::to_string(block) + " = " + std::to_string(int{value}) + ": " +
+         std::string(name(status)));
+    if (status == Status::ok) model_.acknowledged(block);
   }
 }
 
 void Storm::flush() {
   const auto host = primary();
-  if (host && cluster_.flush(*host, resource) == Status::ok) model_.flushed();
+  if (!host) return;
+  const Status status = cluster_.flush(*host, resource);
+  tell("flush " + *host + ": " + std::string(name(status)));
+  if (status == Status::ok) model_.flushed();
 }
 
 void Storm::crash(bool is_power_loss) {
   const std::string& host = any();
   if (!cluster_.is_up(host)) return;
+  tell((is_power_loss ? "power loss of " : "kill ") + host);
   if (is_power_loss) {
+    const auto holder = primary();
+    if (!holder || *holder == host) model_.power_lost();
     cluster_.power_loss(host);
   } else {
     cluster_.kill(host);
@@ -129,7 +147,9 @@ void Storm::crash(bool is_power_loss) {
 
 void Storm::start_all() {
   for (const std::string& host : hosts_) {
-    if (!cluster_.is_up(host)) CHECK(cluster_.start(host).has_value());
+    if (cluster_.is_up(host)) continue;
+    tell("start " + host);
+    CHECK(cluster_.start(host).has_value());
   }
 }
 
@@ -138,14 +158,17 @@ void Storm::change_link() {
   const std::string& y = any();
   if (x == y) return;
   if (prng_.chance(1, 2)) {
+    tell("cut " + x + "-" + y);
     cluster_.cut(x, y);
   } else {
+    tell("heal " + x + "-" + y);
     cluster_.heal(x, y);
   }
 }
 
 void Storm::hand_over() {
   const std::string& host = any();
+  tell("hand over to " + host);
   if (cluster_.is_up(host)) commands_.push_back(cluster_.begin(host, "primary mydata --timeout 10s"));
 }
 

@@ -3,6 +3,7 @@
 // the end all disks are equal (P1). Used by tests with few seeds and by mars-sim with many.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@ class WriteModel {
   char next_value(uint64_t block);  // about to be written
   void acknowledged(uint64_t block) { blocks_[block].is_acknowledged = true; }
   void flushed();
+  void power_lost();  // where what was not flushed lay: nobody can make it durable any more
   bool allows(uint64_t block, char value) const;
   std::vector<uint64_t> blocks() const;  // that were written
 
@@ -40,7 +42,8 @@ std::string all_events(Cluster& cluster, const std::vector<std::string>& hosts);
 
 class Storm {
  public:
-  explicit Storm(uint64_t seed);
+  // `tell` hears of everything that is done; may be empty.
+  explicit Storm(uint64_t seed, std::function<void(const std::string&)> tell = {});
 
   // Empty: all promises held. Otherwise which one did not, and what the hosts say of it.
   std::string run(int steps);
@@ -63,12 +66,14 @@ class Storm {
   void look();
   std::string settle();
   std::string check_content();
+  void tell(const std::string& what);
   std::string problem(const std::string& what) { return what + "\n" + all_events(cluster_, hosts_); }
 
   const std::vector<std::string> hosts_ = {"a", "b", "c"};
   Prng prng_;
   Cluster cluster_;
   WriteModel model_;
+  const std::function<void(const std::string&)> tell_;
   std::vector<std::shared_ptr<Running>> commands_;
   bool were_two_ = false;
 };
