@@ -2,6 +2,7 @@
 """Runs the main job on this machine: see scenario.py. ./demo at the root builds the programs and calls this."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def scenario():
     with harness.Lab(harness.programs(options.bin), "abc", keep=options.keep, **can) as lab:
         Scenario(lab, volume).run()
         if options.keep:
-            print(invitation(lab))
+            print(invitation(lab), flush=True)
+        if options.keep and not can["netns"]:
+            signal.pause()
 
 
 if __name__ == "__main__":

@@ -319,10 +319,13 @@ def invitation(lab):
     lines = ["\nThe three hosts go on running. To play with them:"]
     for name, one in lab.hosts.items():
         lines.append(f"  alias {name}='{lab.bin}/marsadm --socket {one.socket}'")
-    lines += [f"  b status; c view {RESOURCE}; a events", f"  mount {host.devices}/{RESOURCE} /mnt",
-              f"  a primary {RESOURCE}   # refused while it is mounted on b"]
+    use = f"mount {host.devices}/{RESOURCE} /mnt" if lab.has_fuse else f"nbdinfo '{host.device(RESOURCE)}'"
+    lines += [f"  b status; c view {RESOURCE}; a events", f"  {use}",
+              f"  a primary {RESOURCE}   # refused while it is in use on b"]
     if lab.has_netns:
         lines += [f"  ip -n {lab.network.name('a')} link set to-b down   # pull a cable; up puts it back",
-                  f"  {' '.join(lab.network.prefix('a'))} ping {lab.network.address('c', 'a')}"]
-    lines.append("The next ./demo removes it all, and ./demo --clean does only that.")
+                  f"  {' '.join(lab.network.prefix('a'))} ss -tn   # the connections of a"]
+        lines.append("The next ./demo removes it all, and ./demo --clean does only that.")
+    else:
+        lines.append("The relays between them end with this program: Ctrl-C removes it all.")
     return "\n".join(lines)
