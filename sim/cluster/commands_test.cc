@@ -1,0 +1,82 @@
+// Commands that look, options that are kept, and a stop with users.
+#include <gtest/gtest.h>
+
+#include "sim/cluster/cluster.h"
+
+namespace mars::sim {
+namespace {
+
+using namespace std::chrono_literals;
+using control::ExitCode;
+
+class Commands : public testing::Test {
+ protected:
+  void SetUp() override {
+    cluster.form();
+    cluster.make_resource("mydata");
+  }
+  Cluster cluster{1, {"a", "b"}};
+};
+
+TEST_F(Commands, options_reach_all_hosts_and_survive) {
+  EXPECT_EQ(cluster.run("a", "get mydata open-wait").text, "10.0 s");
+  EXPECT_EQ(cluster.run("b", "set mydata open-wait 3s").code, ExitCode::done);
+  EXPECT_TRUE(cluster.wait([&] { return cluster.run("a", "get mydata open-wait").text == "3.0 s"; }))
+      << cluster.run("a", "get mydata open-wait").text;
+  cluster.power_loss("b");
+  ASSERT_TRUE(cluster.start("b").has_value());
+  EXPECT_EQ(cluster.run("b", "get mydata open-wait").text, "3.0 s");
+}
+
+TEST_F(Commands, events_survive_a_clean_end_and_are_told_by_resource) {
+  cluster.stop("b");
+  ASSERT_TRUE(cluster.start("b").has_value());
+  EXPECT_NE(cluster.run("b", "events mydata").text.find("join-resource"), std::string::npos) << cluster.events("b");
+  EXPECT_EQ(cluster.run("b", "events mydata").text.find("marsd 0.1.0 starts"), std::string::npos);
+  EXPECT_NE(cluster.run("b", "events --count 1").text, "");
+}
+
+TEST_F(Commands, each_command_that_looks_answers) {
+  for (const char* line : {"version", "status", "status mydata", "view mydata", "graph mydata", "events"}) {
+    const control::Answer answer = cluster.run("b", line);
+    EXPECT_EQ(answer.code, ExitCode::done) << line << ": " << answer.text;
+    EXPECT_FALSE(answer.text.empty() && answer.data.empty()) << line;
+  }
+}
+
+TEST_F(Commands, status_is_json_that_its_own_reader_takes) {
+  Result<control::ClusterView> view = control::cluster_view_from_json(cluster.run("a", "status").data);
+  ASSERT_TRUE(view.has_value()) << view.error().text;
+  ASSERT_EQ(view->resources.size(), 1u);
+  EXPECT_EQ(view->resources[0].replicas.size(), 2u);
+  EXPECT_EQ(view->resources[0].designated, "a");
+}
+
+TEST_F(Commands, a_stop_waits_for_users_of_the_device) {
+  cluster.stop("a");
+  cluster.options("a").stop_wait = 20s;
+  ASSERT_TRUE(cluster.start("a").has_value());
+  ASSERT_TRUE(cluster.wait([&] { return cluster.is_primary("a", "mydata"); }));
+  cluster.set_in_use("a", "mydata", true);
+  SimDevice* device = cluster.device("a", "mydata");
+  cluster.world().after(5s, [device] { device->set_in_use(false); });
+  const io::Instant begun = cluster.world().now();
+  cluster.stop("a");
+  EXPECT_GE(cluster.world().now(), begun + 5s);
+  EXPECT_LT(cluster.world().now(), begun + 10s);
+}
+
+TEST_F(Commands, a_command_that_waits_ends_with_marsd) {
+  cluster.isolate("b");
+  ASSERT_EQ(cluster.write("a", "mydata", 1, 'x'), Status::ok);
+  auto running = cluster.begin("a", "wait-resource mydata synced --host b");
+  cluster.run_for(3s);
+  EXPECT_FALSE(running->answer.has_value());
+  EXPECT_FALSE(running->progress.empty());
+  cluster.stop("a");
+  ASSERT_TRUE(running->answer.has_value());
+  EXPECT_NE(running->answer->code, ExitCode::done);
+}
+
+}  // namespace
+}  // namespace mars::sim
