@@ -54,7 +54,7 @@ _marsadm() {
       esac
       ;;
     attach)
-      options="--accept-disk --force --dry-run --timeout --json"
+      options="--accept-disk --accept-loss --force --dry-run --timeout --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
