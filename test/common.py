@@ -27,6 +27,14 @@ def run(*command, check=True, timeout=120, input=None, env=None):
     return done
 
 
+def check_ext4(path, after_crash=False):
+    """The filesystem has no error. After a crash its own journal is replayed first and nothing else is mended."""
+    if after_crash:
+        done = run("e2fsck", "-y", "-E", "journal_only", path, check=False)
+        expect(done.returncode in (0, 1), f"the journal on {path} cannot be replayed: {done.stdout}{done.stderr}")
+    run("e2fsck", "-fn", path)
+
+
 def poll(what, ask, timeout=30, every=0.1, hosts=()):
     """Asks until the answer is true and returns it. `what` completes the sentence "not within 30 s: ..."."""
     deadline = time.monotonic() + timeout

@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-from common import expect, poll, run
+from common import check_ext4, expect, poll, run
 from nbd import Nbd
 
 MIB = 1 << 20
@@ -122,8 +122,8 @@ class Mounted:
             expect(sum_of(path) == wanted, f"{name} on {host.name} has another content than what was written", [host])
         return len(self.sums)
 
-    def check_structure(self, host):
-        run("fsck.ext4", "-fn", host.device(self.resource))
+    def check_structure(self, host, after_crash=False):
+        check_ext4(host.device(self.resource), after_crash)
 
     def put(self, host, name, data):
         write_durably(host.mount_point / name, data)
@@ -218,12 +218,12 @@ class Exported:
             expect(self.has(host, name, data), f"{name} is missing on {host.name}", [host])
         return 2 + len(self.notes)
 
-    def check_structure(self, host):
+    def check_structure(self, host, after_crash=False):
         image = host.base / "copy"
         with Nbd(host.device(self.resource)) as nbd, open(image, "wb") as file:
             for at in range(self.IMAGE, self.JOB, 4 * MIB):
                 file.write(nbd.read(at, 4 * MIB))
-        run("fsck.ext4", "-fn", image)
+        check_ext4(image, after_crash)
 
     def place(self, name):
         return self.NOTES + int.from_bytes(hashlib.sha256(name.encode()).digest()[:1]) * 65536 // 2

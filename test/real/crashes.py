@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from cases import lab, run_cases
-from common import expect, poll, run
+from common import check_ext4, expect, poll, run
 from leftovers import loops_below, mounts_below, processes_of
 from nbd import Nbd
 
@@ -86,8 +86,7 @@ def marsd_killed_under_a_mounted_filesystem(can):
             if round_number != 1:
                 a.start()
             device = a.device("r")
-            run("fsck.ext4", "-fy", device, check=False)
-            run("fsck.ext4", "-fn", device)
+            check_ext4(device, after_crash=True)
             run("mount", device, a.mount_point)
             for name, data in synced.items():
                 expect((a.mount_point / name).read_bytes() == data, f"{name} was fsynced and is not there", [a])
@@ -168,7 +167,7 @@ def both_killed(can):
             run("umount", a.mount_point)
             a.start()
             device = a.device("r")
-            run("fsck.ext4", "-fy", device, check=False)
+            check_ext4(device, after_crash=True)
             run("mount", device, a.mount_point)
             run("umount", a.mount_point)
             print(f"    {order}: unmounted, swept, opened again")
