@@ -115,6 +115,9 @@ Task<Result<void>> FrontDevice::close() {
     is_fuse_in_use_ = closed.error().status == Status::busy;
     co_return closed;
   }
+  if (fuse_->has_lost_pages() && options_.log) {
+    options_.log(order_.name + ": somebody wrote without fsync in the moment of the close, and those pages are lost");
+  }
   co_await drop_fuse();
   co_return Result<void>();
 }
