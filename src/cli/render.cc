@@ -74,7 +74,7 @@ std::string footer_text(const ClusterView& view) {
   std::string text;
   for (const control::HostView& host : view.hosts) {
     if (host.is_self || host.is_connected) continue;
-    text += fmt::format("host {} is not connected\n", host.name);
+    text += fmt::format("host {} is not connected{}{}\n", host.name, host.problem.empty() ? "" : ": ", host.problem);
   }
   for (const std::string& warning : view.warnings) text += fmt::format("note: {}\n", warning);
   return text;

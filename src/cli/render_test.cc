@@ -37,7 +37,7 @@ ClusterView example() {
   view.cluster = "c";
   view.host = "alpha";
   view.time_ns = now_ns;
-  view.hosts = {{"alpha", "1", {}, true, true, {}, {}}, {"gamma", "3", {}, false, false, {}, {}}};
+  view.hosts = {{"alpha", "1", {}, true, true, {}, {}, {}}, {"gamma", "3", {}, false, false, {}, {}, "refused"}};
   view.resources = {{"mydata", "u", 2ull << 30, 4096, "alpha", {alpha, beta, gamma}, {"two hosts have written"}}};
   view.warnings = {"no tmpfs: write-cache is off"};
   return view;
@@ -53,7 +53,7 @@ TEST(render, status_is_a_table_with_bars) {
             "    disk-failed: the data disk reported an error\n"
             "    what to do: replace the disk\n"
             "    ALARM: two hosts have written\n"
-            "host gamma is not connected\n"
+            "host gamma is not connected: refused\n"
             "note: no tmpfs: write-cache is off\n");
 }
 

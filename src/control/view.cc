@@ -85,6 +85,7 @@ Json json_of(const HostView& host) {
                {"is_connected", host.is_connected}};
   put_time(json, "last_contact", host.last_contact_ns);
   put(json, "marsd", host.version);
+  put(json, "problem", host.problem);
   return json;
 }
 
@@ -177,6 +178,7 @@ HostView host_from(const Json& json, bool& ok) {
   fields.get("is_connected", host.is_connected);
   fields.get_time("last_contact", host.last_contact_ns);
   fields.get("marsd", host.version);
+  fields.get("problem", host.problem);
   ok = ok && fields.ok();
   return host;
 }

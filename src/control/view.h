@@ -89,6 +89,7 @@ struct HostView {
   bool is_connected = false;
   std::optional<uint64_t> last_contact_ns;
   std::string version;  // of its marsd; empty: not known
+  std::string problem;  // how the last attempt to connect ended; empty: connected, or nothing is known yet
   friend bool operator==(const HostView&, const HostView&) = default;
 };
 

@@ -55,6 +55,7 @@ class GossipHost : public net::PeerOwner {
   }
   void on_session_down(const Uuid&, const Error&) override {}
   void on_alarm(const Uuid&, const std::string&) override {}
+  void on_refused(const io::Address&, const Error&) override {}
 
   Registers& registers() { return *registers_; }
   void wish(const std::string& key, std::string_view value) {

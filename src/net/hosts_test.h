@@ -75,6 +75,7 @@ class TestHost : public PeerOwner {
     downs.push_back(reason);
   }
   void on_alarm(const Uuid&, const std::string& text) override { alarms.push_back(text); }
+  void on_refused(const io::Address&, const Error& why) override { refused.push_back(why); }
 
   // `live` counts the peer's sessions, so these tests give every host one peer that is watched.
   Session* session_with(const TestHost& peer) { return net->find(peer.id); }
@@ -93,6 +94,7 @@ class TestHost : public PeerOwner {
   int live = 0;
   std::vector<Error> downs;
   std::vector<std::string> alarms;
+  std::vector<Error> refused;
 
  private:
   Task<void> keep(std::unique_ptr<Channel> channel) {

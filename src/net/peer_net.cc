@@ -8,6 +8,15 @@
 
 namespace mars::net {
 
+namespace {
+
+// Not what happens between members every day: connections that cross, hosts that stop or are cut off.
+bool is_worth_telling(Status why) {
+  return why == Status::permission || why == Status::invalid || why == Status::unsupported || why == Status::refused;
+}
+
+}  // namespace
+
 // Decides in one handshake; by standing in doors_ it lets stop() end it.
 class PeerNet::Door : public Doorkeeper, public ListHook {
  public:
@@ -212,10 +221,12 @@ Task<void> PeerNet::accept_loop() {
 Task<void> PeerNet::receive(std::unique_ptr<io::Stream> stream) {
   std::optional<Contact> contact;
   {
+    const io::Address from = stream->remote_address();
     const Introduction mine = introduction(io::Side::server);
     Door door(*this, *stream, nullptr);
     Result<Contact> result = co_await shake_hands(machine_, std::move(stream), mine, door, options_.times.handshake);
     if (result) contact.emplace(std::move(*result));
+    if (!result && is_worth_telling(result.error().status)) owner_.on_refused(from, result.error());
   }
   handshakes_.release(1);
   if (!contact) co_return;

@@ -47,6 +47,9 @@ class PeerOwner {
   virtual void on_session_down(const Uuid& peer, const Error& reason) = 0;
   // Something that the operator must hear: a second live host with this id (R6).
   virtual void on_alarm(const Uuid& peer, const std::string& text) = 0;
+  // Somebody called from this address and was turned away, because of what it is or says. Whoever calls may do so as
+  // often as it likes, and parts of the text are its own words.
+  virtual void on_refused(const io::Address& from, const Error& why) = 0;
 };
 
 struct PeerNetOptions {

@@ -166,6 +166,7 @@ TEST_F(PeerNetTest, a_foreign_certificate_is_refused) {
   world.run_for(20s);
   EXPECT_EQ(a->ups + b->ups, 0);
   EXPECT_EQ(a->net->peers()[0].problem.status, Status::permission) << a->net->peers()[0].problem.text;
+  EXPECT_FALSE(a->refused.empty());
 }
 
 TEST_F(PeerNetTest, the_certificate_of_another_host_is_refused) {
@@ -199,6 +200,8 @@ TEST_F(PeerNetTest, an_unknown_key_is_refused) {
   world.run_for(10s);
   EXPECT_EQ(a->ups + b->ups, 0);
   EXPECT_EQ(b->net->peers()[0].problem.status, Status::permission);
+  ASSERT_FALSE(a->refused.empty());
+  EXPECT_NE(a->refused[0].text.find("no member"), std::string::npos) << a->refused[0].text;
 }
 
 // Both dial at the same instant, again and again: in the end there is one session, the same at both ends.

@@ -9,6 +9,13 @@
 
 namespace mars::node {
 
+namespace {
+
+constexpr io::Duration refusal_pause = std::chrono::minutes(10);
+constexpr size_t refusals_max = 64;
+
+}  // namespace
+
 Cluster::Cluster(Parts parts, Identity identity)
     : parts_(parts),
       identity_(std::move(identity)),
@@ -180,6 +187,15 @@ void Cluster::on_session_down(const Uuid& peer, const Error& reason) {
 void Cluster::on_alarm(const Uuid&, const std::string& text) {
   parts_.events.add("", "ALARM: " + text);
   if (std::find(alarms_.begin(), alarms_.end(), text) == alarms_.end() && alarms_.size() < 64) alarms_.push_back(text);
+}
+
+// Strangers can call as often as they like: the same is said once in a while, and not much in all.
+void Cluster::on_refused(const io::Address& from, const Error& why) {
+  const io::Instant now = parts_.machine.now();
+  std::erase_if(refusals_, [now](const auto& said) { return now - said.second >= refusal_pause; });
+  std::string text = "a connection from " + from.substr(0, from.rfind(':')) + " was refused: " + printable(why.text);
+  if (refusals_.size() >= refusals_max || !refusals_.emplace(text, now).second) return;
+  parts_.events.add("", text + "; if that should be a member, its own status says more; else keep it from this port");
 }
 
 }  // namespace mars::node

@@ -2,6 +2,7 @@
 // per Node. start() once, stop() once.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,6 +62,7 @@ class Cluster final : public net::PeerOwner {
   void on_session_up(net::Session& session) override;
   void on_session_down(const Uuid& peer, const Error& reason) override;
   void on_alarm(const Uuid& peer, const std::string& text) override;
+  void on_refused(const io::Address& from, const Error& why) override;
 
  private:
   Task<Result<void>> open_registers();
@@ -81,7 +83,8 @@ class Cluster final : public net::PeerOwner {
   std::unique_ptr<net::PeerNet> net_;
   std::string log_problem_;
   std::vector<std::string> alarms_;
-  Scope scope_;  // of channels that this host opened
+  std::map<std::string, io::Instant> refusals_;  // what was said of strangers, and when
+  Scope scope_;                                  // of channels that this host opened
 };
 
 }  // namespace mars::node

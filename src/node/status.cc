@@ -5,6 +5,7 @@
 
 #include "bricks/branch.h"
 #include "node/members.h"
+#include "node/text.h"
 
 namespace mars::node {
 
@@ -159,6 +160,13 @@ ResourceView resource_view(Node& node, const ResourceRecord& record, const std::
   return view;
 }
 
+std::string problem(Node& node, const Uuid& host) {
+  for (const net::PeerView& peer : node.cluster()->net().peers()) {
+    if (peer.host == host && !peer.is_connected) return printable(peer.problem.text);
+  }
+  return {};
+}
+
 std::vector<HostView> host_views(Node& node) {
   Cluster& cluster = *node.cluster();
   std::vector<HostView> hosts;
@@ -170,6 +178,7 @@ std::vector<HostView> host_views(Node& node) {
     host.is_self = member.host == cluster.identity().host;
     host.is_connected = host.is_self || cluster.resources().is_connected(member.host);
     if (!host.is_self) host.last_contact_ns = last_contact(node, member.host);
+    if (!host.is_connected) host.problem = problem(node, member.host);
     if (host.is_self) host.version = node.options().version;
     hosts.push_back(std::move(host));
   }

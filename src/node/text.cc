@@ -12,6 +12,13 @@ std::string hex(std::span<const std::byte> bytes) {
   return text;
 }
 
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (c < ' ' || c > '~') c = '?';
+  }
+  return text;
+}
+
 Uuid random_uuid(io::Machine& machine) {
   std::array<uint8_t, 16> random;
   machine.random_bytes(std::as_writable_bytes(std::span(random)));

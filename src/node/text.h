@@ -27,6 +27,9 @@ std::optional<std::array<std::byte, count>> unhex(std::string_view text) {
   return bytes;
 }
 
+// What a peer says may hold anything: ASCII stays, the rest becomes '?'.
+std::string printable(std::string text);
+
 Uuid random_uuid(io::Machine& machine);
 
 // The parts of "host:port" and "[v6]:port"; brackets are removed. Both empty when it is neither.
