@@ -66,6 +66,24 @@ TEST_F(Commands, a_stop_waits_for_users_of_the_device) {
   EXPECT_LT(cluster.world().now(), begun + 10s);
 }
 
+TEST_F(Commands, nobody_new_gets_in_while_a_stop_waits_for_users) {
+  cluster.stop("a");
+  cluster.options("a").stop_wait = 20s;
+  ASSERT_TRUE(cluster.start("a").has_value());
+  ASSERT_TRUE(cluster.wait([&] { return cluster.is_primary("a", "mydata"); }));
+  cluster.set_in_use("a", "mydata", true);
+  SimDevice* device = cluster.device("a", "mydata");
+  bool was_let_in = true;
+  cluster.world().after(5s, [&] {
+    device->set_in_use(false);
+    was_let_in = device->set_in_use(true);
+  });
+  const io::Instant begun = cluster.world().now();
+  cluster.stop("a");
+  EXPECT_FALSE(was_let_in);
+  EXPECT_LT(cluster.world().now(), begun + 10s);
+}
+
 TEST_F(Commands, a_command_that_waits_ends_with_marsd) {
   cluster.isolate("b");
   ASSERT_EQ(cluster.write("a", "mydata", 1, 'x'), Status::ok);

@@ -14,6 +14,7 @@ SimDevice::~SimDevice() {
 
 Task<Result<void>> SimDevice::open(xio::Output& top) {
   CHECK(!port_);
+  if (is_barred_) co_return failure(Status::stopped, "marsd is stopping");
   is_closing_ = false;
   port_.emplace(top);
   co_return Result<void>{};
@@ -23,6 +24,11 @@ Task<Result<void>> SimDevice::close() {
   if (is_in_use()) co_return failure(Status::busy, name_ + " is mounted");
   co_await force_close();
   co_return Result<void>{};
+}
+
+Task<void> SimDevice::bar() {
+  is_barred_ = true;
+  co_return;
 }
 
 Task<void> SimDevice::force_close() {

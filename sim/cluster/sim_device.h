@@ -22,14 +22,19 @@ class SimDevice final : public replication::Device {
 
   Task<Result<void>> open(xio::Output& top) override;
   Task<Result<void>> close() override;
+  Task<void> bar() override;
   Task<void> force_close() override;
   bool is_open() const override { return port_.has_value(); }
   bool is_in_use() const override { return is_open() && users_ > 0; }
   std::string path() const override { return is_open() ? "/dev/mars/" + name_ : ""; }
   std::string front_end() const override { return "sim"; }
 
-  // A filesystem is mounted on it.
-  void set_in_use(bool in_use) { users_ = in_use ? 1 : 0; }
+  // A filesystem is mounted on it. False: nobody gets in any more.
+  bool set_in_use(bool in_use) {
+    if (in_use && is_barred_) return false;
+    users_ = in_use ? 1 : 0;
+    return true;
+  }
   // gone: it is not open.
   Task<Status> write(uint64_t offset, std::span<const std::byte> bytes, bool fua = false);
   Task<Status> read(uint64_t offset, std::span<std::byte> into);
@@ -42,6 +47,7 @@ class SimDevice final : public replication::Device {
   SimDevice** slot_;
   std::optional<xio::Port> port_;
   bool is_closing_ = false;
+  bool is_barred_ = false;
   int users_ = 0;
   int in_flight_ = 0;
   Notifier idle_;

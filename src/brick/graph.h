@@ -40,6 +40,8 @@ class Graph {
   Result<void> abandon(std::string_view input);
 
   Edge<P>* find_input(std::string_view name) const;
+  // Of all inputs, in the order of dump().
+  std::vector<std::string> inputs() const;
   Output<P>* find(std::string_view name) const;
 
   // One line per input and brick, in the order of add(): where it leads, what is in flight, what it promises.
@@ -121,6 +123,13 @@ Edge<P>* Graph<P>::find_input(std::string_view name) const {
     if (input == name) found = &edge;
   });
   return found;
+}
+
+template <class P>
+std::vector<std::string> Graph<P>::inputs() const {
+  std::vector<std::string> names;
+  for_each_input([&](const std::string& input, Edge<P>&) { names.push_back(input); });
+  return names;
 }
 
 template <class P>

@@ -26,7 +26,7 @@ class Output {
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
   // Nothing may be wired to it any more. led_off of whatever is above comes first.
-  virtual ~Output() { CHECK(users_ == nullptr && pins_ == 0); }
+  virtual ~Output() { CHECK(!is_used()); }
 
   virtual Info info() const = 0;
 
@@ -42,6 +42,9 @@ class Output {
   bool reaches(const Output& other) const;
 
   Ready& ready() const { return ready_; }
+
+  // Some edge leads here, or is about to: not to be destroyed.
+  bool is_used() const { return users_ != nullptr || pins_ != 0; }
 
   // The first input of this brick, null when it is a leaf; further ones by Edge::next_input().
   Edge<P>* inputs() const { return inputs_; }

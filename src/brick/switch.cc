@@ -4,7 +4,7 @@
 
 namespace mars::brick {
 
-Switch::Switch(Ready& ready) : ready_(ready) {
+Switch::Switch(Ready& ready) : ready_(ready), turned_(ready) {
   turn_.self = this;
   turn_.run = [](Job& job) { static_cast<Turn&>(job).self->turn(); };
 }
@@ -34,10 +34,16 @@ void Switch::look_again() {
   ready_.push(turn_);
 }
 
+// Every way to led_off ends with a turn.
+Task<void> Switch::until_off() {
+  while (!led_off()) co_await turned_.wait();
+}
+
 // The listener comes last: it may destroy a brick whose led_off it sees.
 void Switch::turn() {
   on_button();
   queued_ = false;
+  turned_.notify();
   if (std::exchange(heard_led_, led_) != led_ && heard_) heard_();
 }
 

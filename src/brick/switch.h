@@ -7,6 +7,8 @@
 
 #include "base/check.h"
 #include "base/ready.h"
+#include "base/sync.h"
+#include "base/task.h"
 
 namespace mars::brick {
 
@@ -28,6 +30,9 @@ class Switch {
   bool led_on() const { return led_ == Led::on; }
   // Nothing in flight, no buffer out, no timer armed: safe to destroy. So is a new brick.
   bool led_off() const { return led_ == Led::off && !queued_; }
+
+  // Returns when it is safe to destroy. The switch lives until then.
+  Task<void> until_off();
 
   // `heard` runs from the ready queue after a LED changed. One listener, the owner.
   void on_led(std::move_only_function<void()> heard) { heard_ = std::move(heard); }
@@ -54,6 +59,7 @@ class Switch {
   bool queued_ = false;
   Led led_ = Led::off;
   Led heard_led_ = Led::off;
+  Notifier turned_;
   std::move_only_function<void()> heard_;
 };
 

@@ -88,5 +88,25 @@ TEST_F(SwitchTest, a_brick_that_is_on_must_not_be_destroyed) {
       "led_off");
 }
 
+Task<void> wait_off(Switch& a_switch, bool& is_over) {
+  co_await a_switch.until_off();
+  is_over = true;
+}
+
+TEST_F(SwitchTest, off_is_waited_for) {
+  bool is_over = false;
+  Scope scope(ready);
+  lamp.press(true);
+  ready.run();
+  lamp.work = 1;
+  lamp.press(false);
+  scope.spawn(wait_off(lamp, is_over));
+  ready.run();
+  EXPECT_FALSE(is_over);
+  lamp.finish_one();
+  ready.run();
+  EXPECT_TRUE(is_over);
+}
+
 }  // namespace
 }  // namespace mars::brick

@@ -103,7 +103,7 @@ TEST_F(TripDeathTest, destroying_a_brick_that_is_wired_dies) {
         Origin above(*gone);
         gone.reset();
       },
-      "users_");
+      "is_used");
 }
 
 TEST_F(TripDeathTest, a_path_that_nobody_checked_dies_before_it_overruns) {

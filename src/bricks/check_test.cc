@@ -107,6 +107,13 @@ TEST_F(CheckTest, a_lost_request_stands_in_the_report) {
   EXPECT_EQ(check.in_flight(), 0u);
 }
 
+TEST_F(CheckTest, more_than_it_can_watch_pass_unwatched) {
+  Check small(ready, memory, {.compare = true, .in_flight_max = 0});
+  Sender above(ready, small);
+  EXPECT_EQ(above.write(0, filled(512, 'x')), Status::ok);
+  EXPECT_NE(small.report().find("passed unwatched: 1"), std::string::npos) << small.report();
+}
+
 TEST_F(CheckTest, a_second_completion_dies) {
   defect.completes_twice = true;
   EXPECT_DEATH((void)sender.write(0, filled(512, 'x')), "holder_");

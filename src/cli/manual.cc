@@ -20,7 +20,8 @@ using control::ArgumentType;
 using control::CommandSpec;
 using control::Group;
 
-constexpr Group groups[] = {Group::cluster, Group::resource, Group::roles, Group::switches, Group::watching};
+constexpr Group groups[] = {Group::cluster,  Group::resource, Group::roles,
+                            Group::switches, Group::watching, Group::instruments};
 
 // Text for troff: backslashes and hyphens are special, and so is a dot or quote at the beginning of a line;
 // `code` becomes bold.

@@ -53,7 +53,7 @@ struct Argument {
   std::string_view choices;        // of type choice: separated by '|'
 };
 
-enum class Group : uint8_t { cluster, resource, roles, switches, watching };
+enum class Group : uint8_t { cluster, resource, roles, switches, watching, instruments };
 std::string_view title(Group group);  // heading in help and manual
 
 struct CommandSpec {

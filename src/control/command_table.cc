@@ -262,13 +262,56 @@ void add_watching(std::vector<CommandSpec>& table) {
                    {maybe_resource},
                    {{"count", count, "how many, counted from the newest", false, "50", {}}},
                    {not_found}});
+}
+
+void add_instruments(std::vector<CommandSpec>& table) {
+  const Argument deadline = {.name = "deadline",
+                             .type = duration,
+                             .help = "if requests are still under way after this time, change nothing; at most 60s",
+                             .default_value = "5s"};
   table.push_back({"graph",
-                   Group::watching,
-                   "print the bricks of a resource and how they are wired",
-                   "For those who look for the cause of something; the form may change.",
+                   Group::instruments,
+                   "print the bricks of a resource on this host and how they are wired",
+                   "Each brick with what it promises, each edge with what is in flight through it, and what the "
+                   "instruments that were put in with `marsadm insert` have seen. For those who look for the cause of "
+                   "something; the form may change.",
                    {any_resource},
                    {},
                    {not_found}});
+  table.push_back(
+      {"insert",
+       Group::instruments,
+       "put an instrument into an edge of a running resource",
+       "The edge is closed, drained, re-wired and opened again while users go on; their requests wait for that moment "
+       "and none fails. trace remembers the last requests (events=256). stats counts and measures them. check counts "
+       "them in and out and finds lost ones. delay holds each for a random time (shortest=1ms,longest=20ms). throttle "
+       "lets only so much pass in a second (bytes=10M,requests=100). fault makes requests of one kind fail, the n-th "
+       "or "
+       "one in N by chance (op=write,nth=1 or op=read,one-in=100; answer-lost=on does the work and loses the answer): "
+       "users get I/O errors, or the disk counts as failed, so it is for tests. An instrument stays until `marsadm "
+       "remove`, and goes by itself when the resource is detached, and from above the device when this host is no "
+       "longer primary.",
+       {any_resource, {"instrument", choice, "what to put in", true, {}, "check|delay|fault|stats|throttle|trace"}},
+       {{"at",
+         text,
+         "which edge, by its name in `marsadm graph`: device (all that users do; the default on the primary), data "
+         "(all "
+         "that reaches the disk; the default elsewhere), or another",
+         false,
+         {},
+         {}},
+        {"set", text, "its settings, as KEY=VALUE,KEY=VALUE", false, {}, {}},
+        deadline,
+        dry_run},
+       {refused, not_found}});
+  table.push_back({"remove",
+                   Group::instruments,
+                   "take an instrument out of a running resource",
+                   "By its name in `marsadm graph`. What it holds back goes on at once; otherwise it is done as by "
+                   "`marsadm insert`.",
+                   {any_resource, {"instrument", text, "its name, for example trace or delay-2", true, {}, {}}},
+                   {deadline, dry_run},
+                   {refused, not_found}});
 }
 
 std::vector<CommandSpec> make_table() {
@@ -278,6 +321,7 @@ std::vector<CommandSpec> make_table() {
   add_roles(table);
   add_switches(table);
   add_watching(table);
+  add_instruments(table);
   return table;
 }
 
@@ -295,6 +339,8 @@ std::string_view title(Group group) {
       return "Switches";
     case Group::watching:
       return "Watching";
+    case Group::instruments:
+      return "Instruments";
   }
   return "Other";
 }

@@ -46,7 +46,9 @@ TEST(command_table, holds_every_command_of_the_manual) {
                                 "wait-resource",
                                 "view",
                                 "status",
-                                "graph"}) {
+                                "graph",
+                                "insert",
+                                "remove"}) {
     EXPECT_EQ(names.erase(name), 1u) << name;
   }
   EXPECT_TRUE(names.empty());
@@ -77,7 +79,11 @@ TEST(command_table, defaults_fit_their_own_types) {
     Command call = command(std::string(spec.name));
     for (const Argument& argument : spec.positionals) {
       if (!argument.is_required) continue;
-      call.args[std::string(argument.name)] = argument.type == ArgumentType::path ? "/x" : "x";
+      const std::string fits = argument.type == ArgumentType::path ? "/x"
+                               : argument.type == ArgumentType::choice
+                                   ? std::string(argument.choices.substr(0, argument.choices.find('|')))
+                                   : "x";
+      call.args[std::string(argument.name)] = fits;
     }
     Result<Command> filled = check_command(call);
     ASSERT_TRUE(filled) << filled.error().text;

@@ -22,6 +22,7 @@ class FrontDevice final : public replication::Device {
 
   Task<Result<void>> open(xio::Output& top) override;
   Task<Result<void>> close() override;
+  Task<void> bar() override;
   Task<void> force_close() override;
   bool is_open() const override { return export_ != nullptr || (fuse_ != nullptr && fuse_->is_open()); }
   bool is_in_use() const override { return export_ ? export_->is_in_use() : fuse_ != nullptr && is_fuse_in_use_; }
@@ -43,6 +44,7 @@ class FrontDevice final : public replication::Device {
   std::unique_ptr<fuse::FuseDevice> fuse_;
   std::unique_ptr<nbd::NbdExport> export_;
   bool is_fuse_in_use_ = false;
+  bool is_barred_ = false;
   Event closing_;
   Scope scope_;
 };
@@ -59,6 +61,7 @@ std::string FrontDevice::path() const {
 
 Task<Result<void>> FrontDevice::open(xio::Output& top) {
   if (is_open()) co_return Result<void>();
+  if (is_barred_) co_return failure(Status::stopped, "marsd is stopping");
   const std::string front_end = wanted();
   if (front_end == "none") co_return failure(Status::refused, "the option front-end is none");
   if (front_end == "auto" || front_end == "fuse") {
@@ -122,6 +125,13 @@ Task<Result<void>> FrontDevice::close() {
   co_return Result<void>();
 }
 
+// Whoever has the loop device itself open by its number cannot be kept out; the name is what people open.
+Task<void> FrontDevice::bar() {
+  is_barred_ = true;
+  if (export_) export_->press(false);
+  if (fuse_) co_await fuse_->hide();
+}
+
 Task<void> FrontDevice::force_close() {
   if (export_) co_await close_nbd(true);
   if (fuse_ == nullptr) co_return;
@@ -135,8 +145,7 @@ Task<void> FrontDevice::close_nbd(bool by_force) {
   } else {
     export_->press(false);
   }
-  closing_.reset();
-  while (!export_->led_off()) co_await io::sleep_for(machine_, 1ms, closing_);
+  co_await export_->until_off();
   export_.reset();
 }
 

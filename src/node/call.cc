@@ -134,6 +134,8 @@ constexpr Row rows[] = {
     {"wait-resource", &wait_resource, true},
     {"events", &show_events, false},
     {"graph", &show_graph, true},
+    {"insert", &insert_instrument, true},
+    {"remove", &remove_instrument, true},
 };
 
 // The token is a secret, paths and names are not.
@@ -149,7 +151,7 @@ std::string spoken(const control::Command& command) {
 bool is_question(const control::Command& command) {
   const control::CommandSpec* spec = control::find_command(command.name);
   return spec->group == control::Group::watching || command.name == "version" || command.name == "get" ||
-         command.flag("dry-run");
+         command.name == "graph" || command.flag("dry-run");
 }
 
 }  // namespace

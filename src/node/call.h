@@ -88,7 +88,10 @@ Task<Answer> secondary(Call& call);
 Task<Answer> show_status(Call& call);
 Task<Answer> wait_resource(Call& call);
 Task<Answer> show_events(Call& call);
+// command_graph.cc
 Task<Answer> show_graph(Call& call);
+Task<Answer> insert_instrument(Call& call);
+Task<Answer> remove_instrument(Call& call);
 
 // Checks it against the table, finds its runner and runs it.
 Task<Answer> run_command(Node& node, control::Command command, Node::Listener listener);

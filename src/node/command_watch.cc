@@ -39,14 +39,6 @@ Task<Answer> show_events(Call& call) {
   co_return answer;
 }
 
-Task<Answer> show_graph(Call& call) {
-  Result<ResourceRecord> record = call.resource();
-  if (!record) co_return failed(record.error());
-  replication::Replica* replica = call.replica(record->id);
-  if (replica == nullptr) co_return failed({Status::not_found, "this host has no replica of " + record->name});
-  co_return Answer::done(replica->graph());
-}
-
 namespace {
 
 using replication::Report;

@@ -85,6 +85,7 @@ Task<Result<void>> Node::become_member(Identity identity) {
 Task<void> Node::stop() {
   is_stopping_ = true;
   changed_.notify();
+  if (cluster_ != nullptr) co_await cluster_->resources().prepare_stop();
   while (running_ > 0) co_await idle_.wait();
   if (cluster_ != nullptr) {
     co_await cluster_->stop();

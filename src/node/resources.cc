@@ -125,6 +125,15 @@ void Resources::start(Hosted& hosted) {
   hosted.replica->start();
 }
 
+Task<void> Resources::prepare_stop() {
+  for (const Uuid& id : ids()) {
+    Replica* replica = find(id);
+    if (replica == nullptr) continue;
+    replica->end_instruments();
+    co_await replica->device().bar();
+  }
+}
+
 Task<void> Resources::stop(io::Duration stop_wait) {
   stop_.set();
   due_.set();

@@ -52,6 +52,8 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<Result<void>> open(std::string log_problem);
   // `net` is there from now on; replicas hear of peers.
   void connect(net::PeerNet& net) { net_ = &net; }
+  // Users of devices stay, but nobody new gets in; nothing waits for an instrument any more.
+  Task<void> prepare_stop();
   // Devices that are not in use are closed now, others when they are free or after `stop_wait`; then the replicas stop.
   // They stay until finish().
   Task<void> stop(io::Duration stop_wait);

@@ -17,6 +17,8 @@ class Device {
   // Takes it away: afterwards no request is in flight and none can come (T3). busy: in use; the text names the users,
   // and the device stays as it was. ok when it is not open.
   virtual Task<Result<void>> close() = 0;
+  // From now on nobody new gets in, and it is not opened again; who is in stays. The process is about to end.
+  virtual Task<void> bar() = 0;
   // Without asking: users get errors. For a process that must end.
   virtual Task<void> force_close() = 0;
   virtual bool is_open() const = 0;

@@ -16,6 +16,7 @@ Replica::Replica(Environment& environment, ReplicaOptions options, std::unique_p
       options_(std::move(options)),
       machine_(environment.machine()),
       device_(std::move(device)),
+      insertions_(machine_, graph_),
       room_turn_(machine_.ready(), 1),
       turn_(machine_.ready(), 1),
       stop_(machine_.ready()),
@@ -46,6 +47,7 @@ Task<void> Replica::announce() {
 
 Task<void> Replica::stop() {
   stop_.set();
+  insertions_.give_up();
   wake_.notify();
   co_await scope_.join();
   co_await turn_.acquire();
@@ -317,6 +319,8 @@ Task<Result<void>> Replica::open_disk() {
   }
   if (!difference.empty()) co_await accept_other_disk();
   disk_ = std::make_unique<bricks::Disk>(machine_.ready(), *disk_file_, options_.volume_bytes);
+  data_ = std::make_unique<bricks::Seam>(machine_.ready(), *disk_);
+  if (auto added = graph_.add("data", "seam", *data_); !added) co_return added;
   if (auto added = graph_.add("disk", "disk", *disk_); !added) co_return added;
   co_return Result<void>();
 }
@@ -377,6 +381,9 @@ Task<void> Replica::let_go() {
   }
   room_turn_.release(1);
   is_leaving_ = false;
+  graph_.remove("data");
+  data_.reset();
+  co_await insertions_.drop_unused();
   graph_.remove("disk");
   disk_.reset();
   disk_file_.reset();
@@ -424,6 +431,26 @@ Task<void> Replica::end_serving() {
   serving_stop_.reset();
 }
 
-std::string Replica::graph() const { return graph_.dump(); }
+// ---- instruments
+
+std::string Replica::graph() const { return graph_.dump() + insertions_.report(); }
+
+Task<Result<std::string>> Replica::insert(std::string type, std::string at, Insertions::Maker make,
+                                          io::Duration deadline) {
+  co_await turn_.acquire();
+  Result<std::string> name = failure(Status::refused, "the disk is detached, so there is no graph");
+  if (log_ != nullptr && !stop_.is_set()) {
+    name = co_await insertions_.insert(std::move(type), std::move(at), std::move(make), deadline);
+  }
+  turn_.release(1);
+  co_return name;
+}
+
+Task<Result<void>> Replica::take_out(std::string name, io::Duration deadline) {
+  co_await turn_.acquire();
+  Result<void> done = co_await insertions_.remove(std::move(name), deadline);
+  turn_.release(1);
+  co_return done;
+}
 
 }  // namespace mars::replication

@@ -17,12 +17,14 @@
 #include "bricks/disk.h"
 #include "bricks/log.h"
 #include "bricks/replayer.h"
+#include "bricks/seam.h"
 #include "bricks/state_file.h"
 #include "bricks/trans_logger.h"
 #include "replication/decide_handover.h"
 #include "replication/decide_start.h"
 #include "replication/device.h"
 #include "replication/environment.h"
+#include "replication/insertions.h"
 #include "replication/report.h"
 #include "replication/sync_messages.h"
 #include "xio/port.h"
@@ -83,6 +85,11 @@ class Replica {
   Task<Result<void>> detach();
   Task<Result<LossStatement>> force(bool is_dry_run, bool now);
   Task<Result<void>> invalidate();
+  // Instruments in the running graph (Insertions); refused while the disk is detached.
+  Task<Result<std::string>> insert(std::string type, std::string at, Insertions::Maker make, io::Duration deadline);
+  Task<Result<void>> take_out(std::string name, io::Duration deadline);
+  // Nothing is held back any more, for good: the process is about to end.
+  void end_instruments() { insertions_.give_up(); }
   // The operator accepts that acknowledged writes were lost with the pool, or that the disk is another one.
   void accept_loss() { accepts_loss_ = true; }
   void accept_disk() { options_.allow_changed_disk = true; }
@@ -194,11 +201,14 @@ class Replica {
   std::unique_ptr<Device> device_;
   std::unique_ptr<io::File> disk_file_;
   std::unique_ptr<bricks::Disk> disk_;
+  std::unique_ptr<bricks::Seam> data_;  // above the disk, below everything that uses it
   std::unique_ptr<bricks::StateFile> state_;
   std::unique_ptr<bricks::Log> log_;
   std::unique_ptr<bricks::Replayer> replayer_;   // while following
   std::unique_ptr<bricks::TransLogger> logger_;  // while primary
+  std::unique_ptr<bricks::Seam> entrance_;       // above it, below the device
   brick::Graph<xio::Xio> graph_;
+  Insertions insertions_;
   bricks::Log::Recovery recovery_;
   Uuid life_;  // of this replica; a new one when it is joined or invalidated
 

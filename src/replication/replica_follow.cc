@@ -78,7 +78,7 @@ void Replica::start_replay() {
   bricks::ReplayerOptions options;
   options.bytes = options_.volume_bytes;
   options.block_bytes = options_.block_bytes;
-  replayer_ = std::make_unique<bricks::Replayer>(machine_, *log_, *state_, *disk_, options);
+  replayer_ = std::make_unique<bricks::Replayer>(machine_, *log_, *state_, *data_, options);
   replayer_->allow(environment_.switches(options_.resource).replay);
   replayer_->start(state_->value().applied);
 }

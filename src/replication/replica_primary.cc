@@ -86,7 +86,9 @@ Task<Status> Replica::start_logger(bool adopts) {
   options.block_bytes = options_.block_bytes;
   options.write_cache = settings.write_cache;
   options.batches.flush_interval = std::chrono::milliseconds(settings.flush_interval_ms);
-  logger_ = std::make_unique<bricks::TransLogger>(machine_, environment_.pool(), *log_, *state_, *disk_, options);
+  logger_ = std::make_unique<bricks::TransLogger>(machine_, environment_.pool(), *log_, *state_, *data_, options);
+  entrance_ = std::make_unique<bricks::Seam>(machine_.ready(), *logger_);
+  if (auto added = graph_.add("device", "seam", *entrance_); !added) co_return added.error().status;
   if (auto added = graph_.add("trans_logger", "trans_logger", *logger_); !added) co_return added.error().status;
   logger_->start(state_->value().applied, log_->admitted());
   if (adopts && !accepts_loss_) co_return co_await logger_->adopt();
@@ -118,7 +120,7 @@ Task<Status> Replica::begin_epoch(EpochCause cause, Uuid grant) {
 }
 
 Task<void> Replica::open_device() {
-  auto opened = co_await device_->open(*logger_);
+  auto opened = co_await device_->open(*entrance_);
   if (!opened) co_return say(State::failed, "the device cannot be opened: " + opened.error().text);
   say(State::up_to_date);
 }
@@ -171,8 +173,12 @@ Task<void> Replica::close_logger() {
   co_await end_serving();
   if (logger_ == nullptr) co_return;
   co_await logger_->stop();
+  graph_.remove("device");
+  entrance_.reset();
+  co_await insertions_.drop_unused();
   graph_.remove("trans_logger");
   logger_.reset();
+  co_await insertions_.drop_unused();
 }
 
 // ---- handing over

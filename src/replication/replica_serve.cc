@@ -118,7 +118,7 @@ Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes
   pins_[target] = header.q.position.lsn;
   bricks::cut(header.branch, header.q.position.lsn);
   Status status = co_await channel->send(encode(header));
-  xio::Output& output = is_primary ? static_cast<xio::Output&>(*logger_) : *disk_;
+  xio::Output& output = is_primary ? static_cast<xio::Output&>(*logger_) : *data_;
   xio::Port port(output, xio::Priority::background);
   AlignedBuffer buffer(sync_range_bytes);
   while (status == Status::ok && channel->is_open() && !serving_stop_.is_set()) {

@@ -105,7 +105,7 @@ Task<Status> Replica::begin_sync(SyncHeader header) {
 // Requests run ahead of their answers, so that distance costs nothing.
 Task<Status> Replica::sweep(net::Channel& channel, Position& cmax) {
   constexpr uint64_t ahead_max = 32 * sync_range_bytes;
-  xio::Port port(*disk_, xio::Priority::background);
+  xio::Port port(*data_, xio::Priority::background);
   uint64_t asked = 0;
   uint64_t done = 0;
   while (done < options_.volume_bytes) {

@@ -1,8 +1,9 @@
-#!/usr/bin/env python3
+#!/ usr / bin / env python3
 """Every command of marsadm once with real processes, in the order in which an operator would meet them."""
 
 import json
 import re
+import threading
 
 from cases import lab, run_cases
 from common import expect, poll
@@ -161,4 +162,55 @@ def dry_runs(can):
         expect(a.replica("r")["role"] == "primary", "a dry run changed the primary", [a])
 
 
-run_cases([watching, options, switches, detaching, leaving, dry_runs])
+def rewiring(can):
+    """Instruments come and go at the device's and the disk's edge while clients write, read and flush over NBD."""
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = two_replicas(the_lab)
+        uri = a.device("r")
+        over, found = threading.Event(), []
+
+        def load(number):
+            area, rounds = number << 20, 0
+            try:
+                with Nbd(uri) as nbd:
+                    while not over.is_set():
+                        at, data = area + rounds % 64 * 4096, bytes([rounds % 251 + 1]) * 4096
+                        nbd.write(at, data, fua=rounds % 5 == 0)
+                        if rounds % 7 == 0:
+                            nbd.flush()
+                        if nbd.read(at, 4096) != data:
+                            raise AssertionError(f"other bytes at {at}")
+                        rounds += 1
+            except (OSError, AssertionError) as error:
+                found.append(error)
+            found.append(rounds)
+
+        clients = [threading.Thread(target=load, args=(number,)) for number in range(8)]
+        for client in clients:
+            client.start()
+        try:
+            for at in ("device", "data"):
+                for kind, settings in (("trace", None), ("stats", None), ("check", None), ("delay", "longest=3ms"),
+                                       ("throttle", "requests=5000")):
+                    a.do("insert", "r", kind, "--at", at, *(["--set", settings] if settings else []))
+                    graph = a.do("graph", "r").out
+                    expect(f"{at}.below -> {kind}" in graph, f"{kind} is not in the graph:\n{graph}", [a])
+                    poll(f"{kind} at {at} sees requests", lambda kind=kind: f"{kind} has seen" in a.do("graph", "r").out
+                         or kind in ("delay", "throttle"), 20, hosts=[a])
+                    a.do("remove", "r", kind)
+            a.do("insert", "r", "delay", "--set", "shortest=5s,longest=5s")
+            late = a.adm("insert", "r", "trace", "--deadline", "200ms")
+            expect(late.code == REFUSED and "in flight" in late.text, f"not drained: {late.code} {late.text}", [a])
+            a.do("remove", "r", "delay", "--deadline", "10s")
+        finally:
+            over.set()
+            for client in clients:
+                client.join()
+        errors = [one for one in found if not isinstance(one, int)]
+        rounds = [one for one in found if isinstance(one, int)]
+        expect(not errors and min(rounds) > 10, f"the clients met {errors} after {rounds} rounds", [a])
+        print(f"    {sum(rounds)} rounds of 8 clients, no error")
+        the_lab.wait_equal("r")
+
+
+run_cases([watching, options, switches, detaching, leaving, dry_runs, rewiring])

@@ -38,6 +38,8 @@ class FuseDevice {
   Task<Result<void>> open();
   // busy: in use, by whom the text says; the device stays as it was. timed_out: under way, ask again.
   Task<Result<void>> close();
+  // Nobody finds it by its name any more; who has it open keeps it. The next open() shows it again.
+  Task<void> hide() { return remove_link(); }
   // Dead at once, in use or not: whoever uses it gets EIO until he lets go. Also ends an open() or close() that
   // hangs. What is in flight below still comes back; force_off below if that can take long.
   Task<void> abort();
