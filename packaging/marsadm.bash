@@ -5,7 +5,7 @@ _marsadm() {
     word=${COMP_WORDS[i]}
     if ((skip)); then skip=0; continue; fi
     case $word in
-      --socket | --expires | --timeout | --size | --host | --count) skip=1 ;;
+      --socket | --expires | --timeout | --size | --host | --count | --at | --set | --deadline) skip=1 ;;
       -*) ;;
       *) if [[ -z $command ]]; then command=$word; else ((place++)); fi ;;
     esac
@@ -13,7 +13,7 @@ _marsadm() {
   case $command in
     "")
       options="--socket --json --version --help"
-      positional="create-cluster invite join-cluster version create-resource join-resource leave-resource delete-resource attach detach up down invalidate set get primary secondary pause-fetch resume-fetch pause-replay resume-replay pause-sync resume-sync status view wait-resource events graph"
+      positional="create-cluster invite join-cluster version create-resource join-resource leave-resource delete-resource attach detach up down invalidate set get primary secondary pause-fetch resume-fetch pause-replay resume-replay pause-sync resume-sync status view wait-resource events graph insert remove"
       ;;
     create-cluster)
       options="--dry-run --json"
@@ -172,6 +172,19 @@ _marsadm() {
       ;;
     graph)
       options="--json"
+      case $place in
+        0) positional="$(marsadm completion resources 2>/dev/null)" ;;
+      esac
+      ;;
+    insert)
+      options="--at --set --deadline --dry-run --json"
+      case $place in
+        0) positional="$(marsadm completion resources 2>/dev/null)" ;;
+        1) positional="check delay fault stats throttle trace" ;;
+      esac
+      ;;
+    remove)
+      options="--deadline --dry-run --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
