@@ -34,6 +34,24 @@ class Waiter : public Job, public ListHook {
   bool woken_ = false;
 };
 
+// `Yield yield(ready); co_await yield;`: whatever stands in the run queue now goes first. May be awaited again.
+class Yield : public Job {
+ public:
+  explicit Yield(Ready& ready) : ready_(ready) {
+    run = [](Job& job) { static_cast<Yield&>(job).caller_.resume(); };
+  }
+  bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> caller) {
+    caller_ = caller;
+    ready_.push(*this);
+  }
+  void await_resume() const noexcept {}
+
+ private:
+  Ready& ready_;
+  std::coroutine_handle<> caller_;
+};
+
 // Wakes everybody who waits at the moment of notify(); later waiters wait for the next one.
 class Notifier {
  public:

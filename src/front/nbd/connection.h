@@ -98,6 +98,8 @@ class Connection : public ListHook {
   std::coroutine_handle<> reader_;  // waits for a supplied buffer
 
   List<Reply> replies_;  // to be written
+  uint64_t replies_queued_ = 0;
+  uint64_t replies_written_ = 0;
   List<Reply> held_;     // until the stream is over
   List<Reply> written_;  // in the write that is pending
   Notifier work_;

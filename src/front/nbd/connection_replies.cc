@@ -8,6 +8,7 @@ namespace {
 
 constexpr size_t write_bytes_max = 1u << 20;
 constexpr size_t write_buffers_max = 256;
+constexpr size_t replies_at_once = 8;  // so many are worth a call of their own: the client works on them meanwhile
 
 void give_body(Piece& piece) {
   piece.body = piece.data;
@@ -123,18 +124,26 @@ void Connection::queue(Reply& reply) {
       reply.of == Reply::Of::piece ? static_cast<Piece&>(reply).transfer : &static_cast<Transfer&>(reply);
   const bool must_wait = streaming_ != nullptr && owner != streaming_;
   (must_wait ? held_ : replies_).push_back(reply);
-  if (!must_wait) work_.notify();
+  if (must_wait) return;
+  ++replies_queued_;
+  work_.notify();
 }
 
-// Replies that gather while one write is pending go out with the next one.
+// Replies that gather while one write is pending go out with the next one. Requests that came together are answered
+// together: as long as each turn of the run queue adds a reply, the write waits for the next turn.
 Task<void> Connection::write_replies() {
   std::vector<io::Buffer> buffers;
   buffers.reserve(write_buffers_max);
+  Yield yield(server_.machine_.ready());
   while (true) {
     if (replies_.empty()) {
       if (is_ending_) break;
       co_await work_.wait();
       continue;
+    }
+    for (uint64_t seen = 0; seen != replies_queued_ && replies_queued_ - replies_written_ < replies_at_once;) {
+      seen = replies_queued_;
+      co_await yield;
     }
     gather(buffers);
     const Status status = co_await stream_->write(buffers);
@@ -151,6 +160,7 @@ void Connection::gather(std::vector<io::Buffer>& buffers) {
     if (reply.head_bytes > 0) buffers.push_back({reply.head.data(), reply.head_bytes});
     if (reply.body_bytes > 0) buffers.push_back({reply.body, reply.body_bytes});
     bytes += reply.head_bytes + reply.body_bytes;
+    ++replies_written_;
     written_.push_back(reply);
   }
 }

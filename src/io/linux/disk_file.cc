@@ -72,6 +72,8 @@ DiskOp& DiskOp::begin(FileOp& op, DiskFile& file) {
   return self;
 }
 
+int DiskOp::write_flags(const FileOp& op) const { return op.fua && file_->has_fua() ? RWF_DSYNC : 0; }
+
 Piece DiskOp::next(FileOp& op) {
   Piece piece;
   piece.offset = op.offset + done_;
@@ -103,14 +105,14 @@ Piece DiskOp::next(FileOp& op) {
 bool DiskOp::advance(FileOp& op, int64_t result) {
   if (result == -EAGAIN || result == -EINTR) return try_again(op);
   if (result < 0) return end(op, operation_status(static_cast<int>(-result)));
-  if (!is_move(op.kind)) return end(op, Status::ok);
+  if (!is_move(op.kind) || is_flush_due_) return end(op, Status::ok);
   return advance_move(op, static_cast<uint64_t>(result));
 }
 
 bool DiskOp::advance_move(FileOp& op, uint64_t moved) {
   if (bounce_ != nullptr && op.kind == FileOp::Kind::read) copy(op, bounce_, moved);
   done_ += moved;
-  if (done_ == total_) return end(op, Status::ok);
+  if (done_ == total_) return end_move(op);
   if (moved == piece_bytes_) return false;
   if (op.kind == FileOp::Kind::read && op.offset + done_ >= file_->size()) {
     fill_with_zeroes(op);
@@ -123,6 +125,11 @@ bool DiskOp::advance_move(FileOp& op, uint64_t moved) {
     moved -= std::min(moved, excess);
   }
   return moved > 0 ? false : try_again(op);
+}
+
+bool DiskOp::end_move(FileOp& op) {
+  is_flush_due_ = op.kind == FileOp::Kind::write && op.fua && !file_->has_fua();
+  return is_flush_due_ ? false : end(op, Status::ok);
 }
 
 bool DiskOp::try_again(FileOp& op) { return ++retries_ > retries_max ? end(op, Status::io_error) : false; }

@@ -37,6 +37,7 @@ struct OpenedDisk {
   Descriptor descriptor;
   Geometry geometry;
   uint32_t memory_align = 1;  // of buffers in direct reads and writes
+  bool has_fua = false;       // the device itself makes a single write durable
 };
 
 // The next piece of a read or write for the kernel.
@@ -53,6 +54,10 @@ class DiskOp {
   static DiskOp& of(FileOp& op) { return *reinterpret_cast<DiskOp*>(op.scratch); }
 
   DiskFile& file() { return *file_; }
+  // What comes next is a flush: the second step of a FUA write to a device without FUA. Left to the kernel, that flush
+  // waits for kernel workers which stand in line with everybody who computes: milliseconds on a busy processor.
+  bool is_flush_due() const { return is_flush_due_; }
+  int write_flags(const FileOp& op) const;  // for pwritev2
   Piece next(FileOp& op);
   // `result`: what the kernel said, bytes or -errno. True: the operation has ended and op.status is set; false: the
   // next piece is due.
@@ -61,6 +66,7 @@ class DiskOp {
  private:
   bool end(FileOp& op, Status status);
   bool advance_move(FileOp& op, uint64_t moved);
+  bool end_move(FileOp& op);
   void copy(FileOp& op, std::byte* bounce, uint64_t bytes);
   void fill_with_zeroes(FileOp& op);
   bool try_again(FileOp& op);
@@ -72,6 +78,7 @@ class DiskOp {
   iovec single_ = {};
   uint64_t piece_bytes_ = 0;
   uint32_t retries_ = 0;
+  bool is_flush_due_ = false;
 };
 static_assert(sizeof(DiskOp) <= sizeof(FileOp::scratch));
 
@@ -85,6 +92,7 @@ class DiskFile final : public File {
   void submit(FileOp& op) override;
 
   int descriptor() const { return disk_.descriptor.get(); }
+  bool has_fua() const { return disk_.has_fua; }
   bool fits_direct(std::span<const Buffer> buffers) const;
   void ended() { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
 

@@ -46,6 +46,7 @@ BlockQueue block_queue(uint64_t device_number) {
   // A loop device claims the first without the second and then refuses.
   result.zeroes_natively =
       number_in(queue + "write_zeroes_max_bytes") != 0 && number_in(queue + "discard_max_bytes") != 0;
+  result.has_fua = number_in(queue + "fua") != 0 || first_line(queue + "write_cache") == "write through";
   return result;
 }
 

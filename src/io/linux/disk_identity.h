@@ -12,6 +12,7 @@ struct BlockQueue {
   uint32_t minimum_io_bytes = 0;
   bool is_rotational = false;
   bool zeroes_natively = false;  // the device zeroes ranges by itself, so holes can be punched
+  bool has_fua = false;          // a single write can be made durable without flushing the whole cache
 };
 
 BlockQueue block_queue(uint64_t device_number);

@@ -118,6 +118,7 @@ Status describe(OpenedDisk& disk, const OpenOptions& options) {
     describe_file(disk, info, options.write);
   }
   disk.geometry.is_rotational = queue.is_rotational;
+  disk.has_fua = queue.has_fua;
   if (options.direct) try_direct(disk, queue);
   const uint32_t best = std::max({align_fallback, queue.physical_block_bytes, queue.minimum_io_bytes});
   disk.geometry.optimal_bytes = std::min(best, uint32_t{1} << 20);

@@ -24,10 +24,10 @@ int open_ring(io_uring& ring, unsigned flags) {
 
 void prepare_move(io_uring_sqe& sqe, FileOp& op, int descriptor) {
   const Piece piece = DiskOp::of(op).next(op);
-  const int flags = op.kind == FileOp::Kind::write && op.fua ? RWF_DSYNC : 0;
   if (op.kind == FileOp::Kind::read) {
-    io_uring_prep_readv2(&sqe, descriptor, piece.vectors, piece.count, piece.offset, flags);
+    io_uring_prep_readv(&sqe, descriptor, piece.vectors, piece.count, piece.offset);
   } else {
+    const int flags = DiskOp::of(op).write_flags(op);
     io_uring_prep_writev2(&sqe, descriptor, piece.vectors, piece.count, piece.offset, flags);
   }
   if (op.priority == Priority::background) sqe.ioprio = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7);
@@ -35,7 +35,7 @@ void prepare_move(io_uring_sqe& sqe, FileOp& op, int descriptor) {
 
 void prepare(io_uring_sqe& sqe, FileOp& op) {
   const int descriptor = DiskOp::of(op).file().descriptor();
-  switch (op.kind) {
+  switch (DiskOp::of(op).is_flush_due() ? FileOp::Kind::flush : op.kind) {
     case FileOp::Kind::read:
     case FileOp::Kind::write:
       prepare_move(sqe, op, descriptor);

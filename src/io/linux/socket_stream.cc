@@ -49,24 +49,6 @@ ssize_t send_chunk(int descriptor, Chunk& chunk) {
 
 bool must_wait(int number) { return number == EAGAIN || number == EWOULDBLOCK; }
 
-// Lets everybody else in the run queue have a turn.
-class Yield : public Job {
- public:
-  explicit Yield(Ready& ready) : ready_(ready) {
-    run = [](Job& job) { static_cast<Yield&>(job).caller_.resume(); };
-  }
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> caller) {
-    caller_ = caller;
-    ready_.push(*this);
-  }
-  void await_resume() const noexcept {}
-
- private:
-  Ready& ready_;
-  std::coroutine_handle<> caller_;
-};
-
 }  // namespace
 
 ReadinessWait::ReadinessWait(Ready& ready, Readiness& readiness, Readiness::Direction direction)

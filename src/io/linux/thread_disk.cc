@@ -12,7 +12,7 @@ namespace {
 int64_t perform(FileOp& op) {
   DiskOp& state = DiskOp::of(op);
   const int descriptor = state.file().descriptor();
-  if (op.kind == FileOp::Kind::flush) return ::fdatasync(descriptor);
+  if (op.kind == FileOp::Kind::flush || state.is_flush_due()) return ::fdatasync(descriptor);
   if (op.kind != FileOp::Kind::read && op.kind != FileOp::Kind::write) {
     return ::fallocate(descriptor, fallocate_mode(op.kind), static_cast<off_t>(op.offset),
                        static_cast<off_t>(op.bytes));
@@ -21,7 +21,7 @@ int64_t perform(FileOp& op) {
   const int count = static_cast<int>(piece.count);
   const off_t offset = static_cast<off_t>(piece.offset);
   if (op.kind == FileOp::Kind::read) return ::preadv2(descriptor, piece.vectors, count, offset, 0);
-  return ::pwritev2(descriptor, piece.vectors, count, offset, op.fua ? RWF_DSYNC : 0);
+  return ::pwritev2(descriptor, piece.vectors, count, offset, state.write_flags(op));
 }
 
 }  // namespace
