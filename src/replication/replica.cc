@@ -343,15 +343,16 @@ Task<Result<void>> Replica::open_log() {
   segments.cluster = environment_.cluster();
   segments.resource = options_.resource;
   segments.segment_bytes = options_.segment_bytes;
-  log_ = std::make_unique<bricks::Log>(machine_, *state_, segments);
-  auto recovered = co_await log_->recover({});
+  // A log that is still being read says nothing yet: what it lacks now would be taken for what this host lacks.
+  auto log = std::make_unique<bricks::Log>(machine_, *state_, segments);
+  auto recovered = co_await log->recover({});
   if (!recovered) {
     attach_problem_ = State::log_missing;
     attach_next_step_ = "check the log disk at " + options_.log_directory;
-    co_await log_->close();
-    log_.reset();
+    co_await log->close();
     co_return failure(recovered.error());
   }
+  log_ = std::move(log);
   recovery_ = *recovered;
   serve_limit_ = log_->durable().position.lsn;
   is_releasing_ = false;
