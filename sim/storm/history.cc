@@ -143,6 +143,7 @@ std::optional<uint32_t> History::last_acknowledged(uint32_t number, unsigned sec
 
 std::string History::narrow(uint32_t number, Lsn lsn, uint32_t low, uint32_t high, const std::string& why) {
   std::map<uint64_t, Bounds>& known = reigns_.at(number).known;
+  high = std::min(high, static_cast<uint32_t>(reigns_[number].writes.size()));
   const auto place = known.try_emplace(lsn.value).first;
   Bounds& here = place->second;
   if (place != known.begin()) low = std::max(low, std::prev(place)->second.low);
