@@ -285,7 +285,11 @@ Task<Result<void>> Replica::attach() {
   if (!parsed) co_return failure(parsed.error());
   life_ = *parsed;
   state_ = std::make_unique<bricks::StateFile>(machine_);
-  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) co_return opened;
+  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) {
+    attach_next_step_ = "bring that file back as it was; or give this replica up: `marsadm leave-resource " +
+                        options_.name + "` here, then `marsadm join-resource` from a host that has the data";
+    co_return opened;
+  }
   if (auto opened = co_await open_disk(); !opened) co_return opened;
   if (auto opened = co_await open_log(); !opened) co_return opened;
   role_ = Role::closed;
@@ -354,6 +358,7 @@ Task<Result<void>> Replica::open_log() {
   }
   log_ = std::move(log);
   recovery_ = *recovered;
+  for (const std::string& file : log_->segments().damaged()) environment_.event(options_.resource, file);
   serve_limit_ = log_->durable().position.lsn;
   is_releasing_ = false;
   data_end_ = serve_limit_;

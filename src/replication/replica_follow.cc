@@ -39,11 +39,13 @@ void Replica::show_follower(const control::Switches& on) {
     if (!on.sync) return say(State::paused, "the sync is paused", "run `marsadm resume-sync " + options_.name + "`");
     return say(State::waiting_for_peer, "no consistent replica can be reached to sync from", "connect one");
   }
+  if (recovery_.is_damaged && log_->durable().position.lsn < recovery_.evidence) {
+    return say(State::log_damaged, recovery_.reason,
+               "connect a member that has the log: it is fetched again; if nobody has it, `marsadm primary " +
+                   options_.name + " --force` here goes on without what lies behind");
+  }
   if (action == StartAction::rolled_back) {
     return say(State::rolled_back, "others remember more of this host's own writes than it has", "connect all members");
-  }
-  if (recovery_.is_damaged && log_->durable().position.lsn < recovery_.evidence) {
-    return say(State::log_damaged, recovery_.reason, "connect a member that has the log; it is fetched again");
   }
   if (action == StartAction::wait) return say(State::opening, "waiting for the other members");
   if (must_sync_)

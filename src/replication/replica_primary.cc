@@ -121,7 +121,10 @@ Task<Status> Replica::begin_epoch(EpochCause cause, Uuid grant) {
 
 Task<void> Replica::open_device() {
   auto opened = co_await device_->open(*entrance_);
-  if (!opened) co_return say(State::failed, "the device cannot be opened: " + opened.error().text);
+  if (!opened) {
+    co_return say(State::failed, "the device cannot be opened: " + opened.error().text,
+                  "mend that: it is tried again; or start marsd with --front-end nbd, which needs no kernel module");
+  }
   say(State::up_to_date);
 }
 
@@ -462,7 +465,12 @@ LossStatement Replica::known_loss() const {
     if (peer.is_holder && heard(host)) silent = machine_.now() - *heard(host);
   }
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silent).count();
-  if (loss.bytes == 0) {
+  // What rotted here was durable here, whoever else has heard of it (D10).
+  if (recovery_.is_damaged && recovery_.evidence > end && recovery_.evidence - end > loss.bytes) {
+    loss.bytes = recovery_.evidence - end;
+    loss.text =
+        "at least " + std::to_string(loss.bytes) + " bytes of this host's own log are damaged and will be missing";
+  } else if (loss.bytes == 0) {
     loss.text = "nothing is known to be missing; the primary was last heard " + std::to_string(seconds) +
                 " s ago, and what it wrote since is not here";
   } else {
