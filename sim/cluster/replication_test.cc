@@ -228,9 +228,12 @@ TEST_F(Replication, detach_and_attach) {
 
 TEST_F(Replication, a_detached_disk_that_was_changed_is_refused_until_it_is_accepted) {
   make(16);
+  write("a", 500, 501, 'n');
+  ASSERT_TRUE(cluster->all_up_to_date("mydata"));
   EXPECT_EQ(cluster->run("b", "detach mydata").code, ExitCode::done);
   const std::vector<std::byte> other(4096, std::byte{'!'});
-  cluster->host("b").disks().poke("/dev/sdb", 0, other);
+  // Neither at its beginning nor at its end: where the last write went.
+  cluster->host("b").disks().poke("/dev/sdb", 500 * 4096, other);
   const control::Answer refusal = cluster->run("b", "attach mydata");
   EXPECT_NE(refusal.code, ExitCode::done) << refusal.text;
   EXPECT_EQ(cluster->state("b", "mydata"), State::disk_changed);
@@ -276,7 +279,8 @@ uint64_t trace_of(uint64_t seed) {
   cluster.isolate("b");
   EXPECT_EQ(cluster.write("a", "mydata", 30, 'u'), Status::ok);
   cluster.rejoin("b");
-  EXPECT_EQ(cluster.run("c", "primary mydata").code, ExitCode::done);
+  const control::Answer answer = cluster.run("c", "primary mydata");
+  EXPECT_EQ(answer.code, ExitCode::done) << answer.text << cluster.events("a") << cluster.events("c");
   cluster.kill("c");
   EXPECT_TRUE(cluster.start("c").has_value());
   EXPECT_TRUE(cluster.all_up_to_date("mydata"));

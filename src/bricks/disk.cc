@@ -67,6 +67,7 @@ void Disk::enter(xio::Request& request) {
   if (request.op != XioOp::flush && (request.end() > bytes_ || request.end() < request.offset)) {
     return complete(request, Status::invalid);
   }
+  if (request.op != XioOp::read && request.op != XioOp::flush) recent_.add(request.offset, request.bytes);
   auto& op = take(request);
   ++in_flight_;
   op.kind = kind_of(request.op);

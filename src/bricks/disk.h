@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/aligned.h"
+#include "bricks/recent_extents.h"
 #include "io/file.h"
 #include "xio/request.h"
 
@@ -21,6 +22,8 @@ class Disk final : public xio::Output {
   void enter(xio::Request& request) override;
 
   uint32_t in_flight() const { return in_flight_; }
+  // What was changed last (D17).
+  RecentExtents& recent() { return recent_; }
 
  private:
   struct Op : io::FileOp {
@@ -43,6 +46,7 @@ class Disk final : public xio::Output {
 
   io::File& file_;
   const uint64_t bytes_;
+  RecentExtents recent_;
   std::deque<Op> ops_;
   std::vector<Op*> free_;
   uint32_t in_flight_ = 0;

@@ -60,10 +60,10 @@ class Log {
     uint64_t admitted = 0;    // of the last batch
     std::string reason;       // what stands at `end`, for the operator
   };
-  // Reads from the state block's applied position to the end, tells tear from damage by evidence (`peers_know`: the
-  // largest position of this branch that a peer remembers of me), extends the branch, and makes what it found durable
-  // anew (D11).
-  Task<Result<Recovery>> recover(Lsn peers_know);
+  // Reads from the state block's applied position to the end, tells tear from damage by evidence (`peers_know`: what
+  // peers remember of this log; those on its branch count), extends the branch, and makes what it found durable anew
+  // (D11).
+  Task<Result<Recovery>> recover(std::vector<Position> peers_know);
 
   // For an empty log that will begin at `tip` (a new resource, a replica that will fetch from there).
   void begin_at(Tip tip, Branch branch);
@@ -135,7 +135,7 @@ class Log {
   Task<Lsn> evidence_on_disk(Lsn bad);
   Task<Lsn> evidence_in(Segment& segment, Lsn from, Lsn bad);
   Lsn evidence_of_lost_files(Lsn bad) const;
-  Task<Lsn> evidence_of_short_files(Lsn bad);
+  Lsn evidence_of_peers(const std::vector<Position>& positions) const;
   bool was_cut_at(Lsn end) const;
   Task<bool> goes_on_in_epoch(Tip end);
   void continue_at(Tip end);

@@ -31,11 +31,16 @@ void Replayer::allow(bool on) {
   wake_.notify();
 }
 
+void Replayer::interrupt() {
+  is_interrupted_ = true;
+  write_back_.changed().notify();
+}
+
 Task<Status> Replayer::catch_up(Lsn lsn) {
   while (applied().position.lsn < lsn) {
     if (failed_.status != Status::ok) co_return failed_.status;
     if (write_back_.failed() != Status::ok) co_return write_back_.failed();
-    if (stop_.is_set()) co_return Status::stopped;
+    if (stop_.is_set() || is_interrupted_) co_return Status::stopped;
     write_back_.hurry();
     wake_.notify();
     co_await io::wait_until(machine_, write_back_.changed(), machine_.now() + 50ms);

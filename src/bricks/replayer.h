@@ -33,6 +33,8 @@ class Replayer {
   void allow(bool on);
   // Until applied reaches `lsn` and the state block says so. stopped, or what made replay stop.
   Task<Status> catch_up(Lsn lsn);
+  // Whoever waits in catch_up() waits no more: stopped.
+  void interrupt();
   // Write back now what is in the window.
   void hurry() { write_back_.hurry(); }
   // Finishes what is in the window; the state block says where it ended.
@@ -43,6 +45,7 @@ class Replayer {
   const Error& failed() const { return failed_; }
   bool is_resting() const { return !allowed_; }
   Notifier& changed() { return write_back_.changed(); }
+  uint64_t written_bytes() const { return write_back_.written_bytes(); }
 
  private:
   // A batch in memory while its writes are on their way.
@@ -69,6 +72,7 @@ class Replayer {
   Semaphore window_;
   Error failed_{Status::ok};
   bool allowed_ = true;
+  bool is_interrupted_ = false;
   Event stop_;
   Notifier wake_;
   Scope scope_;

@@ -1,6 +1,8 @@
 #include "bricks/segments.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 
 #include "base/aligned.h"
 #include "format/batch.h"
@@ -43,8 +45,30 @@ Task<Result<void>> Segments::open() {
     }
   }
   sort();
+  if (auto opened = co_await open_branch(); !opened) co_return opened;
   if (co_await keep_control_segment() == Status::gone) co_return failure(Status::gone);
   co_return Result<void>();
+}
+
+// Names begin with the generation, so that their order is the order in which they came.
+Task<Result<void>> Segments::open_branch() {
+  auto entries = co_await machine_.storage().list(options_.directory + "/branch");
+  if (!entries) co_return failure(entries.error());
+  kept_ = std::move(*entries);
+  for (const io::DirectoryEntry& entry : kept_) {
+    if (!entry.name.starts_with("g")) continue;
+    generation_ = std::max<uint64_t>(generation_, std::strtoull(entry.name.c_str() + 1, nullptr, 16));
+  }
+  ++generation_;
+  co_return Result<void>();
+}
+
+// The reserve is not taken by log files; several resources that ask at once may each take one file too many.
+Task<Status> Segments::has_room(uint64_t bytes) {
+  if (options_.reserve_bytes == 0) co_return Status::ok;
+  auto space = co_await machine_.storage().free_space(options_.directory);
+  if (!space) co_return space.error().status;
+  co_return space->free_bytes < bytes + options_.reserve_bytes ? Status::no_space : Status::ok;
 }
 
 // Made under another name, so that the name stands for a whole file. Without room it has to wait.
@@ -98,12 +122,7 @@ Task<Status> Segments::read_header(Segment& segment, const std::string& name) {
     co_return Status::damaged;
   }
   segment.header = *decoded;
-  const uint64_t whole_bytes = segment.file->size() / segment_header_bytes * segment_header_bytes;
-  if (whole_bytes < segment.header.capacity) {
-    damaged_.push_back(segment.path + ": shorter than it was made");
-    segment.missing_bytes = segment.header.capacity - whole_bytes;
-    segment.header.capacity = whole_bytes;
-  }
+  segment.header.capacity = std::min<uint64_t>(segment.header.capacity, segment.file->size());
   co_return Status::ok;
 }
 
@@ -173,6 +192,10 @@ Task<Result<std::unique_ptr<io::File>>> Segments::make_file(std::string path, ui
 
 Task<Result<std::unique_ptr<io::File>>> Segments::take_spare_or_make(std::string& name) {
   if (spares_.empty()) {
+    if (Status status = co_await has_room(options_.segment_bytes); status != Status::ok) {
+      co_return failure(status, "the log disk has no room above its reserve of " +
+                                    std::to_string(options_.reserve_bytes >> 20) + " MiB (log-reserve)");
+    }
     name = std::string(spare_prefix) + std::to_string(++spare_number_);
     co_return co_await make_file(log_path(name), options_.segment_bytes);
   }
@@ -253,7 +276,7 @@ Task<Status> Segments::trim(Lsn limit) {
   co_return status == Status::no_space ? Status::ok : status;
 }
 
-// Names in branch/ are made unique by the epoch's id: two abandoned histories may have the same numbers.
+// Names in branch/: generation, name in the log, epoch. Two abandoned histories may have the same numbers.
 Task<Status> Segments::move_aside(std::unique_ptr<Segment> segment) {
   CHECK(segment->readers == 0);
   segment->file.reset();
@@ -262,18 +285,42 @@ Task<Status> Segments::move_aside(std::unique_ptr<Segment> segment) {
 
 Task<Status> Segments::keep_in_branch(std::string path, std::string mark) {
   const std::string name = name_of(path);
-  const std::string stem = options_.directory + "/branch/" + name.substr(0, name.rfind('.')) + "-" + mark;
-  std::string kept = stem + ".seg";
+  char generation[32];
+  std::snprintf(generation, sizeof generation, "g%08llx-", static_cast<unsigned long long>(generation_));
+  const std::string stem = generation + name.substr(0, name.rfind('.')) + "-" + mark;
+  io::DirectoryEntry kept{stem + ".seg", false, options_.segment_bytes};
+  const std::string folder = options_.directory + "/branch/";
   for (int number = 2;; ++number) {
-    auto exists = co_await machine_.storage().exists(kept);
+    auto exists = co_await machine_.storage().exists(folder + kept.name);
     if (!exists) co_return exists.error().status;
     if (!*exists) break;
-    kept = stem + "-" + std::to_string(number) + ".seg";
+    kept.name = stem + "-" + std::to_string(number) + ".seg";
   }
-  co_return co_await machine_.storage().rename(path, kept);
+  const Status status = co_await machine_.storage().rename(path, folder + kept.name);
+  if (status == Status::ok) kept_.push_back(kept);
+  co_return status;
+}
+
+uint64_t Segments::branch_bytes() const {
+  uint64_t sum = 0;
+  for (const io::DirectoryEntry& entry : kept_) sum += entry.bytes;
+  return sum;
+}
+
+Task<Result<uint64_t>> Segments::shrink_branch(uint64_t bytes_max) {
+  std::sort(kept_.begin(), kept_.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  const uint64_t before = branch_bytes();
+  while (branch_bytes() > bytes_max) {
+    const std::string oldest = options_.directory + "/branch/" + kept_.front().name;
+    const Status status = co_await machine_.storage().remove(oldest);
+    if (status != Status::ok && status != Status::not_found) co_return failure(status, "cannot remove " + oldest);
+    kept_.erase(kept_.begin());
+  }
+  co_return before - branch_bytes();
 }
 
 Task<Status> Segments::set_aside(Lsn from) {
+  ++generation_;
   while (!segments_.empty() && segments_.back()->first() >= from) {
     std::unique_ptr<Segment> last = std::move(segments_.back());
     segments_.pop_back();

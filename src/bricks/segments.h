@@ -21,6 +21,9 @@ struct SegmentsOptions {
   uint64_t in_flight_bytes_max = 16u << 20;
   size_t spare_max = 2;               // recycled files that are kept for the next roll
   uint64_t control_bytes = 1u << 20;  // of the file that is always free for release and epoch start (D8)
+  // No log file is made that leaves less than this free on the log disk (log-reserve): it is for the control segment,
+  // the state and the store.
+  uint64_t reserve_bytes = 0;
 };
 
 // One file. Owned by Segments; stays where it is while `readers` is not zero.
@@ -29,7 +32,6 @@ struct Segment {
   format::SegmentHeader header;
   std::unique_ptr<io::File> file;
   uint32_t readers = 0;
-  uint64_t missing_bytes = 0;  // of what the header says: the file was cut, which no crash does
 
   Lsn first() const { return header.first; }
   Lsn limit() const { return header.first + (header.capacity - format::segment_header_bytes); }  // no batch beyond it
@@ -73,8 +75,15 @@ class Segments {
 
   uint64_t bytes() const;  // on disk, spares included
 
+  // What lies in branch/: histories that were given up.
+  uint64_t branch_bytes() const;
+  // The oldest of it goes until at most `bytes_max` are left. How much went.
+  Task<Result<uint64_t>> shrink_branch(uint64_t bytes_max);
+
  private:
   std::string log_path(const std::string& name) const { return options_.directory + "/log/" + name; }
+  Task<Result<void>> open_branch();
+  Task<Status> has_room(uint64_t bytes);
   Task<Result<void>> open_one(std::string name);
   Task<Status> read_header(Segment& segment, const std::string& name);
   Task<bool> make_up_header(Segment& segment, const std::string& name);
@@ -94,6 +103,8 @@ class Segments {
   std::vector<std::string> spares_;  // names in log/
   std::vector<std::string> damaged_;
   std::vector<format::SegmentName> lost_;
+  std::vector<io::DirectoryEntry> kept_;  // in branch/, the oldest first
+  uint64_t generation_ = 0;               // of what is moved there
   uint64_t spare_number_ = 0;
   bool has_control_ = false;  // the control segment is there
 };

@@ -257,7 +257,9 @@ class TestReplica {
   Task<Result<void>> opening(bool as_primary, Lsn peers_know) {
     if (auto opened = co_await opening_parts(); !opened) co_return opened;
     if (auto opened = co_await state_->open(state_path); !opened) co_return opened;
-    auto recovered = co_await log_->recover(peers_know);
+    std::vector<Position> positions;
+    for (const format::BranchEpoch& epoch : state_->value().branch) positions.push_back({epoch.id, peers_know});
+    auto recovered = co_await log_->recover(positions);
     if (!recovered) co_return failure(recovered.error());
     recovery_ = *recovered;
     fill_state();

@@ -298,7 +298,13 @@ Task<Status> TransLogger::adopt() {
     newest_.insert(mine);
     writer_.add(mine, false);
   }
-  co_return status_of(co_await durable_admitted());
+  // Room is made beside, by whoever keeps the log: they are in no other place but the pool.
+  while (durable_sequence_ < admitted_) {
+    if (log_.failed()) co_return Status::io_error;
+    writer_.hurry();
+    co_await answered_.wait();
+  }
+  co_return Status::ok;
 }
 
 Task<Status> TransLogger::drain() {

@@ -45,7 +45,8 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   // Answers what waits with gone and forgets what is not on the disk; the log has it. After drain(): a clean end.
   Task<void> stop();
   // The acknowledged writes of a predecessor that died: into the log, in order, before anything new (D6).
-  // After start(), before the first request. damaged: one is missing (writes-lost); nothing was appended.
+  // After start(), before the first request. damaged: one is missing (writes-lost); nothing was appended. Waits while
+  // the log has no room; io_error: the log has failed, and they are left in the pool.
   Task<Status> adopt();
 
   xio::Info info() const override;
@@ -58,6 +59,7 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   Tip applied() const { return write_back_.applied(); }
   size_t waiting_for_memory() const { return waiting_.size(); }
   uint64_t dirty_requests() const { return stock_.used(); }
+  uint64_t written_bytes() const { return write_back_.written_bytes(); }  // to the data disk, since start()
   // S3: every change that is admitted now is in the log up to the position that this returns, once it is durable.
   Task<Result<Lsn>> durable_admitted();
 

@@ -25,10 +25,11 @@ struct Config {
   uint32_t nbd_socket_mode = 0600;
   std::string front_end = "auto";  // auto, fuse, nbd, none
   uint64_t memory_bytes = 0;       // for the process; 0: a quarter of the RAM, at least 64 MiB, at most 1 GiB
-  uint64_t log_reserve_bytes = 0;  // kept free on the log disk; 0: 5 % of it, at least 64 MiB
-  std::string io = "auto";         // auto, uring, threads
-  std::string log_level = "info";  // error, warning, info, debug
-  uint64_t stop_wait_ms = 20'000;  // how long SIGTERM waits for devices that are in use
+  static constexpr uint64_t by_rule = UINT64_MAX;
+  uint64_t log_reserve_bytes = by_rule;  // kept free on the log disk; by rule: 5 % of it, at least 64 MiB
+  std::string io = "auto";               // auto, uring, threads
+  std::string log_level = "info";        // error, warning, info, debug
+  uint64_t stop_wait_ms = 20'000;        // how long SIGTERM waits for devices that are in use
   friend bool operator==(const Config&, const Config&) = default;
 };
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 #include <csignal>
+#include <cstdlib>
 
 #include <filesystem>
 
@@ -110,6 +111,7 @@ node::Options Daemon::node_options() const {
   options.pool_bytes = config_.memory_bytes / 2;
   options.version = mars_version;
   options.stop_wait = std::chrono::milliseconds(config_.stop_wait_ms);
+  if (config_.log_reserve_bytes != Config::by_rule) options.log_reserve_bytes = config_.log_reserve_bytes;
   options.warnings = warnings_;
   if (!machine_.disk_engine_note().empty()) options.warnings.emplace_back(machine_.disk_engine_note());
   options.log = [](const std::string& line) { log_line(LogLevel::info, line); };
@@ -177,6 +179,10 @@ Task<void> Daemon::shut_down() {
   if (node_) {
     co_await node_->stop();
     if (node_->was_cut_off()) exit_code_ = 1;
+    if (node_->is_stuck()) {
+      log_line(LogLevel::error, "marsd ends without the disks that do not answer; the next start goes on from the log");
+      std::_Exit(1);  // what is in flight there refers to memory of this process
+    }
   }
   if (control_) co_await machine_.off_load([this] { control_->stop(); });
   if (nbd_) co_await nbd_->stop();

@@ -246,6 +246,7 @@ void read_scalars(Reader& reader, StateBlock& block) {
   block.map = read_map(reader);
   block.sweep = read_sweep(reader);
   block.gap = read_gap(reader);
+  if (block.fingerprint_extent_bytes > fingerprint_extent_bytes_max) reader.fail();
   if (block.state < ReplicaState::fresh || block.state > ReplicaState::consistent) reader.fail();
 }
 

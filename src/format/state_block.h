@@ -22,6 +22,7 @@ inline constexpr size_t volumes_max = 64;
 inline constexpr size_t gone_bytes_max = 8192;
 inline constexpr size_t disk_text_max = 64;
 inline constexpr size_t fingerprint_extents_max = 64;
+inline constexpr uint32_t fingerprint_extent_bytes_max = 16u << 20;
 
 // One epoch of this host's branch, oldest first in the list; what its log said about it, kept when the log is trimmed.
 struct BranchEpoch {

@@ -121,6 +121,7 @@ void Cluster::add_services() {
 
 Task<void> Cluster::stop() {
   if (resources_ != nullptr) co_await resources_->stop(parts_.options.stop_wait);
+  if (is_stuck()) co_return;
   if (net_ != nullptr) co_await net_->stop();
   co_await scope_.join();
   if (resources_ != nullptr) co_await resources_->finish();

@@ -51,6 +51,7 @@ class Cluster final : public net::PeerOwner {
   Invitations& invitations() { return invitations_; }
   net::PeerNet& net() { return *net_; }
   const net::PeerNet& net() const { return *net_; }
+  bool is_stuck() const { return resources_ != nullptr && resources_->is_stuck(); }
   bool was_cut_off() const { return resources_ != nullptr && resources_->was_cut_off(); }
   const std::string& log_problem() const { return log_problem_; }
   const std::vector<std::string>& alarms() const { return alarms_; }

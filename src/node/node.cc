@@ -86,17 +86,21 @@ Task<void> Node::stop() {
   is_stopping_ = true;
   changed_.notify();
   if (cluster_ != nullptr) co_await cluster_->resources().prepare_stop();
-  while (running_ > 0) co_await idle_.wait();
+  // A command may wait for a disk that does not answer: the replicas' stop says so.
+  const io::Instant deadline = machine_.now() + options_.stop_wait + std::chrono::seconds(20);
+  while (running_ > 0 && machine_.now() < deadline) co_await io::wait_until(machine_, idle_, deadline);
   if (cluster_ != nullptr) {
     co_await cluster_->stop();
     was_cut_off_ = cluster_->was_cut_off();
-    cluster_.reset();
+    is_stuck_ = cluster_->is_stuck();
   }
+  while (running_ > 0 && !is_stuck_) co_await idle_.wait();
+  if (!is_stuck_) cluster_.reset();
   if (are_events_open_) {
-    events_.add("", "marsd has stopped");
+    events_.add("", is_stuck_ ? "marsd ends as it is" : "marsd has stopped");
     co_await events_.close();
   }
-  lock_.reset();
+  if (!is_stuck_) lock_.reset();
 }
 
 Task<control::Answer> Node::run(control::Command command, Listener listener) {

@@ -35,6 +35,9 @@ class Node {
   Task<void> stop();
   // stop() had to take a device away from its users.
   bool was_cut_off() const { return was_cut_off_; }
+  // After stop(): a disk does not answer, so that what waits for it cannot be taken down. The process must end as it
+  // is; nothing is lost by that.
+  bool is_stuck() const { return is_stuck_; }
 
   // One command as it comes from outside; the listener hears of progress until this returns.
   Task<control::Answer> run(control::Command command, Listener listener);
@@ -70,6 +73,7 @@ class Node {
   Semaphore membership_turn_;
   bool is_stopping_ = false;
   bool was_cut_off_ = false;
+  bool is_stuck_ = false;
   bool are_events_open_ = false;
   size_t running_ = 0;
   Notifier idle_;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct Options {
   io::Address listen = "[::]:7790";
   std::vector<io::Address> advertise;  // what others dial; empty: derived from `listen` and the name
   uint64_t pool_bytes = 32u << 20;
-  uint64_t segment_bytes = 0;  // 0: by the size of the volume
+  uint64_t segment_bytes = 0;                 // 0: by the size of the volume
+  std::optional<uint64_t> log_reserve_bytes;  // kept free on the log disk; nothing: 5 % of it, at least 64 MiB
   std::string version;
   std::vector<std::string> warnings;  // what this host could not have, for status
   net::SessionTimes times;

@@ -38,6 +38,33 @@ std::optional<ResourceRecord> decode(const Uuid& id, const format::Register& val
   return record;
 }
 
+std::optional<replication::Memory> memory_from(const Json& json) {
+  Fields fields(json);
+  std::string life, epoch;
+  replication::Memory memory;
+  fields.get("life", life);
+  fields.get("epoch", epoch);
+  fields.get("lsn", memory.what.tip.position.lsn.value);
+  const auto history = json.find("history");
+  if (!fields.ok() || history == json.end() || !history->is_array()) return std::nullopt;
+  if (history->size() > replication::Memory::history_max) return std::nullopt;
+  memory.what.life = uuid_of(life);
+  memory.what.tip.position.epoch = uuid_of(epoch);
+  for (const Json& one : *history) {
+    if (one.is_string()) memory.history.push_back(uuid_of(one.get<std::string>()));
+  }
+  return memory;
+}
+
+Json json_from(const replication::Memory& memory) {
+  Json history = Json::array();
+  for (const EpochId& epoch : memory.history) history.push_back(to_string(epoch));
+  return {{"life", to_string(memory.what.life)},
+          {"epoch", to_string(memory.what.tip.position.epoch)},
+          {"lsn", memory.what.tip.position.lsn.value},
+          {"history", history}};
+}
+
 bool is_off(const meta::Registers& registers, const Uuid& id, const Uuid& host, const std::string& kind) {
   const auto value = registers.find(scope_of(id), "switch." + to_string(host) + "." + kind);
   return value && meta::text_of(*value) == "off";
@@ -122,6 +149,21 @@ std::map<std::string, std::string> find_options(const meta::Registers& registers
   return options;
 }
 
+std::map<Uuid, replication::Memories> find_memories(const meta::Registers& registers, const Uuid& id) {
+  std::map<Uuid, replication::Memories> found;
+  for (const format::Register& value : registers.list(scope_of(id), "memory@")) {
+    const std::optional<Uuid> host = meta::owner_of(value.key);
+    Result<Json> json = control::parse_object(meta::text_of(value), value_bytes_max);
+    if (!host || !json) continue;
+    for (const auto& [name, one] : json->items()) {
+      const Result<Uuid> of = parse_uuid(name);
+      auto memory = of && one.is_object() ? memory_from(one) : std::nullopt;
+      if (memory) found[*host].emplace(*of, std::move(*memory));
+    }
+  }
+  return found;
+}
+
 Task<Status> write_resource(meta::Registers& registers, ResourceRecord record) {
   Json json = {{"name", record.name},
                {"bytes", record.bytes},
@@ -158,6 +200,15 @@ Task<Status> write_switch(meta::Registers& registers, Uuid id, Uuid host, std::s
 Task<Status> write_option(meta::Registers& registers, Uuid id, std::string key, std::string value) {
   meta::Bytes bytes = meta::bytes_from(value);
   co_return co_await registers.set_wish(scope_of(id), std::string(option_prefix) + key, std::move(bytes));
+}
+
+Task<Status> write_memories(meta::Registers& registers, Uuid id, replication::Memories memories) {
+  Json json = Json::object();
+  for (const auto& [host, memory] : memories) json[to_string(host)] = json_from(memory);
+  std::string text = control::write_json(json);
+  if (text.size() > value_bytes_max) co_return Status::no_space;
+  meta::Bytes value = meta::bytes_from(text);
+  co_return co_await registers.set_fact(scope_of(id), "memory", std::move(value));
 }
 
 Task<Status> write_deleted(meta::Registers& registers, Uuid id, std::string by) {

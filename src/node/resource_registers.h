@@ -4,10 +4,12 @@
 //   designated         wish: who is to be primary (T6)
 //   switch.<host>.KIND wish: attach, fetch, replay, sync; "on" when absent
 //   option.KEY         wish: control/settings.h
+//   memory@<host>      fact: what it remembers of the other members' logs (T10, D10)
 //   deleted!0          immutable: gone for good (R1)
 // Reading is pure; writing returns when it is durable here.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,6 +47,8 @@ std::optional<ReplicaRecord> find_replica(const meta::Registers& registers, cons
 replication::Designated find_designated(const meta::Registers& registers, const Uuid& id);
 control::Switches find_switches(const meta::Registers& registers, const Uuid& id, const Uuid& host);
 std::map<std::string, std::string> find_options(const meta::Registers& registers, const Uuid& id);
+// By who remembers; entries that are not well-formed are left out.
+std::map<Uuid, replication::Memories> find_memories(const meta::Registers& registers, const Uuid& id);
 
 Task<Status> write_resource(meta::Registers& registers, ResourceRecord record);
 Task<Status> write_replica(meta::Registers& registers, Uuid id, ReplicaRecord record);
@@ -52,6 +56,7 @@ Task<Status> write_designated(meta::Registers& registers, Uuid id, replication::
 // `kind`: attach, fetch, replay, sync.
 Task<Status> write_switch(meta::Registers& registers, Uuid id, Uuid host, std::string kind, bool is_on);
 Task<Status> write_option(meta::Registers& registers, Uuid id, std::string key, std::string value);
+Task<Status> write_memories(meta::Registers& registers, Uuid id, replication::Memories memories);
 Task<Status> write_deleted(meta::Registers& registers, Uuid id, std::string by);
 
 }  // namespace mars::node

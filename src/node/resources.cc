@@ -57,7 +57,8 @@ Resources::Resources(Parts parts)
       stop_(parts.machine.ready()),
       turn_(parts.machine.ready(), 1),
       scope_(parts.machine.ready()),
-      stopping_(parts.machine.ready()) {}
+      stopping_(parts.machine.ready()),
+      ending_(parts.machine.ready()) {}
 
 Resources::~Resources() = default;
 
@@ -111,6 +112,7 @@ replication::ReplicaOptions Resources::replica_options(const ReplicaFile& file) 
   options.block_bytes = file.record.block_bytes;
   const bool is_small = file.record.bytes < small_volume_bytes;
   options.segment_bytes = is_small ? 8u << 20 : 64u << 20;
+  options.log_reserve_bytes = parts_.options.log_reserve_bytes;
   if (parts_.options.segment_bytes != 0) options.segment_bytes = parts_.options.segment_bytes;
   return options;
 }
@@ -137,6 +139,7 @@ Task<void> Resources::prepare_stop() {
 Task<void> Resources::stop(io::Duration stop_wait) {
   stop_.set();
   due_.set();
+  is_stuck_ = false;
   co_await scope_.join();
   for (auto& [id, hosted] : hosted_) {
     if (hosted.replica) stopping_.spawn(stop_one(*hosted.replica, parts_.machine.now() + stop_wait));
@@ -151,12 +154,39 @@ Task<void> Resources::stop_one(Replica& replica, io::Instant deadline) {
       parts_.events.add(replica.options().name, "waiting until the device is not in use");
     co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
   }
-  co_await replica.stop();
+  co_await end_within_patience(replica);
   if (replica.was_cut_off()) was_cut_off_ = true;
+}
+
+// A disk that still writes is waited for; one that does nothing is not: what is not on it stays in the log, and the
+// next start brings it there (D12).
+Task<void> Resources::end_within_patience(Replica& replica) {
+  auto is_done = std::make_shared<bool>(false);
+  ending_.spawn(end(replica, is_done));
+  uint64_t written = replica.written_bytes();
+  io::Instant moved = parts_.machine.now();
+  while (!*is_done && parts_.machine.now() < moved + stop_patience) {
+    co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
+    if (replica.written_bytes() == written) continue;
+    written = replica.written_bytes();
+    moved = parts_.machine.now();
+  }
+  if (*is_done) co_return;
+  is_stuck_ = true;
+  parts_.events.add(replica.options().name, "its disks do not answer (" + replica.disk() +
+                                                " and the log's): marsd ends without it; what is not on it is in the "
+                                                "log, and the next start writes it");
+}
+
+Task<void> Resources::end(Replica& replica, std::shared_ptr<bool> is_done) {
+  co_await replica.stop();
+  *is_done = true;
+  parts_.changed.notify();
 }
 
 Task<void> Resources::finish() {
   net_ = nullptr;
+  co_await ending_.join();
   co_await reports_.stop();
   hosted_.clear();
 }
@@ -406,6 +436,14 @@ std::unique_ptr<net::Channel> Resources::open_channel(const Uuid& peer, net::Ser
                                                       uint32_t window) {
   net::Session* session = net_ == nullptr ? nullptr : net_->find(peer);
   return session == nullptr ? nullptr : session->open(service, std::move(opening), window);
+}
+
+std::map<Uuid, replication::Memories> Resources::memories(const Uuid& resource) const {
+  return find_memories(parts_.registers, resource);
+}
+
+Task<Status> Resources::write_memories(const Uuid& resource, replication::Memories memories) {
+  co_return co_await node::write_memories(parts_.registers, resource, std::move(memories));
 }
 
 void Resources::report_changed(const Uuid& resource) { reports_.local_changed(resource); }

@@ -59,6 +59,8 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<void> stop(io::Duration stop_wait);
   // Users of a device had to be cut off by stop().
   bool was_cut_off() const { return was_cut_off_; }
+  // A disk did not answer: replicas still run, and the process can only be left as it is.
+  bool is_stuck() const { return is_stuck_; }
   // When no conversation runs any more.
   Task<void> finish();
 
@@ -95,6 +97,8 @@ class Resources final : public replication::Environment, public ReportOwner {
   bool is_connected(const Uuid& peer) const override;
   std::unique_ptr<net::Channel> open_channel(const Uuid& peer, net::ServiceId service, net::Bytes opening,
                                              uint32_t window) override;
+  std::map<Uuid, replication::Memories> memories(const Uuid& resource) const override;
+  Task<Status> write_memories(const Uuid& resource, replication::Memories memories) override;
   void report_changed(const Uuid& resource) override;
   void event(const Uuid& resource, std::string text) override;
 
@@ -104,6 +108,8 @@ class Resources final : public replication::Environment, public ReportOwner {
   void on_board_changed() override { parts_.changed.notify(); }
 
  private:
+  static constexpr io::Duration stop_patience = std::chrono::seconds(20);  // with a disk that does nothing
+
   struct Hosted {
     ReplicaFile file;
     std::unique_ptr<replication::Replica> replica;  // null: it cannot be started, problem says why
@@ -119,6 +125,8 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<Status> publish(Uuid resource);
   Task<Result<void>> remove(Uuid resource);
   Task<Status> remove_folders(Uuid resource);
+  Task<void> end_within_patience(replication::Replica& replica);
+  Task<void> end(replication::Replica& replica, std::shared_ptr<bool> is_done);
   Task<void> stop_one(replication::Replica& replica, io::Instant deadline);
   void deliver(const Uuid& resource, Hosted& hosted);
   void forget_gone();
@@ -129,11 +137,13 @@ class Resources final : public replication::Environment, public ReportOwner {
   std::map<Uuid, Hosted> hosted_;
   std::string log_problem_;
   bool was_cut_off_ = false;
+  bool is_stuck_ = false;
   Event due_;
   Event stop_;
   Semaphore turn_;  // making and removing, one at a time
   Scope scope_;
   Scope stopping_;
+  Scope ending_;
 };
 
 }  // namespace mars::node

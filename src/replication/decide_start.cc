@@ -68,18 +68,33 @@ Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Re
   return my_data_end <= common.position.lsn ? Rival::at_end : Rival::before_data;
 }
 
+namespace {
+// Where our histories part, mine goes on with the epoch of somebody else: what the peer has behind that point was given
+// up, of my own reigns too.
+bool is_ended_by_another(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Report& peer) {
+  const bricks::Common common = bricks::common_position(mine, my_end, peer.branch, peer.durable.position.lsn);
+  if (!common.any || !common.mine_beyond) return false;
+  for (size_t i = 0; i + 1 < mine.size(); ++i) {
+    if (mine[i].id == common.position.epoch) return mine[i + 1].host != self;
+  }
+  return false;
+}
+}  // namespace
+
 // What the peer's own log has of my epochs counts always; what it merely remembers of me counts for the replica that I
 // was then, not for one that the operator invalidated or joined anew since.
 bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Uuid& my_life,
                       const Report& peer) {
+  const bool was_ended = is_ended_by_another(mine, my_end, self, peer);
   for (const format::BranchEpoch& epoch : peer.branch) {
-    if (epoch.host != self) continue;
+    if (epoch.host != self || was_ended) continue;
     const Lsn end = epoch.ended ? std::min(epoch.end, peer.durable.position.lsn) : peer.durable.position.lsn;
     const format::BranchEpoch* ours = bricks::find_epoch(mine, epoch.id);
     if (ours == nullptr ? end > my_end : my_end < end) return true;
   }
   const auto found = peer.remembered.find(self);
   if (found == peer.remembered.end() || found->second.life != my_life) return false;
+  if (found->second.tip.position.epoch.is_nil()) return false;
   const Position& remembered = found->second.tip.position;
   const format::BranchEpoch* ours = bricks::find_epoch(mine, remembered.epoch);
   if (ours == nullptr) return true;

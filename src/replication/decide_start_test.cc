@@ -170,6 +170,18 @@ TEST(Outremembered, a_restored_host_is_found_by_what_others_have_of_its_own_reig
   EXPECT_FALSE(is_outremembered(branch, {4096}, b, id(1), report_of(branch, 8192)));
 }
 
+TEST(Outremembered, a_tail_of_my_own_that_another_reign_has_ended_is_not_missed) {
+  const bricks::Branch mine = {ended(epoch(1, a, 0), 4096), epoch(2, b, 4096)};
+  EXPECT_FALSE(is_outremembered(mine, {8192}, a, id(1), report_of({epoch(1, a, 0)}, 65536)));
+  const bricks::Branch theirs = {ended(epoch(1, a, 0), 8192), epoch(3, a, 8192)};
+  EXPECT_FALSE(is_outremembered(mine, {8192}, a, id(1), report_of(theirs, 65536)));
+}
+
+TEST(Outremembered, a_reign_that_i_began_again_behind_a_loss_hides_nothing) {
+  const bricks::Branch mine = {ended(epoch(1, a, 0), 4096), epoch(2, a, 4096)};
+  EXPECT_TRUE(is_outremembered(mine, {8192}, a, id(1), report_of({epoch(1, a, 0)}, 65536)));
+}
+
 TEST(Outremembered, a_memory_of_another_life_does_not_count) {
   const bricks::Branch branch = {epoch(1, a, 0)};
   Report peer = report_of(branch, 4096);

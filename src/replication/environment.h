@@ -1,6 +1,7 @@
 // Environment: what a replica needs from the host that it lives on. Implemented by node/. All on one reactor.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "io/machine.h"
 #include "net/channel.h"
 #include "replication/device.h"
+#include "replication/memory.h"
 
 namespace mars::replication {
 
@@ -51,6 +53,10 @@ class Environment {
   // Nothing when there is no session.
   virtual std::unique_ptr<net::Channel> open_channel(const Uuid& peer, net::ServiceId service, net::Bytes opening,
                                                      uint32_t window) = 0;
+  // What members remember of each other's replicas, by who remembers: as registers, so that it is known before anybody
+  // is reached. Nothing waits for them (R5).
+  virtual std::map<Uuid, Memories> memories(const Uuid& resource) const = 0;
+  virtual Task<Status> write_memories(const Uuid& resource, Memories memories) = 0;
   // The replica's report is to be sent again.
   virtual void report_changed(const Uuid& resource) = 0;
   // A line of history: who did what and why a state changed.

@@ -17,12 +17,27 @@ format::DiskIdentity identity_of(const io::File& file) {
   return identity;
 }
 
-Task<Hash128> fingerprint(io::File& file, uint64_t volume_bytes) {
-  const uint64_t part = std::min<uint64_t>(1u << 20, volume_bytes);
-  AlignedBuffer bytes(2 * part);
-  Status status = co_await io::read(file, 0, bytes.span().first(part));
-  if (status == Status::ok) status = co_await io::read(file, volume_bytes - part, bytes.span().last(part));
-  co_return status == Status::ok ? hash(bytes.span()) : Hash128{};
+namespace {
+constexpr uint64_t edge_bytes = 1u << 20;
+}
+
+Task<Hash128> fingerprint(io::File& file, uint64_t volume_bytes, uint32_t extent_bytes,
+                          std::vector<format::FingerprintExtent> extents) {
+  const uint64_t edge = std::min(edge_bytes, volume_bytes);
+  AlignedBuffer bytes(std::max<uint64_t>(edge, extent_bytes));
+  Hasher hasher;
+  Status status = co_await io::read(file, 0, bytes.span().first(edge));
+  hasher.add(bytes.span().first(edge));
+  if (status == Status::ok) status = co_await io::read(file, volume_bytes - edge, bytes.span().first(edge));
+  hasher.add(bytes.span().first(edge));
+  for (const format::FingerprintExtent& extent : extents) {
+    if (status != Status::ok) break;
+    if (extent.volume != 0 || extent.offset >= volume_bytes) continue;
+    const auto part = bytes.span().first(std::min<uint64_t>(extent_bytes, volume_bytes - extent.offset));
+    status = co_await io::read(file, extent.offset, part);
+    hasher.add(part);
+  }
+  co_return status == Status::ok ? hasher.digest() : Hash128{};
 }
 
 Task<std::string> disk_difference(io::File& file, const format::StateBlock& state, uint64_t volume_bytes) {
@@ -34,7 +49,9 @@ Task<std::string> disk_difference(io::File& file, const format::StateBlock& stat
   if (former.inode != now.inode) co_return std::string("it is another file (inode)");
   if (former.bytes > now.bytes) co_return "it had " + std::to_string(former.bytes) + " bytes";
   if (!state.clean || former.fingerprint.is_zero()) co_return std::string();
-  const Hash128 looks = co_await fingerprint(file, volume_bytes);
+  const Hash128 looks =
+      co_await fingerprint(file, volume_bytes, state.fingerprint_extent_bytes, state.fingerprint_extents);
+  if (looks.is_zero()) co_return std::string("it cannot be read");
   if (looks != former.fingerprint) co_return std::string("its content was changed while it was detached");
   co_return std::string();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/task.h"
 #include "format/state_block.h"
@@ -12,8 +13,10 @@ namespace mars::replication {
 
 format::DiskIdentity identity_of(const io::File& file);
 
-// Over the first and the last MiB of the volume; zero when it cannot be read.
-Task<Hash128> fingerprint(io::File& file, uint64_t volume_bytes);
+// Over the first and the last MiB of the volume and then its extents, in the order of the list
+// (doc/format/state_block.md); what lies behind the end of the volume is left out. Zero when it cannot be read.
+Task<Hash128> fingerprint(io::File& file, uint64_t volume_bytes, uint32_t extent_bytes,
+                          std::vector<format::FingerprintExtent> extents);
 
 // In what the disk differs from the one in the state block, as a part of a sentence; empty when it is the same. The
 // fingerprint is compared only when the state block says clean.

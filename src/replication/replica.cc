@@ -31,8 +31,11 @@ Replica::Replica(Environment& environment, ReplicaOptions options, std::unique_p
 Replica::~Replica() { CHECK(log_ == nullptr && serving_count_ == 0); }
 
 void Replica::start() {
+  const auto known = environment_.memories(options_.resource);
+  if (const auto mine = known.find(environment_.self()); mine != known.end()) memories_ = mine->second;
   scope_.spawn(work());
   scope_.spawn(announce());
+  scope_.spawn(keep_memories());
 }
 
 // Positions move with every batch; others hear of them a few times a second.
@@ -42,14 +45,34 @@ Task<void> Replica::announce() {
     environment_.report_changed(options_.resource);
     // Whoever holds the turn may wait for room: it is made beside.
     if (log_->needs_space() && !is_leaving_) co_await make_room();
+    if (log_ != nullptr && log_->needs_space() && shown_ == State::opening) {
+      say(State::waiting_for_space, "the log disk is full: what the former marsd had acknowledged waits for room",
+          "make room on the log disk");
+    }
   }
 }
 
-Task<void> Replica::stop() {
+// What waits for room in a full log waits no more when there is none: it stays where it is (D6).
+Task<void> Replica::end_activities() {
   stop_.set();
   insertions_.give_up();
   wake_.notify();
+  while (scope_.count() > 0) {
+    if (handover_channel_ != nullptr) handover_channel_->close();
+    if (replayer_ != nullptr) replayer_->interrupt();
+    if (log_ != nullptr && log_->needs_space()) co_await make_room();
+    if (log_ != nullptr && log_->needs_space()) log_->give_up();
+    co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
+  }
   co_await scope_.join();
+}
+
+uint64_t Replica::written_bytes() const {
+  return (logger_ ? logger_->written_bytes() : 0) + (replayer_ ? replayer_->written_bytes() : 0);
+}
+
+Task<void> Replica::stop() {
+  co_await end_activities();
   co_await turn_.acquire();
   if (role_ == Role::primary) {
     auto closed = co_await device_->close();
@@ -69,9 +92,7 @@ void Replica::wake() { wake_.notify(); }
 
 void Replica::on_report(const Uuid& peer, Report report) {
   heard_[peer] = machine_.now();
-  Remembered& remembered = remembered_[peer];
-  const bool is_new = remembered.life != report.life || remembered.tip.position.epoch != report.durable.position.epoch;
-  if (is_new || remembered.tip.position.lsn < report.durable.position.lsn) remembered = {report.durable, report.life};
+  remember(memories_[peer], report);
   answered_.insert(peer);
   unable_.erase(peer);
   if (log_ != nullptr && given_up_.contains(peer)) {
@@ -145,7 +166,10 @@ Task<void> Replica::step() {
   co_await trim();
   if (role_ == Role::primary) co_return co_await step_primary();
   const bool is_consistent = state_->value().state == ReplicaState::consistent;
-  if (is_consistent) co_await learn_data_end();
+  if (is_consistent) {
+    note_evidence();
+    co_await learn_data_end();
+  }
   note_fork();
   if (!is_consistent) co_return co_await step_follower();
   co_await act(decide_start(facts()));
@@ -169,7 +193,8 @@ Task<void> Replica::act(StartAction action) {
     case StartAction::null_reign:
       co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, false, action);
     case StartAction::keep_closed:
-      if (wish() != Wish::other || is_forked_) break;
+      // A rival may be heard until open-wait is over: then there is nothing to hand over (row 8).
+      if (wish() != Wish::other || is_forked_ || !has_heard()) break;
       // What a dead predecessor had acknowledged belongs to the old epoch: it goes first (D6).
       if (has_unlogged()) co_return co_await open_primary(EpochCause::recover, {}, false, action);
       co_return co_await hand_over(environment_.designated(options_.resource));
@@ -190,7 +215,7 @@ void Replica::forget_strangers() {
     return std::find(members.begin(), members.end(), entry.first) == members.end();
   };
   std::erase_if(peers_, is_stranger);
-  std::erase_if(remembered_, is_stranger);
+  std::erase_if(memories_, is_stranger);
 }
 
 bool Replica::has_heard() const {
@@ -216,18 +241,20 @@ StartFacts Replica::facts() const {
   facts.tail = tail_of(branch, end, environment_.self());
   const StateBlock& state = state_->value();
   if (!state.gone.empty() && !branch.empty()) {
+    // Of the epoch in which the durable log ends, whatever the branch knows behind it.
+    const format::BranchEpoch* last = end.value == 0 ? nullptr : bricks::epoch_at(branch, {end.value - 1});
     auto release = format::verify_batch(state.gone);
-    if (release && release->header.identity.epoch == branch.back().id) {
+    if (release && last != nullptr && release->header.identity.epoch == last->id) {
       facts.is_gone = true;
       facts.is_gone_lost = end < release->header.end();
     }
   }
   for (const auto& [host, peer] : peers_) {
-    if (!peer.is_consistent) continue;
     if (is_outremembered(branch, end, environment_.self(), life_, peer)) facts.is_outremembered = true;
+    if (!peer.is_consistent) continue;
     facts.rival = std::max(facts.rival, rival_of(branch, end, data_end_, peer));
   }
-  facts.is_damaged = recovery_.is_damaged && end < recovery_.evidence;
+  facts.is_damaged = has_lost_log();
   facts.has_heard = has_heard();
   facts.wish = wish();
   return facts;
@@ -285,11 +312,7 @@ Task<Result<void>> Replica::attach() {
   if (!parsed) co_return failure(parsed.error());
   life_ = *parsed;
   state_ = std::make_unique<bricks::StateFile>(machine_);
-  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) {
-    attach_next_step_ = "bring that file back as it was; or give this replica up: `marsadm leave-resource " +
-                        options_.name + "` here, then `marsadm join-resource` from a host that has the data";
-    co_return opened;
-  }
+  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) co_return opened;
   if (auto opened = co_await open_disk(); !opened) co_return opened;
   if (auto opened = co_await open_log(); !opened) co_return opened;
   role_ = Role::closed;
@@ -325,6 +348,10 @@ Task<Result<void>> Replica::open_disk() {
   disk_ = std::make_unique<bricks::Disk>(machine_.ready(), *disk_file_, options_.volume_bytes);
   data_ = std::make_unique<bricks::Seam>(machine_.ready(), *disk_);
   if (auto added = graph_.add("data", "seam", *data_); !added) co_return added;
+  // Who is closed again without a change is recognised by the same extents.
+  for (const format::FingerprintExtent& extent : state_->value().fingerprint_extents) {
+    disk_->recent().add(extent.offset, 1);
+  }
   if (auto added = graph_.add("disk", "disk", *disk_); !added) co_return added;
   co_return Result<void>();
 }
@@ -342,26 +369,24 @@ Task<void> Replica::accept_other_disk() {
 }
 
 Task<Result<void>> Replica::open_log() {
-  bricks::SegmentsOptions segments;
-  segments.directory = options_.log_directory;
-  segments.cluster = environment_.cluster();
-  segments.resource = options_.resource;
-  segments.segment_bytes = options_.segment_bytes;
-  // A log that is still being read says nothing yet: what it lacks now would be taken for what this host lacks.
-  auto log = std::make_unique<bricks::Log>(machine_, *state_, segments);
-  auto recovered = co_await log->recover({});
+  const bricks::SegmentsOptions segments = co_await segments_options(environment_, options_);
+  log_ = std::make_unique<bricks::Log>(machine_, *state_, segments);
+  auto recovered = co_await log_->recover(remembered_of_me());
   if (!recovered) {
     attach_problem_ = State::log_missing;
     attach_next_step_ = "check the log disk at " + options_.log_directory;
-    co_await log->close();
+    co_await log_->close();
+    log_.reset();
     co_return failure(recovered.error());
   }
-  log_ = std::move(log);
   recovery_ = *recovered;
-  for (const std::string& file : log_->segments().damaged()) environment_.event(options_.resource, file);
   serve_limit_ = log_->durable().position.lsn;
-  is_releasing_ = false;
+  // A release that the state block does not know yet is not shown to anybody (T3).
+  const bool is_released = tail_of(log_->branch(), serve_limit_, environment_.self()) == Tail::released_to_other &&
+                           log_->branch().back().host == environment_.self();
+  is_releasing_ = is_released && !facts().is_gone;
   data_end_ = serve_limit_;
+  if (is_releasing_) serve_limit_ = {serve_limit_.value - format::batch_block_bytes};
   learned_to_ = {};
   state_->on_write([this](StateBlock& state) {
     state.branch = log_->branch();
@@ -404,10 +429,15 @@ Task<void> Replica::leave_clean() {
                         state.applied.position.lsn == log_->durable().position.lsn;
   if (!is_clean) co_return;
   auto identity = identity_of(*disk_file_);
-  identity.fingerprint = co_await fingerprint(*disk_file_, options_.volume_bytes);
+  std::vector<format::FingerprintExtent> extents;
+  for (const uint64_t offset : disk_->recent().offsets()) extents.push_back({0, offset});
+  constexpr uint32_t extent_bytes = bricks::RecentExtents::extent_bytes;
+  identity.fingerprint = co_await fingerprint(*disk_file_, options_.volume_bytes, extent_bytes, extents);
   if (co_await state_->update([&](StateBlock& block) {
         block.clean = true;
         block.disks = {identity};
+        block.fingerprint_extent_bytes = extent_bytes;
+        block.fingerprint_extents = extents;
       }) != Status::ok) {
     environment_.event(options_.resource,
                        "the clean end could not be written down; the next start reads the log again");

@@ -25,6 +25,7 @@
 #include "replication/device.h"
 #include "replication/environment.h"
 #include "replication/insertions.h"
+#include "replication/memory.h"
 #include "replication/report.h"
 #include "replication/sync_messages.h"
 #include "xio/port.h"
@@ -40,6 +41,7 @@ struct ReplicaOptions {
   uint64_t volume_bytes = 0;
   uint32_t block_bytes = 512;
   uint64_t segment_bytes = 64u << 20;
+  std::optional<uint64_t> log_reserve_bytes;  // of the log disk; nothing: 5 % of it, at least 64 MiB
   bool allow_changed_disk = false;
 };
 
@@ -65,6 +67,8 @@ class Replica {
   // stays true when users had to be cut off.
   Task<void> stop();
   bool was_cut_off() const { return was_cut_off_; }
+  // Written to the data disk by whoever runs now: a stop that waits for a disk sees whether it moves.
+  uint64_t written_bytes() const;
 
   // Something that it looks at has changed: registers, sessions.
   void wake();
@@ -80,6 +84,7 @@ class Replica {
   bool is_attached() const { return log_ != nullptr; }
   std::string graph() const;
   uint64_t dirty_requests() const { return logger_ ? logger_->dirty_requests() : 0; }
+  const std::string& disk() const { return options_.disk; }
 
   // Commands; each returns when it is done or refused.
   Task<Result<void>> detach();
@@ -107,6 +112,8 @@ class Replica {
   static constexpr Lsn no_serve_limit{~uint64_t{0} / 2};
   static constexpr uint32_t log_window = 6u << 20;  // holds the longest batch
   static constexpr uint32_t sync_window = 4u << 20;
+  static constexpr uint64_t branch_segments_max = 16;  // so many files' worth of given-up histories are kept
+  static constexpr io::Duration memories_interval = std::chrono::seconds(10);
 
   // replica.cc: the strategy
   Task<void> work();
@@ -119,6 +126,8 @@ class Replica {
   Task<Result<void>> open_disk();
   Task<void> accept_other_disk();
   Task<Result<void>> open_log();
+  Task<void> end_activities();
+  static Task<bricks::SegmentsOptions> segments_options(Environment& environment, const ReplicaOptions& options);
   Task<void> let_go();
   Task<void> leave_clean();
   StartFacts facts() const;
@@ -129,6 +138,13 @@ class Replica {
   void say(control::State state, std::string reason = {}, std::string next_step = {});
   Uuid random_uuid();
 
+  // replica_memory.cc
+  Task<void> keep_memories();
+  std::vector<Position> remembered_of_me() const;
+  void note_evidence();
+  bool has_lost_log() const;
+  bool is_log_whole() const;
+
   // replica_primary.cc
   Task<void> step_primary();
   // `expected`: what the table said; asked again when the log does not move any more. Nothing: forced.
@@ -138,7 +154,6 @@ class Replica {
   Task<Status> start_logger(bool adopts);
   Task<Status> begin_epoch(EpochCause cause, Uuid grant);
   Task<void> open_device();
-  Task<bool> step_down();
   Task<void> close_primary();
   Task<void> close_logger();
   Task<void> refuse(Designated wanted, std::string why);
@@ -153,7 +168,9 @@ class Replica {
   Task<void> trim_in_turn();
   Task<void> make_room();
   Task<void> give_up_worst();
+  Task<bool> shrink_branch(uint64_t bytes_max);
   Task<Result<LossStatement>> force_in_turn(bool is_dry_run, bool now);
+  Result<void> may_be_forced() const;
   LossStatement known_loss() const;
 
   // replica_follow.cc
@@ -166,7 +183,6 @@ class Replica {
   Task<void> end_fetching();
   Task<void> drop_empty_tail();
   void note_fork();
-  bool has_parted() const;
   Task<Status> drop_tail();
   Task<Result<Hash128>> hash_at(Lsn lsn);
   Task<Status> recreate_gone();
@@ -181,9 +197,10 @@ class Replica {
 
   // replica_sync.cc
   std::optional<Uuid> choose_sync_source() const;
+  bool is_ahead(const Report& peer) const;
   bool needs_sync() const;
   Task<void> sync_loop();
-  Task<Status> sync_from(Uuid source);
+  Task<Status> sync_from(Uuid source, bool& has_begun);
   Task<Status> begin_sync(SyncHeader header);
   Task<Status> sweep(net::Channel& channel, Position& cmax);
   Task<Status> finish_sync(Position cmax);
@@ -217,7 +234,7 @@ class Replica {
   Role role_ = Role::closed;
   std::map<Uuid, Report> peers_;  // the latest of each, also of those that are not connected now
   std::map<Uuid, io::Instant> heard_;
-  std::map<Uuid, Remembered> remembered_;
+  Memories memories_;         // of the other members
   std::set<Uuid> answered_;   // who reported since we attached
   std::set<Uuid> unable_;     // to serve what we need, until they report again
   std::map<Uuid, Lsn> pins_;  // of members that sync from here
@@ -245,6 +262,7 @@ class Replica {
   uint64_t moved_bytes_ = 0;
   net::Channel* fetch_channel_ = nullptr;
   net::Channel* sync_channel_ = nullptr;
+  net::Channel* handover_channel_ = nullptr;
   std::vector<net::Channel*> served_channels_;  // in the order in which they were opened
 
   int barred_ = 0;           // the log is being taken away or replaced: no new conversations

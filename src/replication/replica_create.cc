@@ -1,4 +1,6 @@
 // Replica: the files of a new one.
+#include <algorithm>
+
 #include "replication/fingerprint.h"
 #include "replication/replica.h"
 
@@ -31,6 +33,19 @@ Task<Status> begin_log(Environment& environment, bricks::Log& log, const Replica
 
 }  // namespace
 
+Task<bricks::SegmentsOptions> Replica::segments_options(Environment& environment, const ReplicaOptions& options) {
+  bricks::SegmentsOptions segments;
+  segments.directory = options.log_directory;
+  segments.cluster = environment.cluster();
+  segments.resource = options.resource;
+  segments.segment_bytes = options.segment_bytes;
+  constexpr uint64_t reserve_min = 64u << 20;
+  auto space = co_await environment.machine().storage().free_space(options.log_directory);
+  segments.reserve_bytes =
+      options.log_reserve_bytes.value_or(std::max(reserve_min, space ? space->total_bytes / 20 : 0));
+  co_return segments;
+}
+
 // A crash in the middle leaves files that the next attempt replaces: nobody knows of the resource before the command
 // that creates or joins it has written its register.
 Task<Result<void>> Replica::create(Environment& environment, const ReplicaOptions& options, bool is_first) {
@@ -43,6 +58,14 @@ Task<Result<void>> Replica::create(Environment& environment, const ReplicaOption
     if (Status status = co_await machine.storage().make_directory(directory); status != Status::ok) {
       co_return failure(status, "cannot make " + directory);
     }
+  }
+  const bricks::SegmentsOptions segments = co_await segments_options(environment, options);
+  if (auto space = co_await machine.storage().free_space(options.log_directory);
+      space && space->free_bytes < options.segment_bytes + segments.reserve_bytes) {
+    co_return failure(Status::no_space, "the log disk has " + std::to_string(space->free_bytes >> 20) +
+                                            " MiB free, and log-reserve keeps " +
+                                            std::to_string(segments.reserve_bytes >> 20) +
+                                            " MiB of it; make room, or set log-reserve lower");
   }
   const std::string life = to_string(new_uuid(machine));
   const ByteView text = bytes_of(life);
@@ -69,11 +92,6 @@ Task<Result<void>> Replica::create(Environment& environment, const ReplicaOption
   if (auto made = co_await state.create(options.state_directory + "/state", block); !made) co_return made;
   if (!is_first) co_return Result<void>();
 
-  bricks::SegmentsOptions segments;
-  segments.directory = options.log_directory;
-  segments.cluster = environment.cluster();
-  segments.resource = options.resource;
-  segments.segment_bytes = options.segment_bytes;
   bricks::Log log(machine, state, segments);
   if (auto opened = co_await log.segments().open(); !opened) co_return opened;
   log.begin_at({}, {});

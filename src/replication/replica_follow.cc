@@ -37,15 +37,20 @@ void Replica::show_follower(const control::Switches& on) {
   if (!is_synced) {
     if (syncing_) return say(State::syncing, "from " + syncing_->source);
     if (!on.sync) return say(State::paused, "the sync is paused", "run `marsadm resume-sync " + options_.name + "`");
+    // The registers may reach the source a moment later than its report reached us: it is asked again.
+    if (const auto source = choose_sync_source()) {
+      return say(State::syncing, "from " + environment_.host_name(*source));
+    }
+    if (!has_heard()) return say(State::opening, "waiting for the other members");
     return say(State::waiting_for_peer, "no consistent replica can be reached to sync from", "connect one");
   }
-  if (recovery_.is_damaged && log_->durable().position.lsn < recovery_.evidence) {
-    return say(State::log_damaged, recovery_.reason,
-               "connect a member that has the log: it is fetched again; if nobody has it, `marsadm primary " +
-                   options_.name + " --force` here goes on without what lies behind");
-  }
   if (action == StartAction::rolled_back) {
-    return say(State::rolled_back, "others remember more of this host's own writes than it has", "connect all members");
+    return say(State::rolled_back,
+               has_lost_log() ? recovery_.reason : "others remember more of this host's own writes than it has",
+               "connect all members, so that it is fetched back");
+  }
+  if (has_lost_log()) {
+    return say(State::log_damaged, recovery_.reason, "connect a member that has the log; it is fetched again");
   }
   if (action == StartAction::wait) return say(State::opening, "waiting for the other members");
   if (must_sync_)
@@ -68,7 +73,12 @@ Task<void> Replica::become_follower() {
   if (!is_releasing_) serve_limit_ = no_serve_limit;
   following_stop_.reset();
   must_sync_ = false;
-  if (state_->value().clean && co_await state_->update([](StateBlock& state) { state.clean = false; }) != Status::ok) {
+  // A clean end left nothing in the pool: a pool that is gone since then has cost nothing (D6).
+  const auto unclean = [](StateBlock& state) {
+    state.clean = false;
+    state.pool_id = {};
+  };
+  if (state_->value().clean && co_await state_->update(unclean) != Status::ok) {
     say(State::log_failed, "the state block cannot be written", "check the state directory");
   }
   if (state_->value().state == ReplicaState::consistent) start_replay();
@@ -129,16 +139,6 @@ void Replica::note_fork() {
     if (was_forked) continue;
     environment_.event(options_.resource, "fork: this host and " + environment_.host_name(host) + " have parted");
   }
-}
-
-// Another consistent history and ours each have what the other has not, wherever they parted.
-bool Replica::has_parted() const {
-  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
-    const Report& report = peer.second;
-    return report.is_consistent && bricks::common_position(log_->branch(), log_->durable().position.lsn, report.branch,
-                                                           report.durable.position.lsn)
-                                       .forked();
-  });
 }
 
 // A tail of the old reign, without data, behind the point where another one begins: it goes by itself (T9).
@@ -224,15 +224,13 @@ std::optional<Uuid> Replica::choose_source() {
   return best;
 }
 
-// True when every connected peer that is ahead has trimmed the log that we need, or cannot read it. Who is not ahead
-// has nothing of it.
+// True when every connected peer that is ahead has trimmed the log that we need.
 bool Replica::nobody_holds(Lsn end) const {
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self()) continue;
     const auto peer = peers_.find(member);
     if (peer == peers_.end() || !environment_.is_connected(member)) return false;
-    const bool is_ahead = peer->second.durable.position.lsn > end;
-    if (is_ahead && peer->second.oldest <= end && !unable_.contains(member)) return false;
+    if (peer->second.oldest <= end && !unable_.contains(member)) return false;
   }
   return true;
 }
@@ -244,10 +242,7 @@ Task<void> Replica::fetch_loop() {
     const std::optional<Uuid> source = may ? choose_source() : std::nullopt;
     if (source) {
       const Status status = co_await fetch_from(*source);
-      if (status == Status::not_found || status == Status::forked) {
-        unable_.insert(*source);
-        if (!choose_source() && must_sync_) wake_.notify();
-      }
+      if (status == Status::not_found || status == Status::forked) unable_.insert(*source);
       fetch_channel_ = nullptr;
       fetching_.reset();
     }
@@ -318,7 +313,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
     co_return failure(Status::refused, "no other consistent replica is connected: this may be the only good copy");
   }
   if (role_ == Role::primary) {
-    if (!has_parted()) co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
+    if (!is_forked_) co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
     if (auto closed = co_await device_->close(); !closed) co_return closed;
   }
   const Barred barred(*this);
@@ -339,8 +334,6 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (status != Status::ok) co_return failure(status, "cannot write to the state directory or the log disk");
   recovery_ = {};
   is_forked_ = false;
-  is_releasing_ = false;
-  serve_limit_ = no_serve_limit;
   // What a dead predecessor left in memory belongs to the history that was given up.
   environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
   environment_.event(options_.resource, "invalidated: the former log is kept in branch/, the disk will be synced");

@@ -57,7 +57,8 @@ Task<bool> Replica::replay_to_end() {
   const bool may_open = replayer_ != nullptr && state_->value().state == ReplicaState::consistent;
   if (may_open) {
     replayer_->allow(true);
-    if (co_await replayer_->catch_up(log_->durable().position.lsn) != Status::ok) {
+    const Status status = co_await replayer_->catch_up(log_->durable().position.lsn);
+    if (status != Status::ok && status != Status::stopped) {
       say(State::disk_failed, replayer_->failed().text, "check the data disk " + options_.disk);
     }
   }
@@ -121,10 +122,7 @@ Task<Status> Replica::begin_epoch(EpochCause cause, Uuid grant) {
 
 Task<void> Replica::open_device() {
   auto opened = co_await device_->open(*entrance_);
-  if (!opened) {
-    co_return say(State::failed, "the device cannot be opened: " + opened.error().text,
-                  "mend that: it is tried again; or start marsd with --front-end nbd, which needs no kernel module");
-  }
+  if (!opened) co_return say(State::failed, "the device cannot be opened: " + opened.error().text);
   say(State::up_to_date);
 }
 
@@ -133,7 +131,6 @@ Task<void> Replica::open_device() {
 Task<void> Replica::step_primary() {
   co_await make_room();
   note_fork();
-  if (co_await step_down()) co_return;
   // Deposed: the wish is not ours to act on, nor to write back (T2).
   if (wish() != Wish::me && !is_forked_) {
     const Designated wanted = environment_.designated(options_.resource);
@@ -156,27 +153,6 @@ Task<void> Replica::step_primary() {
   } else if (device_->is_open()) {
     say(State::up_to_date);
   }
-}
-
-// Another reign began where ours ends, and nothing of ours lies behind that point: the right is void (row 4). We step
-// down as soon as nobody uses the device; what is written until then makes it a fork.
-Task<bool> Replica::step_down() {
-  co_await learn_data_end();
-  if (facts().rival != Rival::at_end) co_return false;
-  if (auto closed = co_await device_->close(); !closed) {
-    say(State::fork, "another host was forced primary, and this device is still in use: " + closed.error().text,
-        "end its use here; what is written from now on makes two histories");
-    co_return true;
-  }
-  if (co_await logger_->drain() != Status::ok) {
-    environment_.event(options_.resource, "closed with writes that are only in the log");
-  }
-  co_await close_logger();
-  role_ = Role::closed;
-  environment_.event(options_.resource,
-                     "another host was forced primary and nothing is lost here: the device is closed");
-  wake_.notify();
-  co_return true;
 }
 
 // The wish is "nobody": the token is parked here (T6).
@@ -238,14 +214,15 @@ HandoverFacts Replica::handover_facts(const Uuid& successor) const {
 Task<void> Replica::hand_over(Designated wanted) {
   const Uuid successor = wanted.host;
   const std::string to = environment_.host_name(successor);
-  HandoverObstacle obstacle = decide_handover(handover_facts(successor));
-  if (obstacle == HandoverObstacle::rival) co_return say(State::fork, sentence(obstacle, to));
   say(State::handing_over, "to " + to);
+  HandoverObstacle obstacle = decide_handover(handover_facts(successor));
   const io::Instant begun = machine_.now();
   while (!stop_.is_set()) {
     const bool is_short = obstacle == HandoverObstacle::not_connected && machine_.now() < begun + 5s;
     const bool is_long = obstacle == HandoverObstacle::lagging && machine_.now() < begun + 30s;
-    if (!is_short && !is_long) break;
+    // A sync that is just done may not have been heard of.
+    const bool is_brief = obstacle == HandoverObstacle::syncing && machine_.now() < begun + 1s;
+    if (!is_brief && !is_short && !is_long) break;
     co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
     obstacle = decide_handover(handover_facts(successor));
   }
@@ -256,7 +233,9 @@ Task<void> Replica::hand_over(Designated wanted) {
   write_uuid(writer, options_.resource);
   auto channel = environment_.open_channel(successor, handover_service, std::move(opening), net::window_default);
   if (channel == nullptr) co_return co_await refuse(wanted, "there is no connection to " + to);
+  handover_channel_ = channel.get();
   auto prepared = co_await prepare(*channel, successor);
+  handover_channel_ = nullptr;
   if (!prepared) {
     if (role_ == Role::primary && !device_->is_open()) co_await open_device();
     if (decide_handover(handover_facts(successor)) == HandoverObstacle::rival) co_return;
@@ -321,8 +300,6 @@ Task<Status> Replica::remember_gone() {
   if (!is_released || branch.back().host != environment_.self()) co_return Status::ok;
   auto known = format::verify_batch(state_->value().gone);
   if (known && known->header.identity.epoch == branch.back().id && !is_releasing_) co_return Status::ok;
-  // A log that begins behind the release came from somebody who has it: nothing is left that could rot.
-  if (branch.back().end <= log_->oldest()) co_return Status::ok;
   is_releasing_ = true;
   serve_limit_ = {std::min(serve_limit_.value, end.value - format::batch_block_bytes)};
   // A release is one block long, and the last of its epoch.
@@ -371,12 +348,29 @@ Task<void> Replica::trim() {
 }
 
 Task<void> Replica::trim_in_turn() {
+  co_await shrink_branch(branch_segments_max * options_.segment_bytes);
   const Status status = co_await log_->trim(trim_limit());
   if (status != Status::ok && status != Status::gone)
     environment_.event(options_.resource, "the log cannot be trimmed");
 }
 
-// The log disk is full: the replica with the worst lag loses its claim on our log (G4, as far as it goes here).
+// Histories that were given up are kept within a bound, and only while there is room (G4): whatever lies in branch/,
+// the operator has decided against it, or a crash has left it behind the end of a log.
+Task<bool> Replica::shrink_branch(uint64_t bytes_max) {
+  if (log_->segments().branch_bytes() <= bytes_max) co_return false;
+  auto gone = co_await log_->segments().shrink_branch(bytes_max);
+  if (gone) {
+    environment_.event(options_.resource, std::to_string(*gone >> 10) + " KiB of given-up history were removed from " +
+                                              options_.log_directory + "/branch" +
+                                              (bytes_max == 0 ? ": the log disk is full" : ""));
+  } else if (gone.error().status != Status::gone) {
+    environment_.event(options_.resource, gone.error().text);
+  }
+  co_return gone.has_value();
+}
+
+// The log disk is full: first what was given up goes, then the replica with the worst lag loses its claim on our log
+// (G4, as far as it goes here).
 Task<void> Replica::make_room() {
   co_await room_turn_.acquire();
   if (log_ != nullptr && log_->needs_space()) co_await give_up_worst();
@@ -384,6 +378,7 @@ Task<void> Replica::make_room() {
 }
 
 Task<void> Replica::give_up_worst() {
+  if (co_await shrink_branch(0)) co_return log_->space_freed();
   std::optional<Uuid> worst;
   Lsn least = state_->durable_applied().position.lsn;
   for (const Uuid& member : environment_.members(options_.resource)) {
@@ -415,25 +410,16 @@ Task<Result<LossStatement>> Replica::force(bool is_dry_run, bool now) {
 }
 
 Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
-  if (log_ == nullptr) co_return failure(Status::refused, "the replica is not attached: " + reason_);
-  if (role_ == Role::primary) co_return failure(Status::refused, "this host is primary already");
-  if (state_->value().state != ReplicaState::consistent) {
-    co_return failure(Status::refused, "this replica is not consistent: its sync is not done");
-  }
-  for (const auto& [host, peer] : peers_) {
-    if (peer.is_holder && environment_.is_connected(host)) {
-      co_return failure(Status::refused,
-                        environment_.host_name(host) +
-                            " holds the right to write and answers; use `marsadm primary` without --force");
-    }
-  }
+  if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
   const io::Instant deadline = machine_.now() + 60s;
-  while (!now && !is_dry_run && choose_source() && machine_.now() < deadline) {
+  while (!now && !is_dry_run && !stop_.is_set() && choose_source() && machine_.now() < deadline) {
     co_await become_follower();
     co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
   }
   LossStatement loss = known_loss();
   if (is_dry_run) co_return loss;
+  // The holder may have come back meanwhile.
+  if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
   environment_.event(options_.resource, "forced primary: " + loss.text);
   co_await open_primary(EpochCause::force, {}, false, std::nullopt);
   if (role_ != Role::primary) co_return failure(Status::io_error, "it could not be opened: " + reason_);
@@ -443,6 +429,29 @@ Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
   }
   co_await open_device();
   co_return loss;
+}
+
+Result<void> Replica::may_be_forced() const {
+  if (log_ == nullptr) return failure(Status::refused, "the replica is not attached: " + reason_);
+  if (role_ == Role::primary) return failure(Status::refused, "this host is primary already");
+  if (state_->value().state != ReplicaState::consistent) {
+    return failure(Status::refused, "this replica is not consistent: its sync is not done");
+  }
+  // The disk may hold writes that the log does not say any more (T8).
+  if (!is_log_whole() && !accepts_loss_) {
+    return failure(Status::refused,
+                   "the log of this replica has lost its end, and the disk may be ahead of it: connect a member that "
+                   "has the log, or run `marsadm attach " +
+                       options_.name + " --accept-loss` first and check the data afterwards");
+  }
+  for (const auto& [host, peer] : peers_) {
+    if (peer.is_holder && environment_.is_connected(host)) {
+      return failure(Status::refused, environment_.host_name(host) +
+                                          " holds the right to write and answers; use `marsadm primary` without "
+                                          "--force");
+    }
+  }
+  return {};
 }
 
 // "At least, as far as known": what others said that they had of this history and we have not.
@@ -465,12 +474,7 @@ LossStatement Replica::known_loss() const {
     if (peer.is_holder && heard(host)) silent = machine_.now() - *heard(host);
   }
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silent).count();
-  // What rotted here was durable here, whoever else has heard of it (D10).
-  if (recovery_.is_damaged && recovery_.evidence > end && recovery_.evidence - end > loss.bytes) {
-    loss.bytes = recovery_.evidence - end;
-    loss.text =
-        "at least " + std::to_string(loss.bytes) + " bytes of this host's own log are damaged and will be missing";
-  } else if (loss.bytes == 0) {
+  if (loss.bytes == 0) {
     loss.text = "nothing is known to be missing; the primary was last heard " + std::to_string(seconds) +
                 " s ago, and what it wrote since is not here";
   } else {

@@ -12,7 +12,7 @@ Report Replica::report() const {
   report.reason = reason_;
   report.next_step = next_step_;
   report.switches = environment_.switches(options_.resource);
-  report.remembered = remembered_;
+  for (const auto& [host, memory] : memories_) report.remembered[host] = memory.what;
   if (log_ == nullptr) return report;
   report.branch = log_->branch();
   report.durable = log_->durable();
@@ -25,10 +25,12 @@ Report Replica::report() const {
   report.is_attached = true;
   report.is_consistent = state_->value().state == format::ReplicaState::consistent;
   const Tail tail = tail_of(log_->branch(), report.durable.position.lsn, environment_.self());
-  report.is_holder = report.is_consistent && !facts().is_gone && (tail == Tail::mine || tail == Tail::granted);
+  // Whose log has lost its end cannot know what it says of the token (T10): it keeps nobody else from being forced.
+  report.is_holder =
+      report.is_consistent && is_log_whole() && !facts().is_gone && (tail == Tail::mine || tail == Tail::granted);
   report.is_primary = role_ == Role::primary && device_->is_open();
   report.is_in_use = device_->is_in_use();
-  report.is_whole = !(recovery_.is_damaged && log_->durable().position.lsn < recovery_.evidence) && !log_->failed();
+  report.is_whole = is_log_whole() && !log_->failed();
   report.device = device_->path();
   report.log_bytes = log_->segments().bytes();
   if (fetching_ && fetching_->total_bytes > fetching_->done_bytes) report.transfers.push_back(*fetching_);

@@ -104,8 +104,9 @@ Task<void> Replica::serve_log(std::unique_ptr<net::Channel> channel, net::Bytes 
 Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes opening) {
   Serving serving(*this, *channel);
   const Uuid target = channel->peer();
+  // Whose log has lost an end that it once had may have a disk that is ahead of it: it serves nobody (D12, T10).
   const bool is_ready = barred_ == 0 && log_ != nullptr && state_->value().state == ReplicaState::consistent &&
-                        (role_ == Role::primary ? logger_ != nullptr : replayer_ != nullptr);
+                        is_log_whole() && (role_ == Role::primary ? logger_ != nullptr : replayer_ != nullptr);
   if (!is_ready || opening.size() != 16) {
     co_return channel->close({Status::refused, "this replica is not consistent itself"});
   }
@@ -169,6 +170,7 @@ Error Replica::check_successor() const {
     return {Status::refused, "not following"};
   if (state_->value().state != ReplicaState::consistent) return {Status::refused, "not consistent"};
   if (is_forked_) return {Status::forked, "the histories have parted"};
+  if (!is_log_whole()) return {Status::refused, "its log has lost its end"};
   const control::Switches on = environment_.switches(options_.resource);
   if (!on.fetch || !on.replay) return {Status::refused, "fetch or replay is paused"};
   if (replayer_->failed().status != Status::ok) return {Status::refused, replayer_->failed().text};
@@ -185,7 +187,13 @@ Task<void> Replica::serve_handover(std::unique_ptr<net::Channel> channel, net::B
   const Tip final_position = read_tip(reader);
   if (!reader.finished()) co_return channel->close({Status::invalid, "a malformed position"});
   const Lsn end = final_position.position.lsn;
+  // By epoch and hash, not by LSN alone: what was confirmed is what will be released (T4).
+  const auto has_parted = [&] {
+    const Tip& mine = log_->durable();
+    return mine.position.lsn > end || (mine.position.lsn == end && mine != final_position);
+  };
   while (channel->is_open() && !serving_stop_.is_set() && check_successor().status == Status::ok) {
+    if (has_parted()) co_return channel->close({Status::forked, "the histories have parted"});
     if (log_->durable().position.lsn >= end && replayer_->applied().position.lsn >= end) {
       if (co_await channel->send({}) != Status::ok) co_return;
       break;

@@ -17,12 +17,21 @@ using format::StateBlock;
 std::optional<Uuid> Replica::choose_sync_source() const {
   std::optional<Uuid> best;
   for (const auto& [host, peer] : peers_) {
-    if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent) continue;
+    if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent || !peer.is_whole) continue;
+    if (state_->value().state == ReplicaState::consistent && !is_ahead(peer)) continue;
     // Who forks from the designated primary's history is no source for anybody.
     if (peer.state == control::State::fork && !peer.is_primary) continue;
     if (!best || peer.is_primary) best = host;
   }
   return best;
+}
+
+// It has log behind everything that it shares with ours. A replica that is whole is never synced from one that has
+// less.
+bool Replica::is_ahead(const Report& peer) const {
+  const Lsn end = log_->durable().position.lsn;
+  const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+  return !common.any || (common.peer_beyond && !common.mine_beyond);
 }
 
 bool Replica::needs_sync() const { return must_sync_ || state_->value().state != ReplicaState::consistent; }
@@ -32,11 +41,12 @@ Task<void> Replica::sync_loop() {
     const bool may = needs_sync() && environment_.switches(options_.resource).sync && !log_->failed();
     const std::optional<Uuid> source = may ? choose_sync_source() : std::nullopt;
     if (source) {
-      const Status status = co_await sync_from(*source);
+      bool has_begun = false;
+      const Status status = co_await sync_from(*source, has_begun);
       sync_channel_ = nullptr;
       syncing_.reset();
       wake_.notify();
-      if (status != Status::ok && !following_stop_.is_set()) {
+      if (status != Status::ok && has_begun && !following_stop_.is_set()) {
         environment_.event(options_.resource, "the sync from " + environment_.host_name(*source) +
                                                   " was interrupted (" + std::string(name(status)) +
                                                   "); it begins again");
@@ -47,7 +57,7 @@ Task<void> Replica::sync_loop() {
   }
 }
 
-Task<Status> Replica::sync_from(Uuid source) {
+Task<Status> Replica::sync_from(Uuid source, bool& has_begun) {
   net::Bytes opening;
   Writer writer(opening);
   write_uuid(writer, options_.resource);
@@ -60,6 +70,7 @@ Task<Status> Replica::sync_from(Uuid source) {
   if (!message) co_return message.error().status;
   auto header = decode_sync_header(*message);
   if (!header || header->volume_bytes != options_.volume_bytes || header->branch.empty()) co_return Status::invalid;
+  has_begun = true;
   environment_.event(options_.resource, "sync from " + environment_.host_name(source) + " begins at LSN " +
                                             to_string(header->q.position.lsn));
   if (Status status = co_await begin_sync(*header); status != Status::ok) co_return status;
@@ -95,8 +106,6 @@ Task<Status> Replica::begin_sync(SyncHeader header) {
     });
   }
   recovery_ = {};
-  is_releasing_ = false;
-  serve_limit_ = no_serve_limit;
   unable_.clear();
   must_sync_ = false;
   log_turn_.release(1);

@@ -1,0 +1,61 @@
+// Replica: what members remember of each other's logs, and what it proves (D10, T10).
+#include "replication/memory.h"
+#include "replication/replica.h"
+
+namespace mars::replication {
+
+// What others had is worth something only when it outlives this process and this host.
+Task<void> Replica::keep_memories() {
+  Memories written = memories_;
+  while (co_await io::sleep_for(machine_, memories_interval, stop_)) {
+    if (memories_ == written) continue;
+    written = memories_;
+    Memories kept = memories_;
+    if (co_await environment_.write_memories(options_.resource, std::move(kept)) != Status::ok) written.clear();
+  }
+}
+
+// There is evidence that the log was durable beyond its end, and nobody has brought it back yet (D10). Until then the
+// disk may hold more than the log says.
+bool Replica::has_lost_log() const { return recovery_.is_damaged && log_->durable().position.lsn < recovery_.evidence; }
+
+// Nothing is known to be missing: neither behind what was read here, nor of this host's own reigns (T10).
+bool Replica::is_log_whole() const { return !has_lost_log() && !facts().is_outremembered; }
+
+// What the others know of this replica's log: from their reports, of those that were not heard since our start from the
+// registers. What another life had counts for nothing.
+std::vector<Position> Replica::remembered_of_me() const {
+  std::vector<Position> positions;
+  const auto add = [&](const Remembered& what) {
+    if (what.life == life_) positions.push_back(what.tip.position);
+  };
+  for (const auto& [host, peer] : peers_) {
+    if (const auto me = peer.remembered.find(environment_.self()); me != peer.remembered.end()) add(me->second);
+  }
+  for (const auto& [host, theirs] : environment_.memories(options_.resource)) {
+    if (peers_.contains(host)) continue;
+    if (const auto me = theirs.find(environment_.self()); me != theirs.end()) add(me->second.what);
+  }
+  return positions;
+}
+
+// A peer that is heard later than the log was read may know that it was durable further: what looked like a tear is
+// damage, and the bytes are fetched again (D10).
+void Replica::note_evidence() {
+  const Lsn end = log_->durable().position.lsn;
+  for (const auto& [host, peer] : peers_) {
+    const auto me = peer.remembered.find(environment_.self());
+    if (me == peer.remembered.end()) continue;
+    const Lsn evidence = evidence_of(log_->branch(), life_, me->second);
+    if (evidence <= end || (recovery_.is_damaged && evidence <= recovery_.evidence)) continue;
+    if (!has_lost_log()) {
+      recovery_.reason = "the log ends at LSN " + to_string(end) + ", and " + environment_.host_name(host) +
+                         " remembers LSN " + to_string(evidence) + " of it";
+      environment_.event(options_.resource, recovery_.reason);
+    }
+    recovery_.is_damaged = true;
+    recovery_.evidence = evidence;
+  }
+}
+
+}  // namespace mars::replication
