@@ -14,6 +14,9 @@ target_precompile_headers(mars_pch_test PRIVATE <algorithm> <array> <coroutine> 
                           <functional> <map> <memory> <optional> <set> <span> <string> <string_view> <utility>
                           <variant> <vector> <gtest/gtest.h>)
 target_link_libraries(mars_pch_test PRIVATE GTest::gtest)
+# Optimising tests would be half of a build.
+set(mars_test_option $<$<CXX_COMPILER_ID:Clang>:-O0>)
+target_compile_options(mars_pch_test PRIVATE ${mars_test_option})
 
 function(mars_target folder result)
   string(REPLACE / _ name ${folder})
@@ -64,7 +67,7 @@ function(mars_library folder below packages test_extra)
   if(tests)
     add_executable(${name}_test ${tests})
     target_precompile_headers(${name}_test REUSE_FROM mars_pch_test)
-    target_compile_options(${name}_test PRIVATE $<$<CXX_COMPILER_ID:Clang>:-O0>)  # optimising tests is half of a build
+    target_compile_options(${name}_test PRIVATE ${mars_test_option})
     target_link_libraries(${name}_test PRIVATE mars_${name} GTest::gtest_main)
     mars_link(${name}_test PRIVATE "${test_extra}" "-")
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 30

@@ -73,6 +73,21 @@ void Host::resume() {
   machine().set_paused(false);
 }
 
+bool Host::is_paused() const { return is_running() && processes_.at(daemon)->is_paused(); }
+
+void Host::stop_clock() {
+  if (!clock_stands_) clock_stands_ = world_.now();
+}
+
+void Host::go_on_clock() {
+  clock_skew_ = clock_error();
+  clock_stands_.reset();
+}
+
+io::Duration Host::clock_error() const {
+  return clock_stands_ ? clock_skew_ - (world_.now() - *clock_stands_) : clock_skew_;
+}
+
 void Host::kill_at_disk_op(uint64_t n) {
   disks_.on_change([this, at = disks_.change_count() + n](uint64_t count) {
     if (count == at) kill();

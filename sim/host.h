@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,12 +54,18 @@ class Host {
   // SIGSTOP and SIGCONT of the daemon: the world goes on, its disks and sockets too.
   void pause();
   void resume();
+  bool is_paused() const;
   // Happens when the n-th change of a disk (from now, 1 = the next) is about to take effect: that change is in flight.
   void kill_at_disk_op(uint64_t n);
   void power_loss_at_disk_op(uint64_t n);
 
   io::Duration clock_skew() const { return clock_skew_; }
   void set_clock_skew(io::Duration skew) { clock_skew_ = skew; }
+  // The wall clock stands still, and goes on from there.
+  void stop_clock();
+  void go_on_clock();
+  // Of the wall clock against the world's time.
+  io::Duration clock_error() const;
 
   // What exec answers; exit code 0 without it. executed() are the command lines so far.
   void on_exec(std::function<Execution(const std::vector<std::string>&)> program) { program_ = std::move(program); }
@@ -85,6 +92,7 @@ class Host {
   bool is_up_ = false;
   bool has_tmpfs_ = true;
   io::Duration clock_skew_ = {};
+  std::optional<io::Instant> clock_stands_;
   std::array<std::byte, 16> boot_id_ = {};
   std::map<std::string, std::vector<std::byte>> pools_;
   std::function<Execution(const std::vector<std::string>&)> program_;

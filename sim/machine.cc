@@ -108,7 +108,7 @@ SimMachine::SimMachine(World& world, Host& host, std::string process, Prng prng)
 SimMachine::~SimMachine() = default;
 
 io::Instant SimMachine::now() { return world_.now(); }
-io::WallTime SimMachine::wall_now() { return wall_start + world_.now() + host_.clock_skew(); }
+io::WallTime SimMachine::wall_now() { return wall_start + world_.now() + host_.clock_error(); }
 const char* SimMachine::sqlite_vfs() { return vfs_->name(); }
 
 void SimMachine::random_bytes(std::span<std::byte> into) {

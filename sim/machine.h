@@ -65,6 +65,7 @@ class SimMachine : public io::Machine {
   void mourn(Mortal& mortal);  // registers it for on_death()
   void die();
   void set_paused(bool paused);
+  bool is_paused() const { return is_paused_; }
   // After `delay` the effect takes place and `done` is called with its status (in an event, not in node code; done
   // pushes to ready). Should the process die before: it takes place whole, torn or not at all, and `done` gets gone.
   // `change` counts it as a change of a disk (Host::kill_at_disk_op), `drive` may be stuck.

@@ -70,17 +70,25 @@ void Fabric::rejoin(const std::string& host) {
   }
 }
 
-void Fabric::reset(const std::string& a, const std::string& b) {
-  std::vector<uint64_t> hit;
+std::vector<uint64_t> Fabric::between(const std::string& a, const std::string& b) {
+  std::vector<uint64_t> found;
   for (const auto& [id, connection] : connections_) {
     const std::string& from = sender(*connection, 0).name();
     const std::string& to = receiver(*connection, 0).name();
-    if (!connection->is_unix && ((from == a && to == b) || (from == b && to == a))) hit.push_back(id);
+    if (!connection->is_unix && ((from == a && to == b) || (from == b && to == a))) found.push_back(id);
   }
-  for (uint64_t id : hit) {
+  return found;
+}
+
+void Fabric::reset(const std::string& a, const std::string& b) {
+  for (uint64_t id : between(a, b)) {
     break_end(id, 0);
     break_end(id, 1);
   }
+}
+
+void Fabric::reset_one_end(const std::string& host, const std::string& other) {
+  for (uint64_t id : between(host, other)) break_end(id, sender(*find(id), 0).name() == host ? 0 : 1);
 }
 
 uint64_t Fabric::bytes_delivered(const std::string& from, const std::string& to) { return link(from, to).delivered; }

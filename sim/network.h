@@ -49,6 +49,8 @@ class Fabric {
   void rejoin(const std::string& host);
   // Resets every connection between the two.
   void reset(const std::string& a, const std::string& b);
+  // Breaks what `host` has with the other; the other end hears of it when it sends.
+  void reset_one_end(const std::string& host, const std::string& other);
   // How long a sender whose bytes do not arrive keeps trying (15 s).
   void set_patience(io::Duration patience) { patience_ = patience; }
   uint64_t bytes_delivered(const std::string& from, const std::string& to);
@@ -116,6 +118,7 @@ class Fabric {
   };
   Link& link(Host& from, Host& to) { return links_[{from.id(), to.id()}]; }
   Link& link(const std::string& from, const std::string& to);
+  std::vector<uint64_t> between(const std::string& a, const std::string& b);
   Host& sender(Connection& connection, int side);
   Host& receiver(Connection& connection, int side) { return sender(connection, 1 - side); }
   void move(Connection& connection, int side);

@@ -12,12 +12,12 @@ class Failure(Exception):
         self.hosts = list(hosts)
 
 
-def run(*command, check=True, timeout=120, input=None, env=None):
+def run(*command, check=True, timeout=120, input=None, env=None, cwd=None):
     """Runs a program to its end. Returns subprocess.CompletedProcess with text; Failure says what it printed."""
     words = [str(word) for word in command]
     try:
-        done = subprocess.run(words, input=input, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              timeout=timeout)
+        done = subprocess.run(words, input=input, env=env, cwd=cwd, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise Failure(f"{' '.join(words)} did not end within {timeout} s") from None
     except FileNotFoundError:

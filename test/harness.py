@@ -58,6 +58,8 @@ class Host:
         self.log_file = self.base / "marsd.log"
         self.memory = memory
         self.flags = []
+        self.front_end = "fuse" if lab.has_fuse else "nbd"
+        self.wrapper = []  # words before marsd's own; they end by becoming it
         self.process = None
         self.most_bytes = 0
         for folder in (self.state, self.logs, self.run_dir, self.devices, self.mount_point):
@@ -67,10 +69,10 @@ class Host:
     # ---- marsd
 
     def command(self):
-        words = self.lab.network.prefix(self.name) + [
+        words = self.lab.network.prefix(self.name) + self.wrapper + [
             self.lab.bin / "marsd", "--name", self.name, "--state-dir", self.state, "--log-dir", self.logs,
             "--run-dir", self.run_dir, "--device-dir", self.devices, "--listen", self.lab.network.listen(self.name),
-            "--memory", self.memory, "--front-end", "fuse" if self.lab.has_fuse else "nbd"]
+            "--memory", self.memory, "--front-end", self.front_end]
         for address in self.lab.network.advertise(self.name):
             words += ["--advertise", address]
         return [str(word) for word in words + self.flags]

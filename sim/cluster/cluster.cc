@@ -271,4 +271,26 @@ bool Cluster::is_up_to_date(const std::string& resource) {
 
 std::string Cluster::events(const std::string& name) { return run(name, "events --count 200").text; }
 
+// ---- for messages
+
+std::vector<std::string> hosts_with_device(Cluster& cluster, const std::vector<std::string>& hosts,
+                                           const std::string& name) {
+  std::vector<std::string> found;
+  for (const std::string& host : hosts) {
+    if (!cluster.is_up(host) || !cluster.host(host).is_running()) continue;
+    const SimDevice* device = cluster.device(host, name);
+    if (device != nullptr && device->is_open()) found.push_back(host);
+  }
+  return found;
+}
+
+std::string all_events(Cluster& cluster, const std::vector<std::string>& hosts) {
+  std::string text;
+  for (const std::string& host : hosts) {
+    const bool is_alive = cluster.is_up(host) && cluster.host(host).is_running();
+    text += "== " + host + (is_alive ? "\n" + cluster.events(host) : " is down") + "\n";
+  }
+  return text;
+}
+
 }  // namespace mars::sim

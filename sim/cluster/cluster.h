@@ -125,4 +125,10 @@ class Cluster {
   std::map<std::string, std::unique_ptr<Part>> parts_;
 };
 
+// Hosts of which the device of this resource is open; at most one unless somebody was forced, or P4 is broken.
+std::vector<std::string> hosts_with_device(Cluster& cluster, const std::vector<std::string>& hosts,
+                                           const std::string& resource);
+// What the hosts tell of their past, for the message of a test that fails.
+std::string all_events(Cluster& cluster, const std::vector<std::string>& hosts);
+
 }  // namespace mars::sim

@@ -97,7 +97,7 @@ TEST_F(Evidence, what_nobody_has_any_more_stays_closed_until_the_operator_accept
   lose_power();
   rot_last_batch();
   restart();
-  EXPECT_TRUE(cluster.wait_state("a", "mydata", State::rolled_back)) << describe();
+  EXPECT_TRUE(cluster.wait_state("a", "mydata", State::log_damaged)) << describe();
   EXPECT_NE(cluster.events("a").find("b remembers LSN"), std::string::npos) << describe();
   cluster.run_for(20s);
   EXPECT_FALSE(cluster.is_primary("a", "mydata")) << describe();

@@ -16,6 +16,7 @@ Task<Result<void>> SimDevice::open(xio::Output& top) {
   CHECK(!port_);
   if (is_barred_) co_return failure(Status::stopped, "marsd is stopping");
   is_closing_ = false;
+  ++open_count_;
   port_.emplace(top);
   co_return Result<void>{};
 }
@@ -53,6 +54,14 @@ Task<Status> SimDevice::read(uint64_t offset, std::span<std::byte> into) {
   if (!port_ || is_closing_) co_return Status::gone;
   ++in_flight_;
   const Status status = co_await port_->read(offset, into);
+  leave();
+  co_return status;
+}
+
+Task<Status> SimDevice::write_zeroes(uint64_t offset, uint64_t length) {
+  if (!port_ || is_closing_) co_return Status::gone;
+  ++in_flight_;
+  const Status status = co_await port_->write_zeroes(offset, length);
   leave();
   co_return status;
 }

@@ -38,7 +38,10 @@ class SimDevice final : public replication::Device {
   // gone: it is not open.
   Task<Status> write(uint64_t offset, std::span<const std::byte> bytes, bool fua = false);
   Task<Status> read(uint64_t offset, std::span<std::byte> into);
+  Task<Status> write_zeroes(uint64_t offset, uint64_t length);
   Task<Status> flush();
+  // How often it was opened: a user of one opening does not know the next.
+  uint64_t open_count() const { return open_count_; }
 
  private:
   void leave();
@@ -48,6 +51,7 @@ class SimDevice final : public replication::Device {
   std::optional<xio::Port> port_;
   bool is_closing_ = false;
   bool is_barred_ = false;
+  uint64_t open_count_ = 0;
   int users_ = 0;
   int in_flight_ = 0;
   Notifier idle_;

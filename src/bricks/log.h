@@ -135,6 +135,7 @@ class Log {
   Task<Lsn> evidence_on_disk(Lsn bad);
   Task<Lsn> evidence_in(Segment& segment, Lsn from, Lsn bad);
   Lsn evidence_of_lost_files(Lsn bad) const;
+  Task<Lsn> evidence_of_short_files(Lsn bad);
   Lsn evidence_of_peers(const std::vector<Position>& positions) const;
   bool was_cut_at(Lsn end) const;
   Task<bool> goes_on_in_epoch(Tip end);

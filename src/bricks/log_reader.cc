@@ -60,7 +60,9 @@ Task<Result<format::Batch>> LogReader::next(Lsn limit) {
     if (batch.error().status == Status::gone || batch.error().status == Status::end) co_return batch;
     pin(nullptr);
     const bool is_worse = batch.error().status == Status::io_error || batch.error().status == Status::damaged;
-    if (why.status == Status::not_found || (is_worse && why.status != Status::io_error)) why = batch.error();
+    if (why.status == Status::not_found || (is_worse && why.status != Status::io_error)) {
+      why = Error(batch.error().status, segment->path + ", LSN " + to_string(at) + ": " + batch.error().text);
+    }
   }
   co_return failure(std::move(why));
 }
@@ -88,7 +90,7 @@ Task<Result<format::Batch>> LogReader::read_from(Segment& segment, Lsn limit) {
   if (limit - at < format::batch_block_bytes) co_return failure(Status::end);
   if (buffered().size() < format::batch_block_bytes) {
     if (Status status = co_await fill(segment, limit, format::batch_block_bytes); status != Status::ok) {
-      co_return failure(status, "cannot read " + segment.path);
+      co_return failure(status, "cannot be read");
     }
   }
   auto header = format::decode_batch_header(buffered());
@@ -97,7 +99,7 @@ Task<Result<format::Batch>> LogReader::read_from(Segment& segment, Lsn limit) {
   if (at + header->batch_bytes > limit) co_return failure(Status::end);
   if (buffered().size() < header->batch_bytes) {
     if (Status status = co_await fill(segment, limit, header->batch_bytes); status != Status::ok) {
-      co_return failure(status, "cannot read " + segment.path);
+      co_return failure(status, "cannot be read");
     }
   }
   format::BatchExpectation expected{cluster_, resource_, segment.header.epoch, at, tip_.hash};

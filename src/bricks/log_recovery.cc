@@ -50,8 +50,11 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
   if (why.status == Status::gone) co_return failure(why);
   const Lsn end = result.end.position.lsn;
   result.reason = why.text;
+  if (why.status == Status::not_found) result.reason += " in " + options_.directory + "/log";
+  if (!segments_.damaged().empty()) result.reason += "; " + segments_.damaged().back();
   result.evidence = std::max({known_durable, evidence_of_peers(peers_know), evidence_of_lost_files(end)});
   result.evidence = std::max(result.evidence, co_await evidence_on_disk(end));
+  result.evidence = std::max(result.evidence, co_await evidence_of_short_files(end));
   // A tear can be read; a place that cannot may have held anything.
   if (why.status == Status::io_error) result.evidence = std::max(result.evidence, end + format::batch_block_bytes);
   result.is_damaged = result.evidence > end;
@@ -139,14 +142,36 @@ bool Log::was_cut_at(Lsn end) const {
   return !branch_.empty() && branch_.back().ended && branch_.back().end <= end && branch_.back().released_to.is_nil();
 }
 
-// A file whose header rotted, with a first batch that is not whole either. A tear never looks like that.
+// A file whose header rotted, with a first batch that is not whole either. A tear never looks like that. One that
+// begins before the bad place held it, unless a younger file does; after a clean end nothing stood behind.
 Lsn Log::evidence_of_lost_files(Lsn bad) const {
   Lsn evidence;
   if (was_cut_at(bad)) return evidence;
   for (const format::SegmentName& name : segments_.lost()) {
-    if (name.first >= bad) evidence = std::max(evidence, name.first + format::batch_block_bytes);
+    const auto is_younger = [&](const auto& one) { return one->first() > name.first && one->first() <= bad; };
+    const bool held_it = !state_.value().clean && std::ranges::none_of(segments_.all(), is_younger);
+    if (name.first >= bad || held_it)
+      evidence = std::max(evidence, std::max(name.first, bad) + format::batch_block_bytes);
   }
   return evidence;
+}
+
+// A file is filled and durable before it is used, so one that ends too early was cut; if the log ends where it does,
+// what followed may have been durable.
+Task<Lsn> Log::evidence_of_short_files(Lsn bad) {
+  for (const auto& segment : segments_.all()) {
+    if (segment->missing_bytes == 0 || bad < segment->first()) continue;
+    const auto* owner = find_epoch(branch_, segment->header.epoch);
+    if (owner == nullptr ? was_cut_at(bad) : owner->ended && owner->end <= bad) continue;
+    if (bad >= segment->limit() + segment->missing_bytes || state_.value().clean) continue;
+    if (bad >= segment->limit()) co_return bad + format::batch_block_bytes;
+    const uint64_t left = segment->limit() - bad;
+    AlignedBuffer head(format::batch_block_bytes);
+    if (co_await read_what_can_be(*segment->file, segment->offset_of(bad), head.span()) != Status::ok) continue;
+    auto header = format::decode_batch_header(head.span());
+    if (header && header->batch_bytes > left) co_return bad + header->batch_bytes;
+  }
+  co_return Lsn{};
 }
 
 // A whole batch behind the bad place that says how far the log was durable when it was composed. A file of a later

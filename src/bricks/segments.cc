@@ -122,7 +122,12 @@ Task<Status> Segments::read_header(Segment& segment, const std::string& name) {
     co_return Status::damaged;
   }
   segment.header = *decoded;
-  segment.header.capacity = std::min<uint64_t>(segment.header.capacity, segment.file->size());
+  const uint64_t whole_bytes = segment.file->size() / segment_header_bytes * segment_header_bytes;
+  if (whole_bytes < segment.header.capacity) {
+    damaged_.push_back(segment.path + ": shorter than it was made");
+    segment.missing_bytes = segment.header.capacity - whole_bytes;
+    segment.header.capacity = whole_bytes;
+  }
   co_return Status::ok;
 }
 

@@ -32,6 +32,7 @@ struct Segment {
   format::SegmentHeader header;
   std::unique_ptr<io::File> file;
   uint32_t readers = 0;
+  uint64_t missing_bytes = 0;  // of what the header says: the file was cut, which no crash does
 
   Lsn first() const { return header.first; }
   Lsn limit() const { return header.first + (header.capacity - format::segment_header_bytes); }  // no batch beyond it

@@ -312,7 +312,11 @@ Task<Result<void>> Replica::attach() {
   if (!parsed) co_return failure(parsed.error());
   life_ = *parsed;
   state_ = std::make_unique<bricks::StateFile>(machine_);
-  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) co_return opened;
+  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) {
+    attach_next_step_ = "bring that file back as it was; or give this replica up: `marsadm leave-resource " +
+                        options_.name + "` here, then `marsadm join-resource` from a host that has the data";
+    co_return opened;
+  }
   if (auto opened = co_await open_disk(); !opened) co_return opened;
   if (auto opened = co_await open_log(); !opened) co_return opened;
   role_ = Role::closed;
@@ -370,16 +374,18 @@ Task<void> Replica::accept_other_disk() {
 
 Task<Result<void>> Replica::open_log() {
   const bricks::SegmentsOptions segments = co_await segments_options(environment_, options_);
-  log_ = std::make_unique<bricks::Log>(machine_, *state_, segments);
-  auto recovered = co_await log_->recover(remembered_of_me());
+  // A log that is still being read says nothing yet: what it lacks now would be taken for what this host lacks.
+  auto log = std::make_unique<bricks::Log>(machine_, *state_, segments);
+  auto recovered = co_await log->recover(remembered_of_me());
   if (!recovered) {
     attach_problem_ = State::log_missing;
     attach_next_step_ = "check the log disk at " + options_.log_directory;
-    co_await log_->close();
-    log_.reset();
+    co_await log->close();
     co_return failure(recovered.error());
   }
+  log_ = std::move(log);
   recovery_ = *recovered;
+  for (const std::string& file : log_->segments().damaged()) environment_.event(options_.resource, file);
   serve_limit_ = log_->durable().position.lsn;
   // A release that the state block does not know yet is not shown to anybody (T3).
   const bool is_released = tail_of(log_->branch(), serve_limit_, environment_.self()) == Tail::released_to_other &&

@@ -154,6 +154,7 @@ class Replica {
   Task<Status> start_logger(bool adopts);
   Task<Status> begin_epoch(EpochCause cause, Uuid grant);
   Task<void> open_device();
+  Task<bool> step_down();
   Task<void> close_primary();
   Task<void> close_logger();
   Task<void> refuse(Designated wanted, std::string why);
@@ -183,6 +184,7 @@ class Replica {
   Task<void> end_fetching();
   Task<void> drop_empty_tail();
   void note_fork();
+  bool has_parted() const;
   Task<Status> drop_tail();
   Task<Result<Hash128>> hash_at(Lsn lsn);
   Task<Status> recreate_gone();

@@ -44,13 +44,15 @@ void Replica::show_follower(const control::Switches& on) {
     if (!has_heard()) return say(State::opening, "waiting for the other members");
     return say(State::waiting_for_peer, "no consistent replica can be reached to sync from", "connect one");
   }
-  if (action == StartAction::rolled_back) {
-    return say(State::rolled_back,
-               has_lost_log() ? recovery_.reason : "others remember more of this host's own writes than it has",
-               "connect all members, so that it is fetched back");
-  }
   if (has_lost_log()) {
-    return say(State::log_damaged, recovery_.reason, "connect a member that has the log; it is fetched again");
+    return say(State::log_damaged, recovery_.reason,
+               "connect a member that has the log: it is fetched again; if nobody has it, `marsadm attach " +
+                   options_.name + " --accept-loss` and `marsadm primary " + options_.name +
+                   " --force` here go on without what lies behind");
+  }
+  if (action == StartAction::rolled_back) {
+    return say(State::rolled_back, "others remember more of this host's own writes than it has",
+               "connect all members, so that it is fetched back");
   }
   if (action == StartAction::wait) return say(State::opening, "waiting for the other members");
   if (must_sync_)
@@ -141,6 +143,16 @@ void Replica::note_fork() {
   }
 }
 
+// Another consistent history and ours each have what the other has not, wherever they parted.
+bool Replica::has_parted() const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
+    const Report& report = peer.second;
+    return report.is_consistent && bricks::common_position(log_->branch(), log_->durable().position.lsn, report.branch,
+                                                           report.durable.position.lsn)
+                                       .forked();
+  });
+}
+
 // A tail of the old reign, without data, behind the point where another one begins: it goes by itself (T9).
 Task<void> Replica::drop_empty_tail() {
   if (co_await drop_tail() != Status::ok) say(State::log_failed, "the tail of the log cannot be dropped");
@@ -224,13 +236,15 @@ std::optional<Uuid> Replica::choose_source() {
   return best;
 }
 
-// True when every connected peer that is ahead has trimmed the log that we need.
+// True when every connected peer that is ahead has trimmed the log that we need, or cannot read it. Who is not ahead
+// has nothing of it.
 bool Replica::nobody_holds(Lsn end) const {
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self()) continue;
     const auto peer = peers_.find(member);
     if (peer == peers_.end() || !environment_.is_connected(member)) return false;
-    if (peer->second.oldest <= end && !unable_.contains(member)) return false;
+    const bool is_ahead = peer->second.durable.position.lsn > end;
+    if (is_ahead && peer->second.oldest <= end && !unable_.contains(member)) return false;
   }
   return true;
 }
@@ -242,7 +256,10 @@ Task<void> Replica::fetch_loop() {
     const std::optional<Uuid> source = may ? choose_source() : std::nullopt;
     if (source) {
       const Status status = co_await fetch_from(*source);
-      if (status == Status::not_found || status == Status::forked) unable_.insert(*source);
+      if (status == Status::not_found || status == Status::forked) {
+        unable_.insert(*source);
+        if (!choose_source() && must_sync_) wake_.notify();
+      }
       fetch_channel_ = nullptr;
       fetching_.reset();
     }
@@ -313,7 +330,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
     co_return failure(Status::refused, "no other consistent replica is connected: this may be the only good copy");
   }
   if (role_ == Role::primary) {
-    if (!is_forked_) co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
+    if (!has_parted()) co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
     if (auto closed = co_await device_->close(); !closed) co_return closed;
   }
   const Barred barred(*this);
@@ -334,6 +351,8 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (status != Status::ok) co_return failure(status, "cannot write to the state directory or the log disk");
   recovery_ = {};
   is_forked_ = false;
+  is_releasing_ = false;
+  serve_limit_ = no_serve_limit;
   // What a dead predecessor left in memory belongs to the history that was given up.
   environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
   environment_.event(options_.resource, "invalidated: the former log is kept in branch/, the disk will be synced");

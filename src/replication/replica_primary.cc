@@ -122,7 +122,10 @@ Task<Status> Replica::begin_epoch(EpochCause cause, Uuid grant) {
 
 Task<void> Replica::open_device() {
   auto opened = co_await device_->open(*entrance_);
-  if (!opened) co_return say(State::failed, "the device cannot be opened: " + opened.error().text);
+  if (!opened) {
+    co_return say(State::failed, "the device cannot be opened: " + opened.error().text,
+                  "mend that: it is tried again; or start marsd with --front-end nbd, which needs no kernel module");
+  }
   say(State::up_to_date);
 }
 
@@ -131,6 +134,7 @@ Task<void> Replica::open_device() {
 Task<void> Replica::step_primary() {
   co_await make_room();
   note_fork();
+  if (co_await step_down()) co_return;
   // Deposed: the wish is not ours to act on, nor to write back (T2).
   if (wish() != Wish::me && !is_forked_) {
     const Designated wanted = environment_.designated(options_.resource);
@@ -153,6 +157,27 @@ Task<void> Replica::step_primary() {
   } else if (device_->is_open()) {
     say(State::up_to_date);
   }
+}
+
+// Another reign began where ours ends, and nothing of ours lies behind that point: the right is void (row 4). We step
+// down as soon as nobody uses the device; what is written until then makes it a fork.
+Task<bool> Replica::step_down() {
+  co_await learn_data_end();
+  if (facts().rival != Rival::at_end) co_return false;
+  if (auto closed = co_await device_->close(); !closed) {
+    say(State::fork, "another host was forced primary, and this device is still in use: " + closed.error().text,
+        "end its use here; what is written from now on makes two histories");
+    co_return true;
+  }
+  if (co_await logger_->drain() != Status::ok) {
+    environment_.event(options_.resource, "closed with writes that are only in the log");
+  }
+  co_await close_logger();
+  role_ = Role::closed;
+  environment_.event(options_.resource,
+                     "another host was forced primary and nothing is lost here: the device is closed");
+  wake_.notify();
+  co_return true;
 }
 
 // The wish is "nobody": the token is parked here (T6).
@@ -214,8 +239,9 @@ HandoverFacts Replica::handover_facts(const Uuid& successor) const {
 Task<void> Replica::hand_over(Designated wanted) {
   const Uuid successor = wanted.host;
   const std::string to = environment_.host_name(successor);
-  say(State::handing_over, "to " + to);
   HandoverObstacle obstacle = decide_handover(handover_facts(successor));
+  if (obstacle == HandoverObstacle::rival) co_return say(State::fork, sentence(obstacle, to));
+  say(State::handing_over, "to " + to);
   const io::Instant begun = machine_.now();
   while (!stop_.is_set()) {
     const bool is_short = obstacle == HandoverObstacle::not_connected && machine_.now() < begun + 5s;
@@ -300,6 +326,8 @@ Task<Status> Replica::remember_gone() {
   if (!is_released || branch.back().host != environment_.self()) co_return Status::ok;
   auto known = format::verify_batch(state_->value().gone);
   if (known && known->header.identity.epoch == branch.back().id && !is_releasing_) co_return Status::ok;
+  // A log that begins behind the release came from somebody who has it: nothing is left that could rot.
+  if (branch.back().end <= log_->oldest()) co_return Status::ok;
   is_releasing_ = true;
   serve_limit_ = {std::min(serve_limit_.value, end.value - format::batch_block_bytes)};
   // A release is one block long, and the last of its epoch.
@@ -474,7 +502,12 @@ LossStatement Replica::known_loss() const {
     if (peer.is_holder && heard(host)) silent = machine_.now() - *heard(host);
   }
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silent).count();
-  if (loss.bytes == 0) {
+  // What rotted here was durable here, whoever else has heard of it (D10).
+  if (recovery_.is_damaged && recovery_.evidence > end && recovery_.evidence - end > loss.bytes) {
+    loss.bytes = recovery_.evidence - end;
+    loss.text =
+        "at least " + std::to_string(loss.bytes) + " bytes of this host's own log are damaged and will be missing";
+  } else if (loss.bytes == 0) {
     loss.text = "nothing is known to be missing; the primary was last heard " + std::to_string(seconds) +
                 " s ago, and what it wrote since is not here";
   } else {

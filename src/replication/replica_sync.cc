@@ -106,6 +106,8 @@ Task<Status> Replica::begin_sync(SyncHeader header) {
     });
   }
   recovery_ = {};
+  is_releasing_ = false;
+  serve_limit_ = no_serve_limit;
   unable_.clear();
   must_sync_ = false;
   log_turn_.release(1);

@@ -2,6 +2,7 @@
 """The log disk: full for real (a small ext4 on a loop device), and not mounted."""
 
 import os
+import threading
 import time
 
 from cases import lab, run_cases
@@ -76,19 +77,89 @@ def with_nobody_left_to_drop_writes_wait(can):
         a.do("create-resource", "r", make_disk(a))
         write_all(a, 16, 1)
         hog = a.logs / "hog"
-        with open(hog, "wb") as file:
-            try:
-                while True:
-                    file.write(bytes(MIB))
-                    file.flush()
-            except OSError:
-                pass
+        fill(hog)
         write_all(a, 128, 2)
         print("    with the log disk full, 128 MiB went on through recycled segments")
         expect(a.replica("r")["state"] in ("up-to-date", "waiting-for-space"), f"state {a.replica('r')}", [a])
         hog.unlink()
         write_all(a, 16, 3)
         a.wait_state("r", "up-to-date")
+
+
+def mount_data_disk(host):
+    """A filesystem of its own for the data disk, so that it can be frozen: then nothing is written back."""
+    image, folder = host.base / "data-image", host.base / "mnt" / "disk"
+    with open(image, "wb") as file:
+        file.truncate(VOLUME + 64 * MIB)
+    run("mkfs.ext4", "-q", "-m", "0", image)
+    folder.mkdir()
+    run("mount", "-o", "loop", image, folder)
+    host.disk = folder / "disk"
+    return folder
+
+
+def fill(path):
+    """A file that takes all room of its filesystem."""
+    with open(path, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(MIB))
+        except OSError:
+            pass
+
+
+def writes_wait_and_go_on(can):
+    """Full log disk, no replica, and a data disk that takes nothing, so that nothing can be trimmed: writes wait, the
+    state says so, and all of them go on as soon as somebody makes room."""
+    with lab(can, fuse=False) as the_lab:
+        a = the_lab.host("a")
+        a.memory = "256M"  # more than fits into what is left of the log disk
+        mount_log_disk(a, 128 * MIB)
+        folder = mount_data_disk(a)
+        a.flags = ["--log-reserve", "0"]
+        a.start()
+        a.do("create-cluster")
+        a.do("create-resource", "r", make_disk(a))
+        write_all(a, 8, 1)
+        hog = a.logs / "hog"
+        fill(hog)
+        run("fsfreeze", "-f", folder)
+        try:
+            blocks, writer = write_in_thread(a, 40)
+            found = a.wait_state("r", "waiting-for-space", timeout=60)
+            count = len(blocks)
+            print(f"    after {count} MiB: {found['state']}: {found['reason']}; what to do: {found['next_step']}")
+            expect("waiting-for-space" in a.do("status").out, "status does not say it", [a])
+            expect("room" in found["next_step"] and writer.is_alive() and count < 40, f"nothing waits: {found}", [a])
+            hog.unlink()
+            writer.join(60)
+            expect(not writer.is_alive() and len(blocks) == 40, f"only {len(blocks)} of 40 MiB went on with room", [a])
+        finally:
+            run("fsfreeze", "-u", folder)
+        a.wait_state("r", "up-to-date")
+        a.kill()  # what was flushed is there even now
+        a.start()
+        with Nbd(a.device("r"), timeout=60) as nbd:
+            for number, data in blocks.items():
+                expect(nbd.read(number * MIB, MIB) == data, f"MiB {number} is not as it was written", [a])
+        print("    room was made: all 40 MiB went on, and are there after kill -9")
+
+
+def write_in_thread(host, count):
+    """Writes and flushes; {MiB: data} of what was acknowledged, and the thread."""
+    blocks = {}
+
+    def work():
+        with Nbd(host.device("r"), timeout=180) as nbd:
+            for number in range(count):
+                data = os.urandom(MIB)
+                nbd.write(number * MIB, data)
+                nbd.flush()
+                blocks[number] = data
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return blocks, thread
 
 
 def an_unmounted_log_disk_is_no_empty_log(can):
@@ -116,4 +187,4 @@ def an_unmounted_log_disk_is_no_empty_log(can):
 
 
 run_cases([a_full_log_disk_costs_the_worst_replica_its_log, with_nobody_left_to_drop_writes_wait,
-           an_unmounted_log_disk_is_no_empty_log])
+           writes_wait_and_go_on, an_unmounted_log_disk_is_no_empty_log])

@@ -14,6 +14,7 @@ namespace {
 
 constexpr unsigned submissions_max = 256;   // per call into the kernel
 constexpr unsigned completions_max = 1024;  // and so the bound of what is in flight
+constexpr unsigned workers_max = 128;       // several times what the write-back of one resource has in flight
 
 int open_ring(io_uring& ring, unsigned flags) {
   io_uring_params parameters = {};
@@ -61,6 +62,10 @@ Result<std::unique_ptr<Ring>> Ring::make(Ready& ready, int doorbell) {
   if (result == -EINVAL) result = open_ring(ring->ring_, 0);  // before 5.19
   if (result < 0) return errno_failure(-result, "io_uring_setup");
   ring->is_open_ = true;
+  // What the kernel cannot do at once waits in workers of this ring, by default four for each processor: one disk that
+  // hangs would take them all, and the log of another with it. An older kernel keeps its default.
+  unsigned workers[2] = {workers_max, 0};
+  io_uring_register_iowq_max_workers(&ring->ring_, workers);
   result = io_uring_register_eventfd(&ring->ring_, doorbell);
   if (result < 0) return errno_failure(-result, "io_uring_register(eventfd)");
   ring->can_be_silent_ = io_uring_cq_eventfd_toggle(&ring->ring_, true) == 0;

@@ -1,0 +1,124 @@
+// Found by storms (sim/storm): each seed that failed, reduced to the film that shows what was wrong.
+#include <gtest/gtest.h>
+
+#include "sim/cluster/cluster.h"
+
+namespace mars::sim {
+namespace {
+
+using namespace std::chrono_literals;
+using control::ExitCode;
+using control::State;
+
+// mydata on a (primary), b and c.
+class Found : public testing::Test {
+ protected:
+  void make(uint64_t seed) {
+    cluster = std::make_unique<Cluster>(seed, std::vector<std::string>{"a", "b", "c"});
+    cluster->form();
+    cluster->make_resource("mydata");
+  }
+  void write(const std::string& host, uint64_t first, uint64_t last, char value) {
+    for (uint64_t block = first; block < last; ++block) {
+      ASSERT_EQ(cluster->write(host, "mydata", block, value), Status::ok);
+    }
+    ASSERT_EQ(cluster->flush(host, "mydata"), Status::ok);
+  }
+  // `host` is out of sight, and `other` is forced.
+  void force(const std::string& host, const std::string& other) {
+    cluster->isolate(host);
+    ASSERT_TRUE(cluster->wait([&] { return !cluster->connected(other, host); }));
+    EXPECT_EQ(cluster->run(other, "primary mydata --force --now").code, ExitCode::done);
+  }
+  void expect_whole() { EXPECT_TRUE(cluster->all_up_to_date("mydata")) << all_events(*cluster, {"a", "b", "c"}); }
+  // The newest segment file of the host, where its batches begin.
+  std::string newest_segment(const std::string& host) {
+    Disks& disks = cluster->host(host).disks();
+    const std::string resources = "/var/lib/mars/resources";
+    const std::string log = resources + "/" + disks.list(resources).front().name + "/log/log";
+    std::string newest;
+    for (const io::DirectoryEntry& entry : disks.list(log)) {
+      if (entry.name.ends_with(".seg") && entry.name > newest) newest = entry.name;
+    }
+    return log + "/" + newest;
+  }
+  std::unique_ptr<Cluster> cluster;
+};
+
+TEST_F(Found, a_deposed_primary_that_wrote_nothing_since_steps_down_by_itself) {
+  make(71);
+  force("a", "b");
+  EXPECT_TRUE(cluster->is_primary("a", "mydata"));
+  cluster->rejoin("a");
+  expect_whole();
+  EXPECT_FALSE(cluster->is_primary("a", "mydata"));
+  EXPECT_TRUE(cluster->is_primary("b", "mydata"));
+}
+
+TEST_F(Found, a_deposed_primary_in_use_says_so_and_follows_when_it_is_free) {
+  make(711);
+  cluster->set_in_use("a", "mydata", true);
+  force("a", "b");
+  cluster->rejoin("a");
+  EXPECT_TRUE(cluster->wait_state("a", "mydata", State::fork));
+  cluster->run_for(5s);
+  EXPECT_TRUE(cluster->is_primary("a", "mydata"));
+  cluster->set_in_use("a", "mydata", false);
+  expect_whole();
+}
+
+// The replicas cannot fetch the log behind the damage from anybody, and said that they were up to date.
+TEST_F(Found, damage_in_the_log_of_the_primary_sends_its_replicas_to_a_sync) {
+  make(72);
+  cluster->isolate("a");
+  write("a", 0, 20, 'd');
+  // 4 KiB of header, and the first batch of the epoch.
+  cluster->host("a").disks().flip(newest_segment("a"), 4 * 4096 + 100);
+  cluster->rejoin("a");
+  expect_whole();
+  EXPECT_EQ(cluster->on_disk("b", 19), 'd');
+  EXPECT_EQ(cluster->on_disk("c", 19), 'd');
+}
+
+// It was synced from the release on, looked for the release in its own log, and said for ever that the right to write
+// was still here.
+TEST_F(Found, who_is_synced_behind_its_own_release_holds_nothing) {
+  make(95);
+  EXPECT_EQ(cluster->run("c", "primary mydata").code, ExitCode::done);
+  EXPECT_EQ(cluster->run("c", "detach mydata").code, ExitCode::done);
+  cluster->kill("a");
+  cluster->host("a").disks().remove_device("/dev/sdb");
+  cluster->host("a").disks().add_device("/dev/sdb", Cluster::disk_bytes);
+  ASSERT_TRUE(cluster->start("a").has_value());
+  ASSERT_TRUE(cluster->wait_state("a", "mydata", State::disk_changed));
+  EXPECT_EQ(cluster->run("a", "attach mydata --accept-disk").code, ExitCode::done);
+  EXPECT_TRUE(cluster->wait_state("a", "mydata", State::up_to_date));
+  EXPECT_EQ(cluster->run("c", "up mydata").code, ExitCode::done);
+  EXPECT_TRUE(cluster->wait([&] { return cluster->is_primary("c", "mydata"); }));
+  write("c", 0, 20, 'c');
+  expect_whole();
+}
+
+// c begins inside b's reign, of which b has more: b is the one that sees a rival, and either may be given up.
+TEST_F(Found, of_two_forced_primaries_either_may_be_invalidated) {
+  make(124);
+  force("a", "b");
+  cluster->rejoin("a");
+  expect_whole();
+  force("b", "c");
+  write("b", 0, 20, 'b');
+  cluster->power_loss("b");
+  ASSERT_TRUE(cluster->start("b").has_value());
+  force("c", "b");
+  cluster->rejoin("b");
+  cluster->rejoin("c");
+  EXPECT_TRUE(cluster->wait_state("c", "mydata", State::fork)) << cluster->events("c");
+  const control::Answer answer = cluster->run("c", "invalidate mydata");
+  EXPECT_EQ(answer.code, ExitCode::done) << answer.text;
+  EXPECT_EQ(cluster->run("a", "invalidate mydata").code, ExitCode::done);
+  expect_whole();
+  EXPECT_EQ(cluster->on_disk("c", 19), 'b');
+}
+
+}  // namespace
+}  // namespace mars::sim

@@ -1,0 +1,235 @@
+#include "sim/storm/operators.h"
+
+#include <algorithm>
+
+namespace mars::sim {
+
+using namespace std::chrono_literals;
+using control::Answer;
+using control::State;
+
+namespace {
+
+constexpr size_t given_max = 12;
+const std::string name_of_it = the_resource;
+
+}  // namespace
+
+// ---- giving
+
+// What a command may take away is allowed from the moment in which it is given.
+void Operators::before(const std::string& host, const std::string& line) {
+  const bool gives_up = line.starts_with("invalidate") || line.starts_with("leave-resource") ||
+                        line.find("--accept-disk") != std::string::npos;
+  if (gives_up) {
+    stage_.may_abandon.insert(host);
+    stage_.history.give_up(stage_.id(host));
+  }
+  if (line.find("--accept-loss") != std::string::npos) stage_.history.forget_unflushed(stage_.id(host));
+}
+
+void Operators::give(const std::string& host, const std::string& line) {
+  if (!stage_.is_alive(host) || given_.size() >= given_max) return;
+  stage_.tell(host + "# marsadm " + line);
+  before(host, line);
+  given_.push_back({host, line, stage_.cluster.begin(host, line)});
+}
+
+void Operators::note(const std::string& line, const Answer& answer) {
+  const bool is_force = line.find("--force") != std::string::npos;
+  std::string word = line.substr(0, line.find(' '));
+  if (is_force) word += " --force";
+  stage_.reached.count("command " + word + ": " + std::string(control::name(answer.code)));
+  stage_.tell("  " + line + ": " + std::string(control::name(answer.code)) + " " + answer.text);
+  if (answer.code != control::ExitCode::done && answer.text.empty())
+    stage_.broke("P13: \"" + line + "\" fails silently");
+}
+
+void Operators::collect() {
+  for (Given& given : given_) {
+    if (!given.running->answer) continue;
+    note(given.line, *given.running->answer);
+    given.running.reset();
+  }
+  std::erase_if(given_, [](const Given& given) { return given.running == nullptr; });
+}
+
+std::string Operators::order(const std::string& host, const std::string& line) {
+  if (!stage_.is_responsive(host)) return host + " does not answer";
+  before(host, line);
+  stage_.tell(host + "# marsadm " + line);
+  const auto running = stage_.cluster.begin(host, line);
+  stage_.cluster.world().run_until([&] { return running->answer.has_value(); }, 120s);
+  if (!running->answer) return "\"" + line + "\" on " + host + " does not end";
+  note(line, *running->answer);
+  return running->answer->code == control::ExitCode::done ? std::string() : running->answer->text;
+}
+
+// ---- at random
+
+void Operators::act(Act act, Prng prng) {
+  const std::string host = stage_.any_host(prng);
+  constexpr const char* switches[] = {"pause-fetch", "resume-fetch", "pause-replay", "resume-replay",
+                                      "pause-sync",  "resume-sync",  "up",           "down",
+                                      "up",          "resume-fetch", "resume-replay"};
+  constexpr const char* settings[] = {"write-cache off",  "write-cache on",  "flush-interval 10ms", "flush-interval 1s",
+                                      "handover-lag 64K", "handover-lag 8M", "open-wait 1s",        "open-wait 10s"};
+  switch (act) {
+    case Act::operator_handover:
+      return give(host, "primary " + name_of_it + " --timeout " + std::to_string(prng.between(1, 20)) + "s");
+    case Act::operator_force:
+      return force(prng);
+    case Act::operator_secondary:
+      return give(host, "secondary " + name_of_it + " --timeout 10s");
+    case Act::operator_invalidate:
+      return invalidate(prng);
+    case Act::operator_switch:
+      return give(host, std::string(switches[prng.below(std::size(switches))]) + " " + name_of_it);
+    case Act::operator_attach:
+      return give(host, (prng.chance(1, 3) ? "detach " : "attach ") + name_of_it + " --timeout 10s");
+    case Act::operator_membership:
+      return membership(prng);
+    case Act::operator_setting:
+      return give(host, "set " + name_of_it + " " + settings[prng.below(std::size(settings))]);
+    case Act::operator_in_use:
+      return in_use(prng);
+    default:
+      return give(host, illegal(prng));
+  }
+}
+
+// Mostly when the holder cannot be heard: otherwise it is refused.
+void Operators::force(Prng& prng) {
+  const std::vector<std::string> open = stage_.open_hosts();
+  std::string host = stage_.any_host(prng);
+  if (!open.empty() && prng.chance(3, 4)) {
+    const std::string& holder = open[prng.below(open.size())];
+    while (host == holder) host = stage_.any_host(prng);
+    troubles_.isolate(holder);
+    stage_.cluster.run_for(io::Duration(prng.between(1, 9) * 1'000'000'000));
+  }
+  if (prng.chance(1, 6)) give(host, "primary " + name_of_it + " --force --dry-run");
+  give(host, "primary " + name_of_it + " --force" + (prng.chance(1, 3) ? " --now" : "") + " --timeout 30s");
+}
+
+void Operators::invalidate(Prng& prng) {
+  for (const std::string& host : stage_.alive()) {
+    replication::Replica* replica = stage_.replica(host);
+    if (replica != nullptr && replica->report().state == State::fork) {
+      return give(host, "invalidate " + name_of_it + " --timeout 30s");
+    }
+  }
+  if (prng.chance(1, 3)) give(stage_.any_host(prng), "invalidate " + name_of_it + " --timeout 30s");
+}
+
+void Operators::membership(Prng& prng) {
+  const std::string host = stage_.any_host(prng);
+  if (stage_.replica(host) == nullptr) return give(host, "join-resource " + name_of_it + " /dev/sdb --overwrite");
+  if (prng.chance(1, 2)) give(host, "leave-resource " + name_of_it + " --timeout 20s");
+}
+
+void Operators::in_use(Prng& prng) {
+  for (const std::string& host : stage_.open_hosts()) {
+    const bool is_mounted = prng.chance(1, 2);
+    stage_.tell(is_mounted ? "mounted on " + host : "unmounted on " + host);
+    stage_.cluster.set_in_use(host, name_of_it, is_mounted);
+  }
+}
+
+std::string Operators::illegal(Prng& prng) const {
+  constexpr const char* lines[] = {"create-cluster",
+                                   "join-cluster mars1-nonsense",
+                                   "create-resource mydata /dev/sdb",
+                                   "create-resource other /dev/sdb",
+                                   "create-resource other /dev/none",
+                                   "join-resource mydata /dev/sdb",
+                                   "join-resource nothing /dev/sdb",
+                                   "primary nothing",
+                                   "primary nothing --force",
+                                   "set mydata nonsense 1",
+                                   "set mydata flush-interval minus",
+                                   "attach mydata --accept-loss",
+                                   "delete-resource nothing",
+                                   "wait-resource mydata synced --timeout 3s",
+                                   "status mydata",
+                                   "view mydata",
+                                   "graph mydata",
+                                   "events --count 5",
+                                   "invite --expires 1m"};
+  return lines[prng.below(std::size(lines))];
+}
+
+// ---- bringing everything back
+
+// Who writes now; else whoever holds the right; else the first that has a whole version.
+std::string Operators::choose_winner() {
+  std::string winner;
+  int best = -1;
+  for (const std::string& host : stage_.hosts) {
+    replication::Replica* replica = stage_.replica(host);
+    if (replica == nullptr) continue;
+    const replication::Report report = replica->report();
+    const bool has_epoch = !report.branch.empty();
+    const int worth = (report.is_primary ? 8 : 0) + (report.is_holder ? 4 : 0) +
+                      (report.is_attached && report.is_consistent && report.is_whole ? 2 : 0) +
+                      (has_epoch && report.state != State::fork ? 1 : 0);
+    if (worth > best) best = worth, winner = host;
+  }
+  return winner;
+}
+
+void Operators::recover_host(const std::string& host, const std::string& winner) {
+  replication::Replica* replica = stage_.replica(host);
+  if (replica == nullptr) {
+    order(host, "join-resource " + name_of_it + " /dev/sdb --overwrite");
+    return;
+  }
+  if (SimDevice* device = stage_.cluster.device(host, name_of_it)) device->set_in_use(false);
+  const replication::Report report = replica->report();
+  const control::Switches& on = report.switches;
+  if (!on.attach || !on.fetch || !on.replay || !on.sync) order(host, "up " + name_of_it);
+  switch (report.state) {
+    case State::disk_changed:
+      order(host, "attach " + name_of_it + " --accept-disk");
+      break;
+    case State::writes_lost:
+      order(host, "attach " + name_of_it + " --accept-loss");
+      break;
+    case State::log_failed:
+    case State::disk_failed:
+    case State::failed:
+      stage_.tell("restart " + host);
+      stage_.cluster.stop(host);
+      stage_.start(host);
+      break;
+    case State::fork:
+    case State::log_damaged:
+    case State::rolled_back:
+      if (host != winner) order(host, "invalidate " + name_of_it);
+      break;
+    default:
+      if (is_on_losing_side(host, winner)) order(host, "invalidate " + name_of_it);
+      break;
+  }
+}
+
+// Somebody shows a fork, and this host does not stand on the history that is kept.
+bool Operators::is_on_losing_side(const std::string& host, const std::string& winner) {
+  if (host == winner || stage_.replica(winner) == nullptr) return false;
+  bool is_anybody_forked = false;
+  for (const std::string& other : stage_.alive()) {
+    replication::Replica* replica = stage_.replica(other);
+    is_anybody_forked = is_anybody_forked || (replica != nullptr && replica->report().state == State::fork);
+  }
+  const Position kept = stage_.replica(winner)->report().durable.position;
+  const Position its = stage_.replica(host)->report().durable.position;
+  return is_anybody_forked && !its.is_none() && !stage_.history.contains(kept, its);
+}
+
+void Operators::recover(const std::string& winner) {
+  for (const std::string& host : stage_.hosts) {
+    if (stage_.is_responsive(host)) recover_host(host, winner);
+  }
+}
+
+}  // namespace mars::sim
