@@ -389,7 +389,8 @@ Task<Result<void>> Replica::open_log() {
   serve_limit_ = log_->durable().position.lsn;
   // A release that the state block does not know yet is not shown to anybody (T3).
   const bool is_released = tail_of(log_->branch(), serve_limit_, environment_.self()) == Tail::released_to_other &&
-                           log_->branch().back().host == environment_.self();
+                           log_->branch().back().host == environment_.self() &&
+                           log_->branch().back().end > log_->oldest();
   is_releasing_ = is_released && !facts().is_gone;
   data_end_ = serve_limit_;
   if (is_releasing_) serve_limit_ = {serve_limit_.value - format::batch_block_bytes};

@@ -170,6 +170,8 @@ class Replica {
   Task<void> make_room();
   Task<void> give_up_worst();
   Task<bool> shrink_branch(uint64_t bytes_max);
+
+  // replica_force.cc
   Task<Result<LossStatement>> force_in_turn(bool is_dry_run, bool now);
   Result<void> may_be_forced() const;
   LossStatement known_loss() const;

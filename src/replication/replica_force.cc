@@ -1,0 +1,99 @@
+// Replica: forced primary (T8), and what is known to be lost by that.
+#include "replication/replica.h"
+
+namespace mars::replication {
+
+using namespace std::chrono_literals;
+using format::ReplicaState;
+
+// T8. Says first what will be missing, as far as it is known here.
+Task<Result<LossStatement>> Replica::force(bool is_dry_run, bool now) {
+  co_await turn_.acquire();
+  auto statement = co_await force_in_turn(is_dry_run, now);
+  turn_.release(1);
+  wake_.notify();
+  co_return statement;
+}
+
+Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
+  if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
+  const io::Instant deadline = machine_.now() + 60s;
+  while (!now && !is_dry_run && !stop_.is_set() && choose_source() && machine_.now() < deadline) {
+    co_await become_follower();
+    co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
+  }
+  LossStatement loss = known_loss();
+  if (is_dry_run) co_return loss;
+  // The holder may have come back meanwhile.
+  if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
+  environment_.event(options_.resource, "forced primary: " + loss.text);
+  co_await open_primary(EpochCause::force, {}, false, std::nullopt);
+  if (role_ != Role::primary) co_return failure(Status::io_error, "it could not be opened: " + reason_);
+  Designated wish{environment_.self(), random_uuid(), {}};
+  if (Status status = co_await environment_.designate(options_.resource, wish); status != Status::ok) {
+    co_return failure(status, "the wish could not be written down");
+  }
+  co_await open_device();
+  co_return loss;
+}
+
+Result<void> Replica::may_be_forced() const {
+  if (log_ == nullptr) return failure(Status::refused, "the replica is not attached: " + reason_);
+  if (role_ == Role::primary) return failure(Status::refused, "this host is primary already");
+  if (state_->value().state != ReplicaState::consistent) {
+    return failure(Status::refused, "this replica is not consistent: its sync is not done");
+  }
+  // The disk may hold writes that the log does not say any more (T8).
+  if (!is_log_whole() && !accepts_loss_) {
+    return failure(Status::refused,
+                   "the log of this replica has lost its end, and the disk may be ahead of it: connect a member that "
+                   "has the log, or run `marsadm attach " +
+                       options_.name + " --accept-loss` first and check the data afterwards");
+  }
+  for (const auto& [host, peer] : peers_) {
+    if (peer.is_holder && environment_.is_connected(host)) {
+      return failure(Status::refused, environment_.host_name(host) +
+                                          " holds the right to write and answers; use `marsadm primary` without "
+                                          "--force");
+    }
+  }
+  return {};
+}
+
+// "At least, as far as known": what others said that they had of this history and we have not.
+LossStatement Replica::known_loss() const {
+  LossStatement loss;
+  const Lsn end = log_->durable().position.lsn;
+  std::string who;
+  io::Duration silent{};
+  for (const auto& [host, peer] : peers_) {
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    if (!common.any || !common.peer_beyond) continue;
+    const uint64_t more = peer.durable.position.lsn - common.position.lsn;
+    if (more <= loss.bytes) continue;
+    loss.bytes = more;
+    const uint64_t mine = log_->last_time().physical_ns;
+    loss.milliseconds = peer.durable_time.physical_ns > mine ? (peer.durable_time.physical_ns - mine) / 1'000'000 : 0;
+    who = environment_.host_name(host);
+  }
+  for (const auto& [host, peer] : peers_) {
+    if (peer.is_holder && heard(host)) silent = machine_.now() - *heard(host);
+  }
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silent).count();
+  // What rotted here was durable here, whoever else has heard of it (D10).
+  if (recovery_.is_damaged && recovery_.evidence > end && recovery_.evidence - end > loss.bytes) {
+    loss.bytes = recovery_.evidence - end;
+    loss.text =
+        "at least " + std::to_string(loss.bytes) + " bytes of this host's own log are damaged and will be missing";
+  } else if (loss.bytes == 0) {
+    loss.text = "nothing is known to be missing; the primary was last heard " + std::to_string(seconds) +
+                " s ago, and what it wrote since is not here";
+  } else {
+    loss.text = "at least " + std::to_string(loss.bytes) + " bytes of log (" + std::to_string(loss.milliseconds) +
+                " ms of writes) will be missing, as far as known; " + who + " has more; last heard " +
+                std::to_string(seconds) + " s ago";
+  }
+  return loss;
+}
+
+}  // namespace mars::replication
