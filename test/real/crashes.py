@@ -148,6 +148,21 @@ def the_keeper_killed_in_use(can):
         expect(a.stop() == 0, "marsd did not stop cleanly", [a])
 
 
+def the_keeper_of_an_unused_device_killed(can):
+    """The device goes with it, and comes back by itself; marsd lives, and a link is never left to nowhere."""
+    with lab(can) as the_lab:
+        a = the_lab.host("a")
+        device = make_resource(a)
+        run("mkfs.ext4", "-q", device)
+        for _ in range(3):
+            first = poll("there is a keeper", lambda: keepers(the_lab), 10, hosts=[a])[0]
+            os.kill(first, signal.SIGKILL)
+            poll("there is another keeper", lambda: (k := keepers(the_lab)) and first not in k, 20, hosts=[a])
+            expect(a.is_running(), "marsd has died with its keeper", [a])
+            check_ext4(a.device("r"))
+        expect(a.stop() == 0, "marsd did not stop cleanly", [a])
+
+
 def both_killed(can):
     with lab(can) as the_lab:
         a = the_lab.host("a")
@@ -193,5 +208,5 @@ def stopping_while_in_use(can):
 
 
 CASES = [every_acknowledged_write_survives_marsd, marsd_killed_under_a_mounted_filesystem, the_keeper_killed_in_use,
-         both_killed, stopping_while_in_use]
+         the_keeper_of_an_unused_device_killed, both_killed, stopping_while_in_use]
 run_cases(CASES)
