@@ -212,7 +212,7 @@ class Scenario:
         self.lab.wait_equal(RESOURCE)
         for peer in ("b", "c"):
             self.lab.network.shape("a", peer, 10)
-
+        self.put_while_slow()
         deadline = time.monotonic() + 60
 
         def is_known_ahead():
@@ -222,6 +222,7 @@ class Scenario:
             return ahead > 8 * MIB  # more than what is still on its way arrives within the moment of the cut
 
         written = self.volume.scribble(self.a, is_known_ahead)
+        self.volume.put(self.a, "not-shipped", lost)
         self.lab.cut_off("a")
         self.volume.put(self.a, "only-on-A", lost)
         self.a.kill()
@@ -232,8 +233,23 @@ class Scenario:
         self.volume.open(self.b)
         count = self.volume.check(self.b)
         expect(not self.volume.has(self.b, "only-on-A", lost), "`only-on-A` is on B: where does it come from?")
-        self.tell(f"B: fsck clean, {count} checksums equal, `before-the-cut` is there, `only-on-A` is not.")
+        self.tell(f"B: fsck clean, {count} checksums equal; `before-the-cut` and what was written on the slow links up "
+                  f"to B's position are there, `only-on-A` is not.")
+        is_there = self.volume.has(self.b, "not-shipped", lost)
+        self.tell(f"`not-shipped`, written with {self.volume.flush_name} before the cut and 8 MiB behind B's position, "
+                  f"is {'there' if is_there else 'not: that is the printed loss'}.")
         self.come_back(lost)
+
+    def put_while_slow(self):
+        """Made durable on A over slow links, and kept in mind: B has their position before it is left behind."""
+        for number in range(4):
+            name, data = f"while-slow-{number}", f"durable while the links were slow: {number}".encode()
+            self.volume.put(self.a, name, data)
+            self.volume.note(name, data)
+        time.sleep(1)  # a status may be half a second old
+        position = self.a.replica(RESOURCE)["durable_lsn"]
+        poll("B has what was written on the slow links",
+             lambda: self.b.replica(RESOURCE)["durable_lsn"] >= position, 60, 0.2, self.lab.hosts.values())
 
     def force(self):
         poll("B sees that A is silent", lambda: not self.is_connected(self.b, "a"), 30, 0.2, self.lab.hosts.values())
