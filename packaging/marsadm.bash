@@ -42,7 +42,7 @@ _marsadm() {
       esac
       ;;
     leave-resource)
-      options="--dry-run --timeout --json"
+      options="--dry-run --timeout --host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
@@ -54,31 +54,31 @@ _marsadm() {
       esac
       ;;
     attach)
-      options="--accept-disk --accept-loss --force --dry-run --timeout --json"
+      options="--accept-disk --accept-loss --force --dry-run --timeout --host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     detach)
-      options="--dry-run --timeout --json"
+      options="--dry-run --timeout --host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     up)
-      options="--dry-run --timeout --json"
+      options="--dry-run --timeout --host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     down)
-      options="--dry-run --timeout --json"
+      options="--dry-run --timeout --host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     invalidate)
-      options="--dry-run --timeout --json"
+      options="--dry-run --timeout --host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
@@ -98,7 +98,7 @@ _marsadm() {
       esac
       ;;
     primary)
-      options="--force --now --dry-run --timeout --json"
+      options="--force --now --dry-run --timeout --host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
@@ -110,37 +110,37 @@ _marsadm() {
       esac
       ;;
     pause-fetch)
-      options="--json"
+      options="--host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     resume-fetch)
-      options="--json"
+      options="--host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     pause-replay)
-      options="--json"
+      options="--host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     resume-replay)
-      options="--json"
+      options="--host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     pause-sync)
-      options="--json"
+      options="--host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     resume-sync)
-      options="--json"
+      options="--host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
@@ -165,26 +165,26 @@ _marsadm() {
       esac
       ;;
     events)
-      options="--count --json"
+      options="--count --host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     graph)
-      options="--json"
+      options="--host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac
       ;;
     insert)
-      options="--at --set --deadline --dry-run --json"
+      options="--at --set --deadline --dry-run --host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
         1) positional="check delay fault stats throttle trace" ;;
       esac
       ;;
     remove)
-      options="--deadline --dry-run --json"
+      options="--deadline --dry-run --host --json"
       case $place in
         0) positional="$(marsadm completion resources 2>/dev/null)" ;;
       esac

@@ -76,6 +76,10 @@ int show(Client& client, const Invocation& invocation, const Terminal& terminal)
   if (!view) return finish(answer_of(view.error()), command, invocation.is_json, terminal);
   if (command.name == "version") {
     Answer answer = Answer::done(fmt::format("marsadm {}\nmarsd {}", control::version, view->version));
+    for (const control::HostView& host : view->hosts) {
+      if (!host.is_self)
+        answer.text += fmt::format("\nmarsd on {} {}", host.name, host.version.empty() ? "?" : host.version);
+    }
     answer.data = fmt::format(R"({{"marsadm":"{}","marsd":"{}"}})", control::version, view->version);
     return finish(answer, command, invocation.is_json, terminal);
   }

@@ -94,6 +94,15 @@ void line(std::string& text, std::string_view name, const std::string& value) {
   if (!value.empty()) text += fmt::format("    {:<14} {}\n", name, value);
 }
 
+// Of the newest write that it has applied.
+std::string data_time_text(const ReplicaView& replica) {
+  if (!replica.applied_time_ns) return {};
+  std::string text = control::rfc3339(*replica.applied_time_ns).substr(0, 19) + "Z";
+  if (replica.role == control::Role::primary || !replica.lag_bytes) return text;
+  if (*replica.lag_bytes == 0) return text + ", as new as the primary's";
+  return replica.lag_ms ? fmt::format("{}, {} older than the primary's", text, duration_text(*replica.lag_ms)) : text;
+}
+
 std::string positions_text(const ReplicaView& replica) {
   auto number = [](const std::optional<uint64_t>& lsn) { return lsn ? fmt::format("{}", *lsn) : std::string("?"); };
   return fmt::format("received {}, durable {}, applied {}", number(replica.received_lsn), number(replica.durable_lsn),
@@ -110,6 +119,7 @@ void add_replica(const ReplicaView& replica, const ClusterView& view, std::strin
   text += fmt::format("  {}: {}, {}\n", replica.host, role_text(replica), name(replica.state));
   add_notes(replica, "    ", text);
   line(text, "lag", lag_text(replica));
+  line(text, "data as of", data_time_text(replica));
   line(text, "last contact", contact_text(replica, view));
   line(text, "log positions", positions_text(replica));
   if (replica.epoch) {
@@ -122,7 +132,7 @@ void add_replica(const ReplicaView& replica, const ClusterView& view, std::strin
   line(text, "device", replica.device.empty() ? "" : device_text(replica));
   line(text, "front end", replica.front_end);
   if (replica.log_bytes) line(text, "log", size_text(*replica.log_bytes));
-  if (replica.dirty_bytes) line(text, "not yet on disk", size_text(*replica.dirty_bytes));
+  if (replica.dirty_bytes) line(text, "not on disk", size_text(*replica.dirty_bytes));
 }
 
 }  // namespace

@@ -111,8 +111,16 @@ const CommandSpec* find_command(std::string_view name) {
 Result<Command> check_command(Command command) {
   const CommandSpec* spec = find_command(command.name);
   if (spec == nullptr) return failure(unknown_command(command.name));
+  if (const auto option = command.args.find("host"); spec->is_forwardable && option != command.args.end()) {
+    command.host = option->second;
+    command.args.erase(option);
+  }
   if (!command.host.empty() && check_name(command.host) != Status::ok) {
     return failure(Status::invalid, fmt::format("\"{}\" is no name of a host", command.host.substr(0, 64)));
+  }
+  if (!command.host.empty() && !spec->is_forwardable) {
+    return failure(Status::invalid,
+                   fmt::format("{} is run by the host that is asked; run it on {}", spec->name, command.host));
   }
   for (const auto& [name, value] : command.args) {
     const Argument* argument = find_argument(*spec, name);

@@ -64,6 +64,7 @@ struct CommandSpec {
   std::vector<Argument> positionals;
   std::vector<Argument> options;
   std::vector<ExitCode> exit_codes;  // those beyond done, failed, usage, not_running, which every command may give
+  bool is_forwardable = false;       // another member may be asked to run it, by the option "host"
 };
 
 // Options of every command that waits: "timeout"; of every command that changes something: "dry-run". They stand in
@@ -71,7 +72,8 @@ struct CommandSpec {
 std::span<const CommandSpec> command_table();
 const CommandSpec* find_command(std::string_view name);  // null: no such command
 
-// Checks a command from outside against the table and fills in the defaults. invalid: unknown command or argument
+// Checks a command from outside against the table and fills in the defaults; the option "host" of a command that may be
+// forwarded becomes Command::host. invalid: unknown command or argument
 // (the text names the nearest), a required one is missing, a value does not fit its type.
 Result<Command> check_command(Command command);
 

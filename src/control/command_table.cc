@@ -1,4 +1,6 @@
 // The table of commands and nothing else; it may be longer than other files because it is read, not followed.
+#include <algorithm>
+
 #include "base/check.h"
 #include "control/command.h"
 
@@ -314,6 +316,22 @@ void add_instruments(std::vector<CommandSpec>& table) {
                    {refused, not_found}});
 }
 
+// Nothing that names a path or carries a secret (P12); and nothing that any host can do as well.
+constexpr std::string_view forwardable[] = {
+    "leave-resource", "attach",      "detach",       "up",           "down",          "invalidate",
+    "primary",        "pause-fetch", "resume-fetch", "pause-replay", "resume-replay", "pause-sync",
+    "resume-sync",    "events",      "graph",        "insert",       "remove"};
+
+void let_forward(std::vector<CommandSpec>& table) {
+  for (CommandSpec& spec : table) {
+    if (std::ranges::find(forwardable, spec.name) == std::end(forwardable)) continue;
+    spec.is_forwardable = true;
+    spec.options.push_back({"host", host, "let this member do it, as if it were typed there", false, {}, {}});
+    if (std::ranges::find(spec.exit_codes, unreachable) == spec.exit_codes.end())
+      spec.exit_codes.push_back(unreachable);
+  }
+}
+
 std::vector<CommandSpec> make_table() {
   std::vector<CommandSpec> table;
   add_cluster(table);
@@ -322,6 +340,7 @@ std::vector<CommandSpec> make_table() {
   add_switches(table);
   add_watching(table);
   add_instruments(table);
+  let_forward(table);
   return table;
 }
 

@@ -54,6 +54,7 @@ Json json_of(const ReplicaView& replica) {
   put(json, "applied_lsn", replica.applied_lsn);
   put(json, "lag_bytes", replica.lag_bytes);
   put(json, "lag_ms", replica.lag_ms);
+  put_time(json, "applied_time", replica.applied_time_ns);
   put_time(json, "last_contact", replica.last_contact_ns);
   put(json, "disk", replica.disk);
   put(json, "device", replica.device);
@@ -139,6 +140,7 @@ ReplicaView replica_from(const Json& json, bool& ok) {
   fields.get("applied_lsn", replica.applied_lsn);
   fields.get("lag_bytes", replica.lag_bytes);
   fields.get("lag_ms", replica.lag_ms);
+  fields.get_time("applied_time", replica.applied_time_ns);
   fields.get_time("last_contact", replica.last_contact_ns);
   fields.get("disk", replica.disk);
   fields.get("device", replica.device);

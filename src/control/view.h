@@ -57,7 +57,8 @@ struct ReplicaView {
   std::optional<uint64_t> durable_lsn;      // in its log
   std::optional<uint64_t> applied_lsn;      // on its data disk
   std::optional<uint64_t> lag_bytes;        // primary's durable end minus applied; absent: not comparable
-  std::optional<uint64_t> lag_ms;           // age of the oldest write that it has not applied
+  std::optional<uint64_t> lag_ms;           // how much older its data is than the primary's newest durable write
+  std::optional<uint64_t> applied_time_ns;  // when the newest write that it has applied was made (primary's clock)
   std::optional<uint64_t> last_contact_ns;  // wall time; absent: it is the host that answers, or was never heard
   std::string disk;
   std::string device;                   // "/dev/mars/mydata"; empty: none here
@@ -65,7 +66,7 @@ struct ReplicaView {
   bool is_device_open = false;          // the device exists and serves
   bool is_in_use = false;               // somebody has it open
   std::optional<uint64_t> log_bytes;    // retained log here
-  std::optional<uint64_t> dirty_bytes;  // in the log or memory, not yet on the data disk
+  std::optional<uint64_t> dirty_bytes;  // of log that is here and not yet on the data disk
   std::vector<Transfer> transfers;
   friend bool operator==(const ReplicaView&, const ReplicaView&) = default;
 };

@@ -22,6 +22,7 @@ ReplicaView busy_replica() {
   replica.applied_lsn = 0;
   replica.lag_bytes = UINT64_MAX;
   replica.lag_ms = 1500;
+  replica.applied_time_ns = 1'767'000'000'000'000'000;
   replica.last_contact_ns = some_time;
   replica.disk = "/dev/sdb";
   replica.device = "/dev/mars/mydata";

@@ -157,7 +157,17 @@ Task<void> Daemon::carry_out(std::shared_ptr<Submission> submission) {
   node::Node::Listener listener = [submission](const control::Progress& progress) {
     submission->on_progress(progress);
   };
-  control::Answer answer = co_await node_->run(submission->command, std::move(listener));
+  // The word comes from a thread of the server, perhaps when this has ended: hence shared.
+  auto gone = std::make_shared<Event>(machine_.ready());
+  std::stop_callback on_abandoned(submission->abandoned, [this, gone] {
+    machine_.post([this, gone] {
+      gone->set();
+      if (node_) node_->changed().notify();
+    });
+  });
+  node::Node::Caller caller;
+  caller.gone = gone.get();
+  control::Answer answer = co_await node_->run(submission->command, std::move(listener), std::move(caller));
   take_snapshot();
   submission->on_answer(answer);
 }

@@ -5,14 +5,15 @@
 
 #include "control/value_text.h"
 #include "control/words.h"
+#include "node/forwarding.h"
 
 namespace mars::node {
 
 using namespace std::chrono_literals;
 using replication::Report;
 
-Call::Call(Node& its_node, control::Command its_command, Node::Listener listener)
-    : node(its_node), command(std::move(its_command)), listener_(std::move(listener)) {
+Call::Call(Node& its_node, control::Command its_command, Node::Listener listener, Node::Caller caller)
+    : node(its_node), command(std::move(its_command)), listener_(std::move(listener)), caller_(std::move(caller)) {
   const Result<uint64_t> limit = control::parse_duration_ms(command.text("timeout"));
   if (limit && *limit > 0) deadline_ = node.machine().now() + std::chrono::milliseconds(*limit);
 }
@@ -56,23 +57,24 @@ Task<bool> Call::stays_in_use(Uuid id, Uuid host) {
   for (;;) {
     const Report* report = report_of(id, host);
     if (report == nullptr || !report->is_in_use || !is_connected(host)) co_return false;
-    if (machine().now() >= until || node.is_stopping()) co_return true;
+    if (machine().now() >= until || node.is_stopping() || is_abandoned()) co_return true;
     co_await io::wait_until(machine(), node.changed(), std::min(until, machine().now() + 250ms));
   }
 }
 
 Task<bool> Call::wait() {
   const io::Instant now = machine().now();
-  if (node.is_stopping() || (deadline_ && now >= *deadline_)) co_return false;
+  if (node.is_stopping() || is_abandoned() || (deadline_ && now >= *deadline_)) co_return false;
   io::Instant until = now + 1s;
   if (deadline_ && *deadline_ < until) until = *deadline_;
   co_await io::wait_until(machine(), node.changed(), until);
-  co_return !node.is_stopping();
+  co_return !node.is_stopping() && !is_abandoned();
 }
 
-Answer Call::over(std::string what) {
-  if (node.is_stopping()) return failed({Status::stopped, "marsd is stopping; " + what});
-  return {ExitCode::timed_out, std::move(what), "it goes on by itself; watch it with `marsadm status`", {}};
+Answer Call::over(std::string what, std::string left) {
+  if (node.is_stopping()) return failed({Status::stopped, "marsd is stopping; " + what}, std::move(left));
+  if (is_abandoned()) return failed({Status::stopped, "whoever asked has gone; " + what}, std::move(left));
+  return {ExitCode::timed_out, std::move(what), std::move(left), {}};
 }
 
 void Call::say(std::string text, uint64_t done, uint64_t total) {
@@ -139,12 +141,14 @@ constexpr Row rows[] = {
 };
 
 // The token is a secret, paths and names are not.
-std::string spoken(const control::Command& command) {
+std::string spoken(const control::Command& command, const std::string& asked_by) {
   std::string text = command.name;
+  if (!command.host.empty()) text += " --host " + command.host;
   for (const auto& [name, value] : command.args) {
     if (name == "token" || name == "timeout") continue;
     text += " " + (value == "true" ? "--" + name : value);
   }
+  if (!asked_by.empty()) text += " (asked by " + asked_by + ")";
   return text;
 }
 
@@ -156,7 +160,7 @@ bool is_question(const control::Command& command) {
 
 }  // namespace
 
-Task<Answer> run_command(Node& node, control::Command command, Node::Listener listener) {
+Task<Answer> run_command(Node& node, control::Command command, Node::Listener listener, Node::Caller caller) {
   Result<control::Command> checked = control::check_command(std::move(command));
   if (!checked) co_return Answer{ExitCode::usage, checked.error().text, "`marsadm help` lists the commands", {}};
   const Row* row =
@@ -168,14 +172,15 @@ Task<Answer> run_command(Node& node, control::Command command, Node::Listener li
     co_return refused("this host is in no cluster",
                       "run `marsadm create-cluster`, or `marsadm join-cluster TOKEN` with a token from a member");
   }
-  if (!checked->host.empty() && (!is_member || checked->host != node.cluster()->identity().name)) {
-    co_return refused("commands are run by the host that is asked", "run it on host " + checked->host);
+  if (!checked->host.empty() && !is_member) {
+    co_return refused("this host is in no cluster, so it cannot ask " + checked->host);
   }
+  const bool is_for_other = !checked->host.empty() && checked->host != node.cluster()->identity().name;
   const bool is_told = !is_question(*checked);
   const std::string resource = checked->text("resource");
-  const std::string what = spoken(*checked);
-  Call call(node, std::move(*checked), std::move(listener));
-  Answer answer = co_await row->run(call);
+  const std::string what = spoken(*checked, caller.host);
+  Call call(node, std::move(*checked), std::move(listener), std::move(caller));
+  Answer answer = co_await (is_for_other ? &forward : row->run)(call);
   if (is_told) {
     node.events().add(resource, "command " + what + ": " + std::string(control::name(answer.code)) +
                                     (answer.code == ExitCode::done ? "" : ", " + answer.text));

@@ -15,7 +15,7 @@ using control::ExitCode;
 
 class Call {
  public:
-  Call(Node& node, control::Command command, Node::Listener listener);
+  Call(Node& node, control::Command command, Node::Listener listener, Node::Caller caller);
 
   Node& node;
   const control::Command command;
@@ -42,13 +42,19 @@ class Call {
 
   // Somebody has its device open there. The list of users is up to 2 s old, so an unmount of just now is waited for.
   Task<bool> stays_in_use(Uuid id, Uuid host);
-  // Until something has changed. False: the time is over, or marsd stops; then see over().
+  // Until something has changed. False: the time is over, nobody waits any more, or marsd stops; then see over().
   Task<bool> wait();
-  Answer over(std::string what);
+  // What the command ends with then. `left`: what goes on, or was left behind, and how to take it back.
+  Answer over(std::string what, std::string left = "it goes on by itself; watch it with `marsadm status`");
+  // Another member has asked this host.
+  bool is_from_afar() const { return !caller_.host.empty(); }
+  // Whoever gave the command has gone.
+  bool is_abandoned() const { return caller_.gone != nullptr && caller_.gone->is_set(); }
   void say(std::string text, uint64_t done = 0, uint64_t total = 0);
 
  private:
   Node::Listener listener_;
+  const Node::Caller caller_;
   std::optional<io::Instant> deadline_;
   std::optional<replication::Report> own_;
   control::Progress said_;
@@ -94,6 +100,6 @@ Task<Answer> insert_instrument(Call& call);
 Task<Answer> remove_instrument(Call& call);
 
 // Checks it against the table, finds its runner and runs it.
-Task<Answer> run_command(Node& node, control::Command command, Node::Listener listener);
+Task<Answer> run_command(Node& node, control::Command command, Node::Listener listener, Node::Caller caller);
 
 }  // namespace mars::node

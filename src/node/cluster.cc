@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "meta/exchange.h"
+#include "node/forwarding.h"
 #include "node/joining.h"
 #include "node/text.h"
 
@@ -16,11 +17,13 @@ constexpr size_t refusals_max = 64;
 
 }  // namespace
 
-Cluster::Cluster(Parts parts, Identity identity)
+Cluster::Cluster(Parts parts, Identity identity, net::Handler commands)
     : parts_(parts),
       identity_(std::move(identity)),
       invitations_(parts.machine, parts.places.invitations()),
-      scope_(parts.machine.ready()) {}
+      scope_(parts.machine.ready()) {
+  services_.add(command_service, std::move(commands));
+}
 
 Cluster::~Cluster() = default;
 
@@ -154,6 +157,17 @@ Task<void> Cluster::converse(std::unique_ptr<net::Channel> channel) {
 
 // ---- net::PeerOwner
 
+// What goes out with every hello: which marsd this is, for status. Others may say anything.
+net::Bytes Cluster::hello_extra() {
+  const auto bytes = std::as_bytes(std::span(parts_.options.version));
+  return {bytes.begin(), bytes.end()};
+}
+
+std::string Cluster::version_of(const Uuid& peer) const {
+  const auto found = versions_.find(peer);
+  return found == versions_.end() ? "" : found->second;
+}
+
 std::vector<net::Member> Cluster::members() {
   std::vector<net::Member> members;
   for (Member& member : list_members(*registers_)) {
@@ -171,6 +185,7 @@ bool Cluster::is_member(const Uuid& host, const io::Sha256& key) {
 // One channel of each kind per session, opened by the side with the smaller uuid.
 void Cluster::on_session_up(net::Session& session) {
   parts_.events.add("", "connected with " + session.hello().host_name);
+  versions_[session.peer()] = printable(std::string(text_of(session.hello_extra()).substr(0, 64)));
   if (identity_.host < session.peer()) {
     scope_.spawn(exchange_service(session.open(registers_service, {})));
     scope_.spawn(converse(session.open(replication::report_service, {})));

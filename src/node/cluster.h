@@ -36,7 +36,8 @@ class Cluster final : public net::PeerOwner {
     Events& events;
     Notifier& changed;
   };
-  Cluster(Parts parts, Identity identity);
+  // `commands`: what peers ask this host to do (node/forwarding.h).
+  Cluster(Parts parts, Identity identity, net::Handler commands);
   ~Cluster() override;
 
   Task<Result<void>> start();
@@ -53,13 +54,15 @@ class Cluster final : public net::PeerOwner {
   const net::PeerNet& net() const { return *net_; }
   bool is_stuck() const { return resources_ != nullptr && resources_->is_stuck(); }
   bool was_cut_off() const { return resources_ != nullptr && resources_->was_cut_off(); }
+  // Of the marsd that was heard last on that member; empty: none since our start.
+  std::string version_of(const Uuid& peer) const;
   const std::string& log_problem() const { return log_problem_; }
   const std::vector<std::string>& alarms() const { return alarms_; }
 
   // net::PeerOwner
   std::vector<net::Member> members() override;
   bool is_member(const Uuid& host, const io::Sha256& key) override;
-  net::Bytes hello_extra() override { return {}; }
+  net::Bytes hello_extra() override;
   void on_session_up(net::Session& session) override;
   void on_session_down(const Uuid& peer, const Error& reason) override;
   void on_alarm(const Uuid& peer, const std::string& text) override;
@@ -84,6 +87,7 @@ class Cluster final : public net::PeerOwner {
   std::unique_ptr<net::PeerNet> net_;
   std::string log_problem_;
   std::vector<std::string> alarms_;
+  std::map<Uuid, std::string> versions_;         // of members
   std::map<std::string, io::Instant> refusals_;  // what was said of strangers, and when
   Scope scope_;                                  // of channels that this host opened
 };

@@ -46,7 +46,7 @@ Task<Answer> insert_instrument(Call& call) {
   std::string at = call.command.text("at");
   if (at.empty()) at = call.replica(record->id)->is_primary() ? "device" : "data";
   if (call.is_dry_run()) co_return Answer::done(type + " would be put into " + at + " of " + record->name);
-  call.say("waiting until " + at + " is drained");
+  call.say("waiting for the edge to drain, at most " + call.command.text("deadline"));
   replication::Replica* replica = call.replica(record->id);
   Result<std::string> name = co_await replica->insert(type, at, std::move(*maker), deadline_of(call));
   if (!name) co_return not_rewired(call, name.error(), record->name);
@@ -61,7 +61,7 @@ Task<Answer> remove_instrument(Call& call) {
   if (!record) co_return failed(record.error());
   const std::string name = call.command.text("instrument");
   if (call.is_dry_run()) co_return Answer::done(name + " would be taken out of the graph of " + record->name);
-  call.say("waiting until its edge is drained");
+  call.say("waiting for the edge to drain, at most " + call.command.text("deadline"));
   Result<void> done = co_await call.replica(record->id)->take_out(name, deadline_of(call));
   if (!done) co_return not_rewired(call, done.error(), record->name);
   co_return Answer::done(name + " is taken out of the graph of " + record->name);

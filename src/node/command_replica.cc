@@ -47,7 +47,9 @@ Task<Answer> open_disk(Call& call, ResourceRecord record, std::vector<std::strin
     if (is_broken(*report) && call.machine().now() >= patience)
       co_return stuck(*report, "the disk of " + record.name + " cannot be opened");
     call.say("opening the disk");
-    if (!co_await call.wait()) co_return call.over("the disk of " + record.name + " is not open yet");
+    if (!co_await call.wait())
+      co_return call.over("the disk of " + record.name + " is not open yet",
+                          "it is tried again every second; `marsadm detach " + record.name + "` takes that back");
   }
   co_return Answer::done(record.name + " is attached");
 }
@@ -121,6 +123,10 @@ Task<Answer> invalidate(Call& call) {
   if (!record) co_return failed(record.error());
   if (co_await call.stays_in_use(record->id, call.self())) {
     co_return refused("the device of " + record->name + " is in use here", "unmount it first");
+  }
+  if (!call.report(record->id)->is_attached) {
+    co_return refused("the disk of " + record->name + " is not attached here",
+                      "run `marsadm attach " + record->name + "` first");
   }
   bool has_source = false, has_silent_source = false;
   for (const Uuid& host : call.resources().members(record->id)) {

@@ -54,7 +54,49 @@ std::string progress_text(Call& call, const ResourceRecord& record) {
   return is_going ? call.host_name(holder) + " hands over" : "waiting for " + call.host_name(holder);
 }
 
-Task<Answer> wait_primary(Call& call, ResourceRecord record, Uuid request) {
+// The answers of all members are known, so whoever has the right to write would be known as well.
+bool knows_all(Call& call, const Uuid& id) {
+  for (const Uuid& host : call.resources().members(id)) {
+    if (!call.is_connected(host) || call.report_of(id, host) == nullptr) return false;
+  }
+  return true;
+}
+
+// A wish that is left behind hands over by surprise at a later umount (T6): whoever gives up takes it back. Says what
+// was done.
+Task<std::string> take_back(Call& call, ResourceRecord record, Uuid request, replication::Designated former) {
+  if (find_designated(call.registers(), record.id).request != request) co_return "another command came after this one";
+  const std::string back_to = former.host.is_nil() ? "nobody" : call.host_name(former.host);
+  former.request = random_uuid(call.machine());
+  former.refusal.clear();
+  const Status status = co_await write_designated(call.registers(), record.id, std::move(former));
+  if (status != Status::ok) co_return "the wish could not be taken back; look at `marsadm view " + record.name + "`";
+  if (replication::Replica* replica = call.replica(record.id)) replica->wake();
+  co_return "the wish was taken back: wanted as primary is " + back_to + ", as before";
+}
+
+// Unless nothing can stop it any more.
+Task<std::string> give_up_primary(Call& call, ResourceRecord record, Uuid request, replication::Designated former) {
+  const std::string& name = record.name;
+  if (former.host == call.self()) {
+    co_return "this host was wanted as primary before, and still is; `marsadm secondary " + name + "` takes that back";
+  }
+  const Uuid holder = call.holder(record.id);
+  if (holder == call.self() || (holder.is_nil() && knows_all(call, record.id))) {
+    co_return "the right to write is on its way here, and this host becomes primary by itself; to give it back, run "
+              "`marsadm primary " +
+        name + "` on the other host";
+  }
+  co_return co_await take_back(call, record, request, std::move(former));
+}
+
+// Sentences that one reads one after the other.
+Answer with(Answer answer, const std::string& left) {
+  answer.next_step = left + (answer.next_step.empty() ? "" : "; " + answer.next_step);
+  return answer;
+}
+
+Task<Answer> wait_primary(Call& call, ResourceRecord record, Uuid request, replication::Designated former) {
   for (;;) {
     const auto report = call.report(record.id);
     if (!report) co_return failed({Status::gone, "the replica has gone meanwhile"});
@@ -65,12 +107,17 @@ Task<Answer> wait_primary(Call& call, ResourceRecord record, Uuid request) {
                         "nothing was changed; mend this and repeat the command");
     }
     if (wish.request != request) co_return refused("another command for " + record.name + " came after this one");
-    if (is_broken(*report)) co_return stuck(*report, record.name + " does not become primary here");
-    call.say(progress_text(call, record));
+    if (is_broken(*report)) {
+      const Answer answer = stuck(*report, record.name + " does not become primary here");
+      co_return with(answer, co_await give_up_primary(call, record, request, former));
+    }
+    const std::string last = progress_text(call, record);
+    call.say(last);
     if (co_await call.wait()) continue;
     const Answer silent = may_ask_holder(call, record);
-    if (silent.code != ExitCode::done && !call.node.is_stopping()) co_return silent;
-    co_return call.over(record.name + " is not primary here yet");
+    const std::string left = co_await give_up_primary(call, record, request, former);
+    if (silent.code != ExitCode::done && !call.node.is_stopping()) co_return with(silent, left);
+    co_return call.over(record.name + " is not primary here yet (" + last + ")", left);
   }
   const std::string device = call.report(record.id)->device;
   co_return Answer::done(record.name + " is primary here" + (device.empty() ? "" : " as " + device));
@@ -107,11 +154,12 @@ Task<Answer> primary(Call& call) {
   if (answer.code != ExitCode::done) co_return answer;
   if (call.is_dry_run()) co_return Answer::done(record->name + " would become primary here");
   const Uuid request = random_uuid(call.machine());
+  replication::Designated former = find_designated(call.registers(), record->id);
   replication::Designated wish{call.self(), request, {}};
   const Status status = co_await write_designated(call.registers(), record->id, std::move(wish));
   if (status != Status::ok) co_return failed({status, "the wish could not be written down"});
   if (replication::Replica* replica = call.replica(record->id)) replica->wake();
-  co_return co_await wait_primary(call, *record, request);
+  co_return co_await wait_primary(call, *record, request, std::move(former));
 }
 
 Task<Answer> secondary(Call& call) {
@@ -126,6 +174,7 @@ Task<Answer> secondary(Call& call) {
   }
   if (call.is_dry_run()) co_return Answer::done("no host would be primary of " + record->name);
   const Uuid request = random_uuid(call.machine());
+  replication::Designated former = find_designated(call.registers(), record->id);
   replication::Designated wish{{}, request, {}};
   const Status status = co_await write_designated(call.registers(), record->id, std::move(wish));
   if (status != Status::ok) co_return failed({status, "the wish could not be written down"});
@@ -142,7 +191,9 @@ Task<Answer> secondary(Call& call) {
     }
     if (!is_open) co_return Answer::done("no host is primary of " + record->name);
     call.say("closing the device");
-    if (!co_await call.wait()) co_return call.over("the device of " + record->name + " is still open");
+    if (co_await call.wait()) continue;
+    const std::string left = co_await take_back(call, *record, request, former);
+    co_return call.over("the device of " + record->name + " is still open", left);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "control/value_text.h"
 #include "node/call.h"
+#include "node/forwarding.h"
 #include "node/json.h"
 #include "node/members.h"
 #include "node/status.h"
@@ -130,11 +131,23 @@ Result<Goal> goal_of(Call& call) {
   return goal;
 }
 
+// The primary alone knows what is durable there at this moment; what others have heard may be older, and then a replica
+// would seem to have everything.
+bool should_ask(Call& call, const Goal& goal) {
+  const Uuid holder = call.holder(goal.record.id);
+  return goal.condition == Condition::synced && !call.is_from_afar() && !holder.is_nil() && holder != call.self() &&
+         call.is_connected(holder);
+}
+
 }  // namespace
 
 Task<Answer> wait_resource(Call& call) {
   Result<Goal> goal = goal_of(call);
   if (!goal) co_return failed(goal.error());
+  if (should_ask(call, *goal)) {
+    Reply reply = co_await ask(call, call.holder(goal->record.id));
+    if (reply.is_from_there || call.is_abandoned() || call.node.is_stopping()) co_return std::move(reply.answer);
+  }
   const std::string condition = call.command.text("condition");
   for (;;) {
     learn_target(call, *goal);

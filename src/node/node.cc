@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "node/call.h"
+#include "node/forwarding.h"
 #include "node/status.h"
 
 namespace mars::node {
@@ -63,8 +64,11 @@ Task<Result<void>> Node::open_cluster(Identity identity) {
     events_.add("", "this host is called " + identity.name + " in its cluster; the name " + options_.name +
                         " of the configuration is not used");
   }
+  net::Handler commands = [this](std::unique_ptr<net::Channel> channel, net::Bytes opening) {
+    return serve_command(*this, std::move(channel), std::move(opening));
+  };
   const Cluster::Parts parts{machine_, options_, places_, *pool_, devices_, events_, changed_};
-  auto cluster = std::make_unique<Cluster>(parts, std::move(identity));
+  auto cluster = std::make_unique<Cluster>(parts, std::move(identity), std::move(commands));
   Result<void> started = co_await cluster->start();
   if (!started) {
     co_await cluster->stop();
@@ -104,8 +108,12 @@ Task<void> Node::stop() {
 }
 
 Task<control::Answer> Node::run(control::Command command, Listener listener) {
+  return run(std::move(command), std::move(listener), {});
+}
+
+Task<control::Answer> Node::run(control::Command command, Listener listener, Caller caller) {
   ++running_;
-  control::Answer answer = co_await run_command(*this, std::move(command), std::move(listener));
+  control::Answer answer = co_await run_command(*this, std::move(command), std::move(listener), std::move(caller));
   if (--running_ == 0) idle_.notify();
   co_return answer;
 }

@@ -23,6 +23,11 @@ namespace mars::node {
 class Node {
  public:
   using Listener = std::function<void(const control::Progress&)>;
+  // On whose behalf a command runs.
+  struct Caller {
+    const Event* gone = nullptr;  // set, and changed() notified: nobody waits for the answer any more
+    std::string host;             // another member that asks; empty: somebody at this host
+  };
 
   Node(io::Machine& machine, Options options, DeviceMaker& devices);
   Node(const Node&) = delete;
@@ -39,8 +44,10 @@ class Node {
   // is; nothing is lost by that.
   bool is_stuck() const { return is_stuck_; }
 
-  // One command as it comes from outside; the listener hears of progress until this returns.
+  // One command as it comes from outside; the listener hears of progress until this returns. When the caller has gone,
+  // a command that only waits ends; one that acts goes on.
   Task<control::Answer> run(control::Command command, Listener listener);
+  Task<control::Answer> run(control::Command command, Listener listener, Caller caller);
   control::ClusterView status();
 
   // For commands.

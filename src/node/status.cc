@@ -53,9 +53,10 @@ void fill_lag(const Known& known, const Report& report, ReplicaView& view) {
   const Lsn end = primary.durable.position.lsn;
   const Lsn applied = std::min(report.applied.position.lsn, end);
   view.lag_bytes = &report == &primary ? 0 : end - applied;
+  // Not known when what it applied is: what it has received is at least as new.
+  const Stamp has = report.applied_time.physical_ns != 0 ? report.applied_time : report.durable_time;
   const uint64_t newest = primary.durable_time.physical_ns;
-  const uint64_t has = report.durable_time.physical_ns;
-  view.lag_ms = *view.lag_bytes == 0 || newest <= has ? 0 : (newest - has) / 1'000'000;
+  view.lag_ms = *view.lag_bytes == 0 || newest <= has.physical_ns ? 0 : (newest - has.physical_ns) / 1'000'000;
 }
 
 void fill_epoch(const Report& report, Node& node, ReplicaView& view) {
@@ -81,6 +82,9 @@ void fill_from(const Known& known, const Report& report, ReplicaView& view) {
   view.durable_lsn = report.durable.position.lsn.value;
   view.applied_lsn = report.applied.position.lsn.value;
   view.log_bytes = report.log_bytes;
+  const Lsn end = report.durable.position.lsn;
+  view.dirty_bytes = end > report.applied.position.lsn ? end - report.applied.position.lsn : 0;
+  if (report.applied_time.physical_ns != 0) view.applied_time_ns = report.applied_time.physical_ns;
   fill_lag(known, report, view);
 }
 
@@ -111,6 +115,7 @@ ReplicaView replica_view(const Known& known, const Uuid& host, const Uuid& desig
     }
     return view;
   }
+  if (!view.next_step.empty()) view.next_step.insert(0, "on " + view.host + ": ");
   view.last_contact_ns = last_contact(known.node, host);
   if (!cluster.resources().is_connected(host)) mark_unreachable(view);
   return view;
@@ -179,7 +184,7 @@ std::vector<HostView> host_views(Node& node) {
     host.is_connected = host.is_self || cluster.resources().is_connected(member.host);
     if (!host.is_self) host.last_contact_ns = last_contact(node, member.host);
     if (!host.is_connected) host.problem = problem(node, member.host);
-    if (host.is_self) host.version = node.options().version;
+    host.version = host.is_self ? node.options().version : cluster.version_of(member.host);
     hosts.push_back(std::move(host));
   }
   std::sort(hosts.begin(), hosts.end(), [](const HostView& a, const HostView& b) { return a.name < b.name; });

@@ -19,12 +19,6 @@ std::string printable(std::string text) {
   return text;
 }
 
-Uuid random_uuid(io::Machine& machine) {
-  std::array<uint8_t, 16> random;
-  machine.random_bytes(std::as_writable_bytes(std::span(random)));
-  return Uuid::from_random(random);
-}
-
 HostPort split(std::string_view address) {
   const size_t colon = address.rfind(':');
   if (colon == std::string_view::npos || address.starts_with("unix:")) return {};

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "format/random_uuid.h"
 #include "format/values.h"
 #include "io/machine.h"
 
@@ -29,8 +30,6 @@ std::optional<std::array<std::byte, count>> unhex(std::string_view text) {
 
 // What a peer says may hold anything: ASCII stays, the rest becomes '?'.
 std::string printable(std::string text);
-
-Uuid random_uuid(io::Machine& machine);
 
 // The parts of "host:port" and "[v6]:port"; brackets are removed. Both empty when it is neither.
 struct HostPort {

@@ -42,6 +42,7 @@ void Replica::start() {
 Task<void> Replica::announce() {
   while (co_await io::sleep_for(machine_, 200ms, stop_)) {
     if (log_ == nullptr) continue;
+    take_stock();
     environment_.report_changed(options_.resource);
     // Whoever holds the turn may wait for room: it is made beside.
     if (log_->needs_space() && !is_leaving_) co_await make_room();
@@ -136,12 +137,6 @@ void Replica::say(State state, std::string reason, std::string next_step) {
     environment_.event(options_.resource, std::move(text));
   }
   environment_.report_changed(options_.resource);
-}
-
-Uuid Replica::random_uuid() {
-  std::array<uint8_t, 16> random;
-  machine_.random_bytes(std::as_writable_bytes(std::span(random)));
-  return Uuid::from_random(random);
 }
 
 // ---- the strategy
@@ -320,6 +315,9 @@ Task<Result<void>> Replica::attach() {
   if (auto opened = co_await open_disk(); !opened) co_return opened;
   if (auto opened = co_await open_log(); !opened) co_return opened;
   role_ = Role::closed;
+  times_.clear();
+  replaying_.reset();
+  note_time();
   attached_at_ = machine_.now();
   environment_.report_changed(options_.resource);
   co_return Result<void>();

@@ -20,6 +20,7 @@
 #include "bricks/seam.h"
 #include "bricks/state_file.h"
 #include "bricks/trans_logger.h"
+#include "format/random_uuid.h"
 #include "replication/decide_handover.h"
 #include "replication/decide_start.h"
 #include "replication/device.h"
@@ -28,6 +29,7 @@
 #include "replication/memory.h"
 #include "replication/report.h"
 #include "replication/sync_messages.h"
+#include "replication/time_marks.h"
 #include "xio/port.h"
 
 namespace mars::replication {
@@ -118,6 +120,8 @@ class Replica {
   // replica.cc: the strategy
   Task<void> work();
   Task<void> announce();
+  void take_stock();
+  void note_time();
   Task<void> step();
   Task<void> act(StartAction action);
   void forget_strangers();
@@ -136,7 +140,6 @@ class Replica {
   Task<void> learn_data_end();
   static bool carries_data(const format::Batch& batch);
   void say(control::State state, std::string reason = {}, std::string next_step = {});
-  Uuid random_uuid();
 
   // replica_memory.cc
   Task<void> keep_memories();
@@ -261,6 +264,10 @@ class Replica {
   std::string attach_next_step_;
   std::optional<control::Transfer> fetching_;
   std::optional<control::Transfer> syncing_;
+  std::optional<control::Transfer> replaying_;
+  Lsn replay_from_;  // where the backlog began that replaying_ is about
+  io::Instant replay_began_ = {};
+  TimeMarks times_;  // of the local log
   io::Instant transfer_began_ = {};
   io::Instant sync_began_ = {};
   uint64_t moved_bytes_ = 0;

@@ -11,16 +11,10 @@ using format::StateBlock;
 
 namespace {
 
-Uuid new_uuid(io::Machine& machine) {
-  std::array<uint8_t, 16> random;
-  machine.random_bytes(std::as_writable_bytes(std::span(random)));
-  return Uuid::from_random(random);
-}
-
 // Epoch 1 and the volume, on an empty log.
 Task<Status> begin_log(Environment& environment, bricks::Log& log, const ReplicaOptions& options) {
   format::EpochStart start;
-  start.id = new_uuid(environment.machine());
+  start.id = random_uuid(environment.machine());
   start.number = 1;
   start.host = environment.self();
   start.incarnation = environment.incarnation();
@@ -67,7 +61,7 @@ Task<Result<void>> Replica::create(Environment& environment, const ReplicaOption
                                             std::to_string(segments.reserve_bytes >> 20) +
                                             " MiB of it; make room, or set log-reserve lower");
   }
-  const std::string life = to_string(new_uuid(machine));
+  const std::string life = to_string(random_uuid(machine));
   const ByteView text = bytes_of(life);
   io::Bytes content(text.begin(), text.end());
   if (Status status = co_await machine.storage().write_file(options.state_directory + "/life", content, false);

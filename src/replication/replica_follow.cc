@@ -302,6 +302,11 @@ uint64_t Replica::rate(uint64_t bytes, io::Instant since) const {
 
 void Replica::note_progress(const Uuid& source, const format::Batch& batch) {
   const auto peer = peers_.find(source);
+  // It had caught up: what comes now is the next transfer.
+  if (fetching_->total_bytes == fetching_->done_bytes) {
+    fetching_->done_bytes = 0;
+    transfer_began_ = machine_.now();
+  }
   fetching_->done_bytes += batch.bytes.size();
   const Lsn end = batch.header.end();
   const Lsn theirs = peer == peers_.end() ? end : peer->second.durable.position.lsn;
@@ -338,7 +343,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (role_ == Role::primary) co_await close_logger();
   co_await end_following();
   role_ = Role::closed;
-  const std::string life = to_string(random_uuid());
+  const std::string life = to_string(random_uuid(machine_));
   const ByteView text = bytes_of(life);
   io::Bytes content(text.begin(), text.end());
   Status status = co_await machine_.storage().write_file(options_.state_directory + "/life", content, false);

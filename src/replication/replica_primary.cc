@@ -100,7 +100,7 @@ Task<Status> Replica::start_logger(bool adopts) {
 Task<Status> Replica::begin_epoch(EpochCause cause, Uuid grant) {
   const Tip end = log_->tail();
   format::EpochStart start;
-  start.id = random_uuid();
+  start.id = random_uuid(machine_);
   start.number = log_->branch().empty() ? 1 : log_->branch().back().number + 1;
   start.host = environment_.self();
   start.incarnation = environment_.incarnation();
@@ -267,6 +267,12 @@ Task<void> Replica::hand_over(Designated wanted) {
     if (decide_handover(handover_facts(successor)) == HandoverObstacle::rival) co_return;
     co_return co_await refuse(wanted, prepared.error().text);
   }
+  // Whoever asked may have given up meanwhile.
+  if (environment_.designated(options_.resource) != wanted) {
+    environment_.event(options_.resource, "the handover to " + to + " was taken back");
+    if (role_ == Role::primary && !device_->is_open()) co_await open_device();
+    co_return wake_.notify();
+  }
   const Status status = co_await release_to(successor);
   if (status != Status::ok) {
     say(State::failed, "the right to write may be on its way to " + to, "look at both hosts with `marsadm status`");
@@ -309,7 +315,7 @@ Task<Status> Replica::release_to(Uuid successor) {
   if (role_ == Role::following) co_await end_following();
   serve_limit_ = log_->durable().position.lsn;
   is_releasing_ = true;
-  const auto release = format::encode(format::Release{random_uuid(), environment_.self(), successor});
+  const auto release = format::encode(format::Release{random_uuid(machine_), environment_.self(), successor});
   Status status = co_await log_->append_control(RecordOp::release, release, log_->admitted());
   if (status != Status::ok) co_return status;
   co_await close_logger();

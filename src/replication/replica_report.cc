@@ -1,4 +1,6 @@
 // Replica: what it says of itself.
+#include <algorithm>
+
 #include "replication/replica.h"
 
 namespace mars::replication {
@@ -22,6 +24,7 @@ Report Replica::report() const {
   report.applied = state_->value().applied;
   if (replayer_) report.applied = replayer_->applied();
   if (logger_) report.applied = logger_->applied();
+  report.applied_time = times_.at(report.applied.position.lsn);
   report.is_attached = true;
   report.is_consistent = state_->value().state == format::ReplicaState::consistent;
   const Tail tail = tail_of(log_->branch(), report.durable.position.lsn, environment_.self());
@@ -34,8 +37,37 @@ Report Replica::report() const {
   report.device = device_->path();
   report.log_bytes = log_->segments().bytes();
   if (fetching_ && fetching_->total_bytes > fetching_->done_bytes) report.transfers.push_back(*fetching_);
+  if (replaying_ && replayer_ && report.applied.position.lsn < report.durable.position.lsn) {
+    report.transfers.push_back(*replaying_);
+  }
   if (syncing_) report.transfers.push_back(*syncing_);
   return report;
+}
+
+// A log that begins at the end of a sync has no batch yet that would tell the time; whoever stands at the same position
+// knows it.
+void Replica::note_time() {
+  Stamp time = log_->last_time();
+  for (const auto& [host, peer] : peers_) {
+    if (time.physical_ns == 0 && peer.durable.position == log_->durable().position) time = peer.durable_time;
+  }
+  if (time.physical_ns != 0) times_.add(log_->durable().position.lsn, time, state_->value().applied.position.lsn);
+}
+
+// For people only: how old the data is, and how far a replay has come.
+void Replica::take_stock() {
+  const Lsn end = log_->durable().position.lsn;
+  note_time();
+  if (replayer_ == nullptr || replayer_->applied().position.lsn >= end) return replaying_.reset();
+  const Lsn applied = replayer_->applied().position.lsn;
+  if (!replaying_) {
+    replaying_ = control::Transfer{control::TransferKind::replay, 0, 0, 0, {}};
+    replay_from_ = applied;
+    replay_began_ = machine_.now();
+  }
+  replaying_->done_bytes = applied > replay_from_ ? applied - replay_from_ : 0;
+  replaying_->total_bytes = end - std::min(replay_from_, end);
+  replaying_->bytes_per_second = rate(replaying_->done_bytes, replay_began_);
 }
 
 }  // namespace mars::replication

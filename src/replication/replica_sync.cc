@@ -86,7 +86,7 @@ Task<Status> Replica::begin_sync(SyncHeader header) {
   co_await log_turn_.acquire();
   co_await end_replay();
   co_await end_serving();
-  const Uuid id = random_uuid();
+  const Uuid id = random_uuid(machine_);
   Status status = co_await state_->update([&](StateBlock& state) {
     state.state = ReplicaState::syncing;
     state.sweep = {};

@@ -3,11 +3,13 @@
 
 import json
 import re
+import signal
+import subprocess
 import threading
 
 from cases import lab, run_cases
 from common import expect, poll
-from harness import DONE, REFUSED, TIMED_OUT
+from harness import DONE, REFUSED, TIMED_OUT, UNREACHABLE
 from nbd import Nbd
 
 SIZE = 64 << 20
@@ -214,4 +216,29 @@ def rewiring(can):
         the_lab.wait_equal("r")
 
 
-run_cases([watching, options, switches, detaching, leaving, dry_runs, rewiring])
+def other_hosts(can):
+    """Commands that another member runs, and a marsadm that is interrupted while it waits."""
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = two_replicas(the_lab)
+        answer = a.do("primary", "r", "--host", "b")
+        expect("on b: r is primary here" in answer.out, f"primary --host b: {answer.text}", [a, b])
+        expect("asked by a" in a.do("events", "r", "--host", "b").out, "the events of b do not say who asked", [a, b])
+        b.do("pause-replay", "r", "--host", "a")
+        write(b, 4096, b"h")
+        a.wait_state("r", "paused")
+        expect(b.adm("wait-resource", "r", "synced", "--timeout", "1s").code == TIMED_OUT, "a is synced?", [a, b])
+        expect(a.adm("wait-resource", "r", "synced", "--timeout", "1s").code == TIMED_OUT, "a is synced?", [a, b])
+        asked = subprocess.Popen([a.lab.bin / "marsadm", "--socket", a.socket, "wait-resource", "r", "synced"],
+                                 env=the_lab.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                 text=True)
+        expect("waiting for a" in asked.stderr.readline(), "marsadm does not say for whom it waits", [a, b])
+        asked.send_signal(signal.SIGINT)
+        asked.communicate(timeout=20)
+        b.do("resume-replay", "r", "--host", "a")
+        the_lab.wait_equal("r")
+        b.stop()
+        late = a.adm("pause-fetch", "r", "--host", "b")
+        expect(late.code == UNREACHABLE, f"a host that is down: {late.code} {late.text}", [a])
+
+
+run_cases([watching, options, switches, detaching, leaving, dry_runs, rewiring, other_hosts])
