@@ -153,6 +153,10 @@ void Fabric::deliver(uint64_t id, int side) {
   Segment segment = std::move(flow.wire.front());
   flow.wire.pop_front();
   ++flow.progress;
+  if (!connection->is_unix && ++delivery_count_ == lose_at_) {
+    break_end(id, 0);
+    return break_end(id, 1);
+  }
   if (!target.is_open || target.is_broken) {
     flow.wire.clear();
     return send_reset(*connection, side);

@@ -53,6 +53,10 @@ class Fabric {
   void reset_one_end(const std::string& host, const std::string& other);
   // How long a sender whose bytes do not arrive keeps trying (15 s).
   void set_patience(io::Duration patience) { patience_ = patience; }
+  // The n-th delivery between hosts from now on (1 = the next) is lost for good, and its connection with it: as if the
+  // path had gone at this moment, and both ends had given up.
+  void lose_delivery(uint64_t n) { lose_at_ = delivery_count_ + n; }
+  uint64_t delivery_count() const { return delivery_count_; }
   uint64_t bytes_delivered(const std::string& from, const std::string& to);
   size_t connection_count() const { return connections_.size(); }
 
@@ -139,6 +143,8 @@ class Fabric {
   std::map<std::pair<uint32_t, std::string>, SimListener*> listeners_;  // (host, port or "unix:path")
   std::map<uint32_t, uint32_t> next_port_;
   uint64_t next_id_ = 1;
+  uint64_t delivery_count_ = 0;
+  uint64_t lose_at_ = 0;  // 0: none
 };
 
 class SimNetwork : public io::Network {

@@ -39,7 +39,8 @@ control::Command parse_line(const std::string& line) {
   return command;
 }
 
-Cluster::Cluster(uint64_t seed, std::vector<std::string> hosts) : world_(seed), names_(std::move(hosts)) {
+Cluster::Cluster(uint64_t seed, std::vector<std::string> hosts, const Prepare& prepare)
+    : world_(seed), names_(std::move(hosts)) {
   for (const std::string& name : names_) {
     auto part = std::make_unique<Part>();
     part->options.name = name;
@@ -49,6 +50,7 @@ Cluster::Cluster(uint64_t seed, std::vector<std::string> hosts) : world_(seed), 
     part->options.segment_bytes = 1u << 20;
     part->options.version = "0.1.0";
     world_.host(name).disks().add_device("/dev/sdb", disk_bytes);
+    if (prepare) prepare(world_.host(name), part->options);
     parts_.emplace(name, std::move(part));
     CHECK(start(name).has_value());
   }

@@ -55,7 +55,9 @@ class Cluster {
   static constexpr uint64_t disk_bytes = 4u << 20;
   static constexpr size_t block_bytes = 4096;
 
-  Cluster(uint64_t seed, std::vector<std::string> hosts);
+  // `prepare` sees each host and its options before its first start.
+  using Prepare = std::function<void(Host& host, node::Options& options)>;
+  Cluster(uint64_t seed, std::vector<std::string> hosts, const Prepare& prepare = {});
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
   ~Cluster();
@@ -112,12 +114,12 @@ class Cluster {
   bool wait(const std::function<bool()>& predicate, io::Duration limit = std::chrono::seconds(60));
   bool wait_state(const std::string& host, const std::string& resource, control::State wanted,
                   io::Duration limit = std::chrono::seconds(60));
+  bool is_up_to_date(const std::string& resource);
   bool all_up_to_date(const std::string& resource, io::Duration limit = std::chrono::seconds(120));
   std::string events(const std::string& host);
   void run_for(io::Duration time) { world_.run_for(time); }
 
  private:
-  bool is_up_to_date(const std::string& resource);
   void destroy(Part& part);
 
   World world_;

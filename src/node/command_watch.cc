@@ -151,9 +151,10 @@ Task<Answer> wait_resource(Call& call) {
   const std::string condition = call.command.text("condition");
   for (;;) {
     learn_target(call, *goal);
+    // Before anything else: positions of two histories cannot be compared.
+    if (const Report* report = forked(call, *goal)) co_return stuck(*report, goal->record.name);
     const std::string rest = missing(call, *goal);
     if (rest.empty()) co_return Answer::done(goal->record.name + ": " + condition);
-    if (const Report* report = forked(call, *goal)) co_return stuck(*report, goal->record.name);
     const bool has_no_target = goal->condition == Condition::synced && !goal->target;
     call.say(has_no_target ? "waiting for the primary to be known" : "waiting for " + rest);
     if (!co_await call.wait()) {

@@ -346,7 +346,7 @@ Task<Result<void>> Replica::open_disk() {
     attach_next_step_ = "bring the former disk back, or run `marsadm attach " + options_.name + " --accept-disk`";
     co_return failure(Status::refused, options_.disk + " is not the disk that was detached: " + difference);
   }
-  if (!difference.empty()) co_await accept_other_disk();
+  if (options_.allow_changed_disk) co_await accept_other_disk();  // a fingerprint does not see every block
   disk_ = std::make_unique<bricks::Disk>(machine_.ready(), *disk_file_, options_.volume_bytes);
   data_ = std::make_unique<bricks::Seam>(machine_.ready(), *disk_);
   if (auto added = graph_.add("data", "seam", *data_); !added) co_return added;
@@ -451,6 +451,7 @@ Task<void> Replica::leave_clean() {
 
 Task<Result<void>> Replica::detach() {
   co_await turn_.acquire();
+  options_.allow_changed_disk = false;  // it was said of the disk that was attached
   Result<void> result;
   if (role_ == Role::primary) result = co_await device_->close();
   if (result && role_ == Role::primary && co_await logger_->drain() != Status::ok) {

@@ -338,6 +338,15 @@ Task<Result<void>> Replica::invalidate_in_turn() {
     if (!has_parted()) co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
     if (auto closed = co_await device_->close(); !closed) co_return closed;
   }
+  if (wish() == Wish::me && has_parted()) {
+    // Who is given up is not wanted as primary any longer: else the winner would hand over to it by surprise (T6).
+    Designated wanted{{}, random_uuid(), {}};
+    for (const auto& [host, peer] : peers_) {
+      if (peer.is_primary && environment_.is_connected(host)) wanted.host = host;
+    }
+    if (co_await environment_.designate(options_.resource, std::move(wanted)) != Status::ok)
+      co_return failure(Status::io_error, "the wish could not be written down");
+  }
   const Barred barred(*this);
   co_await end_serving();
   if (role_ == Role::primary) co_await close_logger();

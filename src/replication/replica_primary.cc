@@ -17,7 +17,7 @@ using format::StateBlock;
 // is durable show the device (T5, D11). Fetch and sync end first: the end of the log must not move, and what others say
 // meanwhile may change the answer of the table, so it is asked once more.
 Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device, std::optional<StartAction> expected) {
-  say(State::opening);
+  if (!has_lost_writes() || accepts_loss_) say(State::opening);
   const Barred barred(*this);
   if (!co_await replay_to_end()) co_return;
   if (expected && decide_start(facts()) != *expected) co_return wake_.notify();
