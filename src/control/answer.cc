@@ -19,8 +19,8 @@ std::string encode(const Answer& answer) {
                {"text", answer.text},
                {"next_step", answer.next_step}};
   if (!answer.data.empty()) {
-    Json data = Json::parse(answer.data, nullptr, false);
-    if (!data.is_discarded()) body["data"] = std::move(data);
+    Json data = parse_or_null(answer.data);
+    if (!data.is_null()) body["data"] = std::move(data);
   }
   return write_json(Json{{"answer", std::move(body)}});
 }

@@ -3,7 +3,6 @@
 
 #include <string>
 
-#include "base/bytes.h"
 #include "control/json_fields.h"
 #include "io/machine.h"
 
@@ -15,29 +14,12 @@ using control::Json;
 inline constexpr size_t json_file_bytes_max = 4u << 20;
 
 // not_found: no such file; damaged: it is not what we write.
-inline Task<Result<Json>> read_json(io::Machine& machine, std::string path) {
-  Result<io::Bytes> bytes = co_await machine.storage().read_file(path, json_file_bytes_max);
-  if (!bytes) co_return failure(bytes.error());
-  Result<Json> json = control::parse_object(text_of(*bytes), json_file_bytes_max);
-  if (!json) co_return failure(Status::damaged, path + " is damaged: " + json.error().text);
-  co_return std::move(*json);
-}
+Task<Result<Json>> read_json(io::Machine& machine, std::string path);
 
-inline Task<Status> write_text_file(io::Machine& machine, std::string path, std::string text, bool is_secret) {
-  const ByteView view = bytes_of(text);
-  io::Bytes bytes(view.begin(), view.end());
-  co_return co_await machine.storage().write_file(std::move(path), std::move(bytes), is_secret);
-}
+Task<Status> write_json(io::Machine& machine, std::string path, Json json);
 
-inline Task<Status> write_json(io::Machine& machine, std::string path, Json json) {
-  std::string text = control::write_json(json) + "\n";
-  co_return co_await write_text_file(machine, std::move(path), std::move(text), true);
-}
+Task<Status> write_text_file(io::Machine& machine, std::string path, std::string text, bool is_secret);
 
-inline Task<Result<std::string>> read_text_file(io::Machine& machine, std::string path) {
-  Result<io::Bytes> bytes = co_await machine.storage().read_file(path, json_file_bytes_max);
-  if (!bytes) co_return failure(bytes.error());
-  co_return std::string(text_of(*bytes));
-}
+Task<Result<std::string>> read_text_file(io::Machine& machine, std::string path);
 
 }  // namespace mars::node
