@@ -13,7 +13,7 @@ _marsadm() {
   case $command in
     "")
       options="--socket --json --version --help"
-      positional="create-cluster invite join-cluster version create-resource join-resource leave-resource delete-resource attach detach up down invalidate set get primary secondary pause-fetch resume-fetch pause-replay resume-replay pause-sync resume-sync status view wait-resource events graph insert remove"
+      positional="create-cluster invite join-cluster issue-client version create-resource join-resource leave-resource delete-resource attach detach up down invalidate set get primary secondary pause-fetch resume-fetch pause-replay resume-replay pause-sync resume-sync status view wait-resource events graph insert remove"
       ;;
     create-cluster)
       options="--dry-run --json"
@@ -23,6 +23,12 @@ _marsadm() {
       ;;
     join-cluster)
       options="--timeout --json"
+      ;;
+    issue-client)
+      options="--dry-run --json"
+      case $place in
+        1) positional="FILES" ;;
+      esac
       ;;
     version)
       options="--json"

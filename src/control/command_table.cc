@@ -57,6 +57,17 @@ void add_cluster(std::vector<CommandSpec>& table) {
                    {{"token", token, "what `marsadm invite` printed; - reads it from standard input", true, {}, {}}},
                    {timeout},
                    {refused, timed_out, unreachable}});
+  table.push_back(
+      {"issue-client",
+       Group::cluster,
+       "write key and certificates for an NBD client of this cluster",
+       "Makes ca-cert.pem, client-cert.pem and client-key.pem in DIR, the names that QEMU, nbdkit and libnbd "
+       "look for. Whoever has the key may connect to any device that is open on a marsd with --nbd-listen; it "
+       "gives no right to administer. Refused when DIR has such files already.",
+       {{"name", text, "what the certificate calls the client", true, {}, {}},
+        {"dir", path, "absolute path of a directory on this host; it is made", true, {}, {}}},
+       {dry_run},
+       {refused}});
   table.push_back({"version",
                    Group::cluster,
                    "print the versions of marsadm and of the marsd that answers",

@@ -30,6 +30,7 @@ TEST(command_table, holds_every_command_of_the_manual) {
                                 "set",
                                 "get",
                                 "events",
+                                "issue-client",
                                 "version",
                                 "attach",
                                 "detach",

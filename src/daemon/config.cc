@@ -129,7 +129,7 @@ constexpr std::array<Row, 15> table = {{
     {{"listen", "ADDRESS", "[::]:7790", "where other hosts connect to"}, set_listen},
     {{"advertise", "ADDRESS", "the local addresses", "where others can reach this host; may be given several times"},
      add_advertise},
-    {{"nbd-listen", "ADDRESS", "off", "reserved: NBD over TCP"}, set_nbd_listen},
+    {{"nbd-listen", "ADDRESS", "off", "NBD over TCP with TLS, for clients of `marsadm issue-client`"}, set_nbd_listen},
     {{"nbd-socket-mode", "MODE", "0600", "of nbd.sock"}, set_socket_mode},
     {{"front-end", front_ends, "auto", "how devices are offered; auto takes fuse where it works, else nbd"},
      set_choice<&Config::front_end, front_ends>},

@@ -21,7 +21,7 @@ struct Config {
   std::string device_dir;
   std::string listen;                  // "[::]:7790"
   std::vector<std::string> advertise;  // what is told to the others; empty: the local addresses
-  std::string nbd_listen;              // empty: no TCP
+  std::string nbd_listen;              // empty: no NBD over TCP
   uint32_t nbd_socket_mode = 0600;
   std::string front_end = "auto";  // auto, fuse, nbd, none
   uint64_t memory_bytes = 0;       // for the process; 0: a quarter of the RAM, at least 64 MiB, at most 1 GiB

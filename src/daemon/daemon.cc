@@ -129,8 +129,26 @@ Task<Error> Daemon::start() {
   // After the node: it has the lock on the state directory, so nobody else's socket is replaced.
   Error listening = co_await nbd_->listen("unix:" + config_.run_dir + "/nbd.sock", config_.nbd_socket_mode);
   if (listening.status != Status::ok) co_return listening;
+  if (Error error = co_await open_nbd_port(); error.status != Status::ok) co_return error;
   take_snapshot();
   co_return start_control();
+}
+
+// NBD over TCP needs the cluster's authority: on a host that is in no cluster yet it opens when it has become a member.
+Task<Error> Daemon::open_nbd_port() {
+  if (config_.nbd_listen.empty() || is_nbd_port_open_ || node_->cluster() == nullptr) co_return Status::ok;
+  const node::Identity& identity = node_->cluster()->identity();
+  Result<io::KeyPair> own = node::issue_key(machine_.keys(), identity.cluster, identity.ca, "nbd", identity.name);
+  if (!own) co_return own.error();
+  io::TlsConfig tls;
+  tls.key_pem = own->key_pem;
+  tls.certificate_pem = own->certificate_pem;
+  tls.ca_pem = identity.ca.certificate_pem;
+  is_nbd_port_open_ = true;
+  Error error = co_await nbd_->listen(config_.nbd_listen, 0, std::move(tls));
+  if (error.status == Status::ok) co_return error;
+  is_nbd_port_open_ = false;
+  co_return error;
 }
 
 Error Daemon::start_control() {
@@ -168,6 +186,7 @@ Task<void> Daemon::carry_out(std::shared_ptr<Submission> submission) {
   node::Node::Caller caller;
   caller.gone = gone.get();
   control::Answer answer = co_await node_->run(submission->command, std::move(listener), std::move(caller));
+  if (Error error = co_await open_nbd_port(); error.status != Status::ok) log_line(LogLevel::error, error.text);
   take_snapshot();
   submission->on_answer(answer);
 }

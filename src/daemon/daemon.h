@@ -30,6 +30,7 @@ class Daemon {
   Task<Error> start();
   Task<void> shut_down();
   Task<Error> prepare_directories();
+  Task<Error> open_nbd_port();
   Error start_control();
   void submit(Submission submission);
   Task<void> carry_out(std::shared_ptr<Submission> submission);
@@ -50,6 +51,7 @@ class Daemon {
   std::unique_ptr<HttpServer> control_;
   fuse::Places places_;
   std::shared_ptr<const std::string> snapshot_;  // by std::atomic_load and std::atomic_store
+  bool is_nbd_port_open_ = false;
   int exit_code_ = 0;
 };
 

@@ -111,6 +111,7 @@ constexpr Row rows[] = {
     {"create-cluster", &create_cluster, false},
     {"invite", &invite, true},
     {"join-cluster", &join_cluster, false},
+    {"issue-client", &issue_client, true},
     {"version", &show_version, false},
     {"create-resource", &create_resource, true},
     {"join-resource", &join_resource, true},

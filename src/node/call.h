@@ -72,6 +72,7 @@ using Runner = Task<Answer> (*)(Call& call);
 Task<Answer> create_cluster(Call& call);
 Task<Answer> invite(Call& call);
 Task<Answer> join_cluster(Call& call);
+Task<Answer> issue_client(Call& call);
 Task<Answer> show_version(Call& call);
 // command_resource.cc
 Task<Answer> create_resource(Call& call);

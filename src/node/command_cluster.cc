@@ -31,18 +31,13 @@ Task<Result<Identity>> found_cluster(Node& node) {
   identity.host = random_uuid(machine);
   identity.name = node.options().name;
   identity.log_id = to_string(random_uuid(machine));
-  Result<std::string> key = machine.keys().make_key();
-  if (!key) co_return failure(key.error());
-  identity.key_pem = *key;
   Result<io::KeyPair> ca = machine.keys().make_ca(to_string(identity.cluster));
   if (!ca) co_return failure(ca.error());
   identity.ca = *ca;
-  const std::string uri = net::host_uri(identity.cluster, identity.host);
-  Result<std::string> request = machine.keys().make_request(identity.key_pem, uri);
-  if (!request) co_return failure(request.error());
-  Result<std::string> certificate = machine.keys().sign(identity.ca, *request, uri, "host");
-  if (!certificate) co_return failure(certificate.error());
-  identity.certificate_pem = *certificate;
+  Result<io::KeyPair> own = issue_key(machine.keys(), identity.cluster, *ca, "host", to_string(identity.host));
+  if (!own) co_return failure(own.error());
+  identity.key_pem = own->key_pem;
+  identity.certificate_pem = own->certificate_pem;
   Result<void> cleared = co_await clear_registers(machine, node.places());
   if (!cleared) co_return failure(cleared.error());
   co_return identity;
@@ -176,6 +171,55 @@ Task<Answer> join_cluster(Call& call) {
   Answer answer = co_await join_in_turn(call);
   call.node.membership_turn().release(1);
   co_return answer;
+}
+
+namespace {
+
+struct ClientFile {
+  std::string path;
+  std::string text;
+  bool is_secret;
+};
+
+Task<Result<void>> write_client_files(io::Machine& machine, std::string directory, std::vector<ClientFile> files) {
+  for (const ClientFile& file : files) {
+    Result<bool> is_there = co_await machine.storage().exists(file.path);
+    if (!is_there) co_return failure(is_there.error());
+    if (*is_there) co_return failure(Status::exists, file.path + " is there already");
+  }
+  Status status = co_await machine.storage().make_directory(directory);
+  for (size_t i = 0; i < files.size() && status == Status::ok; ++i) {
+    status = co_await write_text_file(machine, files[i].path, files[i].text, files[i].is_secret);
+  }
+  if (status != Status::ok) co_return failure(status, "cannot write below " + directory);
+  co_return Result<void>();
+}
+
+}  // namespace
+
+Task<Answer> issue_client(Call& call) {
+  const std::string name = call.command.text("name");
+  const std::string directory = call.command.text("dir");
+  if (Status named = control::check_name(name); named != Status::ok) {
+    co_return refused("\"" + name + "\" is no name: 1 to 63 of a-z 0-9 . _ -");
+  }
+  if (call.is_dry_run())
+    co_return Answer::done("key and certificates for " + name + " would be written to " + directory);
+  const Identity& identity = call.cluster().identity();
+  Result<io::KeyPair> client = issue_key(call.machine().keys(), identity.cluster, identity.ca, "client", name);
+  if (!client) co_return failed(client.error());
+  std::vector<ClientFile> files = {{directory + "/ca-cert.pem", identity.ca.certificate_pem, false},
+                                   {directory + "/client-cert.pem", client->certificate_pem, false},
+                                   {directory + "/client-key.pem", client->key_pem, true}};
+  Result<void> written = co_await write_client_files(call.machine(), directory, std::move(files));
+  if (!written && written.error().status == Status::exists) {
+    co_return refused(written.error().text, "name another directory, or remove the files");
+  }
+  if (!written) co_return failed(written.error());
+  co_return Answer{ExitCode::done,
+                   "wrote ca-cert.pem, client-cert.pem and client-key.pem to " + directory,
+                   "copy them to the client: nbds://HOST/DEVICE?tls-certificates=" + directory,
+                   {}};
 }
 
 Task<Answer> show_version(Call& call) {

@@ -116,6 +116,18 @@ Task<Result<void>> check_log_directory(io::Machine& machine, Places places, std:
                     "the log directory " + places.log + " " + why + ", so the log disk is probably not mounted there");
 }
 
+Result<io::KeyPair> issue_key(io::Keys& keys, const Uuid& cluster, const io::KeyPair& ca, std::string role,
+                              const std::string& name) {
+  Result<std::string> key = keys.make_key();
+  if (!key) return failure(key.error());
+  const std::string uri = "mars:" + to_string(cluster) + "/" + role + "/" + name;
+  Result<std::string> request = keys.make_request(*key, uri);
+  if (!request) return failure(request.error());
+  Result<std::string> certificate = keys.sign(ca, *request, uri, std::move(role));
+  if (!certificate) return failure(certificate.error());
+  return io::KeyPair{.key_pem = std::move(*key), .certificate_pem = std::move(*certificate)};
+}
+
 Task<Result<Candidate>> make_candidate(io::Machine& machine, Places places, Uuid cluster) {
   const Status made = co_await machine.storage().make_directory(places.state);
   if (made != Status::ok) co_return failure(made, "cannot make " + places.state + ": " + std::string(name(made)));

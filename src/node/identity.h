@@ -42,6 +42,12 @@ Task<Result<void>> clear_registers(io::Machine& machine, Places places);
 // ok when the log disk is the one that this host's log directory was made on; else what the operator can do.
 Task<Result<void>> check_log_directory(io::Machine& machine, Places places, std::string log_id);
 
+// A fresh key and, by the cluster's own authority, its certificate "mars:<cluster>/<role>/<name>". Role host: name is
+// the host's uuid. Role client: may connect to NBD over TCP. Role nbd: what the NBD server shows, name is the host's
+// name, which clients compare with the name that they called.
+Result<io::KeyPair> issue_key(io::Keys& keys, const Uuid& cluster, const io::KeyPair& ca, std::string role,
+                              const std::string& name);
+
 // A host that is about to become a member: its key and uuid survive an attempt that failed, so that it may be repeated.
 struct Candidate {
   Uuid cluster;
