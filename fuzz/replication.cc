@@ -1,5 +1,5 @@
-// Any bytes as each message between two hosts that is not a register: reports, sync conversations, joining. What a decoder
-// takes is what its encoder writes.
+// Any bytes as each message between two hosts that is not a register: reports, sync conversations, joining. What a
+// decoder takes is what its encoder writes.
 #include <algorithm>
 
 #include "base/check.h"
@@ -24,12 +24,24 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ByteView view = bytes_of({reinterpret_cast<const char*>(data), size});
   ByteView message = view.subspan(1);
   switch (data[0] % 6) {
-    case 0: try_decode(replication::decode_report, message); break;
-    case 1: try_decode(replication::decode_sync_header, message); break;
-    case 2: try_decode(replication::decode_sync_request, message); break;
-    case 3: try_decode(replication::decode_sync_answer, message); break;
-    case 4: try_decode(node::decode_join_request, message); break;
-    default: try_decode(node::decode_join_answer, message); break;
+    case 0:
+      try_decode(replication::decode_report, message);
+      break;
+    case 1:
+      try_decode(replication::decode_sync_header, message);
+      break;
+    case 2:
+      try_decode(replication::decode_sync_request, message);
+      break;
+    case 3:
+      try_decode(replication::decode_sync_answer, message);
+      break;
+    case 4:
+      try_decode(node::decode_join_request, message);
+      break;
+    default:
+      try_decode(node::decode_join_answer, message);
+      break;
   }
   return 0;
 }

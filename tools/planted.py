@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Plants the bugs of test/planted/ one by one and demands that the named tests catch each.
 
-planted.py [NAME...]: all, or those whose file name contains NAME. A bug is a patch; in front of it stand lines "Rule:" and
-"Caught-by: PROGRAM FILTER [FILTER]", the tests of one program. Works on a clone of HEAD below build/planted, with the
-preset quick. Without the patch the tests must pass, with it at least one must fail; a patch that does not apply any more
-is an error, for then nobody knows whether the bug would be caught.
+planted.py [NAME...]: all, or those whose file name contains NAME. A bug is a patch; in front of it stand lines "Rule:"
+and "Caught-by: PROGRAM FILTER [FILTER]", the tests of one program. Works on a clone of HEAD below build/planted, with
+the preset quick. Without the patch the tests must pass, with it at least one must fail; a patch that does not apply any
+more is an error, for then nobody knows whether the bug would be caught.
 """
 
 import os
