@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# fuzz.sh --keep DIRECTORY-OF-FUZZERS: what was found there becomes part of fuzz/corpus, the smallest set that reaches as far.
-# fuzz.sh FUZZER NAME: lets build/.../fuzz_NAME look for $MARS_FUZZ_SECONDS (20), from the committed corpus. What it finds on
-# the way stays beside the program; what makes it fail is printed with the command that repeats it.
+# fuzz.sh FUZZER NAME: lets build/.../fuzz_NAME look for $MARS_FUZZ_SECONDS (20), from the committed corpus. What it
+# finds on the way stays beside the program; what makes it fail is printed with the command that repeats it.
+# fuzz.sh --keep DIRECTORY-OF-FUZZERS: what was found there becomes part of fuzz/corpus, the smallest set that reaches
+# as far.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 if [[ $1 == --keep ]]; then
