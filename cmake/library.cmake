@@ -25,21 +25,21 @@ if(MARS_FUZZ)
 endif()
 target_compile_options(mars_pch PRIVATE ${mars_fuzz_option})
 
-# Optimising tests would be half of a build.
-set(mars_test_option $<$<CXX_COMPILER_ID:Clang>:-O0>)
-target_compile_options(mars_pch_test PRIVATE ${mars_test_option})
-
 # A precompiled header holds the path of its build directory. So it is never taken from the compiler cache, and for the
 # cache it stands as the sum of what makes it: its users have the same objects in every clone. (-Xclang, CMake's own way
 # to name it, hides the path from the cache.)
 if(CMAKE_CXX_COMPILER_ID STREQUAL Clang)
   set(CMAKE_CXX_COMPILE_OPTIONS_USE_PCH -include-pch <PCH_FILE>)
 endif()
+set(debian_version "")
+if(EXISTS /etc/debian_version)
+  file(STRINGS /etc/debian_version debian_version)
+endif()
 foreach(pch IN ITEMS mars_pch mars_pch_test)
   set_target_properties(${pch} PROPERTIES C_COMPILER_LAUNCHER "" CXX_COMPILER_LAUNCHER "")
   get_target_property(pch_headers ${pch} PRECOMPILE_HEADERS)
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/CMakeFiles/${pch}.dir/cmake_pch.hxx.pch.sum CONTENT
-       "@CMAKE_CXX_COMPILER_VERSION@ @CMAKE_CXX_FLAGS@ @MARS_SANITIZE@ @MARS_FUZZ@ @pch_headers@" @ONLY)
+       "@debian_version@ @GTest_VERSION@ @CMAKE_CXX_COMPILER_VERSION@ @CMAKE_CXX_FLAGS@ @MARS_SANITIZE@ @MARS_FUZZ@ @pch_headers@" @ONLY)
 endforeach()
 
 function(mars_target folder result)
