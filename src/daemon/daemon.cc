@@ -118,10 +118,23 @@ node::Options Daemon::node_options() const {
   return options;
 }
 
+// What an NBD client reads that asked for a device which is not open here.
+std::string Daemon::why_not(const control::ClusterView& view, std::string_view device) {
+  for (const control::ResourceView& resource : view.resources) {
+    if (resource.name != device) continue;
+    for (const control::ReplicaView& replica : resource.replicas) {
+      if (replica.role == control::Role::primary)
+        return resource.name + " is not open here: " + replica.host + " is primary";
+    }
+    return resource.name + " is not open here: no host is primary";
+  }
+  return "there is no resource " + std::string(device);
+}
+
 Task<Error> Daemon::start() {
   if (Error error = co_await prepare_directories(); error.status != Status::ok) co_return error;
   nbd::NbdOptions nbd;
-  nbd.why_not = [](std::string_view name) { return "no device " + std::string(name) + " is open on this host"; };
+  nbd.why_not = [this](std::string_view name) { return node_ ? why_not(node_->status(), name) : "marsd is starting"; };
   nbd_ = std::make_unique<nbd::NbdServer>(machine_, std::move(nbd));
   devices_ = std::make_unique<Devices>(machine_, *nbd_, devices_options());
   node_ = std::make_unique<node::Node>(machine_, node_options(), *devices_);

@@ -31,6 +31,7 @@ class Daemon {
   Task<void> shut_down();
   Task<Error> prepare_directories();
   Task<Error> open_nbd_port();
+  static std::string why_not(const control::ClusterView& view, std::string_view device);
   Error start_control();
   void submit(Submission submission);
   Task<void> carry_out(std::shared_ptr<Submission> submission);
