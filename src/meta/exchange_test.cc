@@ -51,6 +51,18 @@ TEST_F(ExchangeTest, any_order_of_meetings_ends_equal) {
   expect_equal("b", "c");
 }
 
+TEST_F(ExchangeTest, an_older_value_that_comes_later_is_passed_over) {
+  for (const auto& [newer, older] : {std::pair{"a", "b"}, std::pair{"b", "a"}}) {
+    const std::string key = std::string("written-twice-by-") + newer;
+    wish(newer, key, "first");
+    wish(newer, key, "second");
+    wish(older, key, "other");
+    meet("a", "b");
+    EXPECT_EQ(read("a", key), "second");
+    EXPECT_EQ(read("b", key), "second");
+  }
+}
+
 TEST_F(ExchangeTest, a_clock_in_the_future_does_not_win_for_ever) {
   at("a");
   world.host("b").set_clock_skew(std::chrono::hours(24 * 365));

@@ -57,6 +57,11 @@ TEST_F(DecideHandover, whose_switches_are_off_may_not) {
   EXPECT_EQ(answer(), HandoverObstacle::switched_off);
 }
 
+TEST_F(DecideHandover, whose_log_has_a_hole_may_not) {
+  successor.is_whole = false;
+  EXPECT_EQ(answer(), HandoverObstacle::damaged);
+}
+
 TEST_F(DecideHandover, the_lag_counts_up_to_the_byte) {
   successor.applied.position.lsn = {(1 << 20) - (64 << 10)};
   EXPECT_EQ(answer(), HandoverObstacle::none);
