@@ -39,7 +39,8 @@ foreach(pch IN ITEMS mars_pch mars_pch_test)
   set_target_properties(${pch} PROPERTIES C_COMPILER_LAUNCHER "" CXX_COMPILER_LAUNCHER "")
   get_target_property(pch_headers ${pch} PRECOMPILE_HEADERS)
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/CMakeFiles/${pch}.dir/cmake_pch.hxx.pch.sum CONTENT
-       "@debian_version@ @GTest_VERSION@ @CMAKE_CXX_COMPILER_VERSION@ @CMAKE_CXX_FLAGS@ @MARS_SANITIZE@ @MARS_FUZZ@ @pch_headers@" @ONLY)
+       "@debian_version@ @GTest_VERSION@ @CMAKE_CXX_COMPILER_VERSION@ @CMAKE_CXX_FLAGS@ @MARS_SANITIZE@ @MARS_FUZZ@
+@pch_headers@" @ONLY)
 endforeach()
 
 function(mars_target folder result)
