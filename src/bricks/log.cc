@@ -213,6 +213,7 @@ Task<void> Log::roll() {
     auto segment = co_await segments_.begin(identity.epoch, identity.epoch_number, identity.lsn, is_control);
     if (segment) {
       current_ = *segment;
+      if (rolled_) rolled_();
       if (queued_.empty() || queued_.front().header.end() <= current_->limit()) break;
       fail(Status::invalid);  // no file of this log is long enough: a further one would not be either
       break;

@@ -113,6 +113,8 @@ class Log {
   Segments& segments() { return segments_; }
   // Durable moved, it failed, or it waits for space.
   Notifier& changed() { return changed_; }
+  // Called whenever another file was begun: trimming now may give the next one back, which then need not be made.
+  void on_roll(std::move_only_function<void()> rolled) { rolled_ = std::move(rolled); }
 
   // No more appends; waits until nothing is in flight.
   Task<void> close();
@@ -165,6 +167,7 @@ class Log {
   Status failed_ = Status::ok;
   Event stop_;
   Notifier space_;
+  std::move_only_function<void()> rolled_;
   Notifier changed_;
   Scope scope_;
 };

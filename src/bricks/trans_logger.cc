@@ -24,6 +24,17 @@ RecordOp record_op(Op op) {
 
 }  // namespace
 
+namespace {
+
+// Rounds are so short that memory becomes free in several portions.
+WriteBackOptions fit_to_memory(WriteBackOptions options, const Pool& pool) {
+  const uint64_t portion = pool.pages() * Pool::page_bytes / 8;
+  options.round_bytes_max = std::min(options.round_bytes_max, std::max<uint64_t>(portion, options.run_bytes_max));
+  return options;
+}
+
+}  // namespace
+
 TransLogger::TransLogger(io::Machine& machine, Pool& pool, Log& log, StateFile& state, xio::Output& data,
                          TransLoggerOptions options)
     : Output(machine.ready(), room_for<Gather>),
@@ -35,7 +46,7 @@ TransLogger::TransLogger(io::Machine& machine, Pool& pool, Log& log, StateFile& 
       parts_(xio::On<&TransLogger::part_left>{}, this, nullptr, data, "data_parts"),
       newest_(&Admitted::newest_pieces, [this](Admitted& request) { release(request); }),
       write_back_(
-          machine, data, state, options.write_back,
+          machine, data, state, fit_to_memory(options.write_back, pool),
           [this](Admitted& request, uint64_t offset, uint64_t bytes) { newest_.remove(request, offset, bytes); },
           [this](Admitted& request) { release(request); }),
       writer_(machine, log, options.batches,
@@ -117,11 +128,12 @@ void TransLogger::change(xio::Request& request) {
   wait_for_memory();
 }
 
-// Memory becomes free when what is in it is durable and written back: both are asked to make haste.
+// Memory becomes free when what is in it is durable and written back. While there is something durable to write, the
+// log keeps its own pace: a flush for each small batch would only hold up both disks.
 void TransLogger::wait_for_memory() {
   if (!memory_.is_linked()) pool_.wait(memory_);
   write_back_.hurry();
-  writer_.hurry();
+  if (write_back_.is_starving()) writer_.hurry();
 }
 
 Admitted* TransLogger::take_memory(xio::Request& request) {
@@ -168,9 +180,7 @@ void TransLogger::admit(xio::Request& request, Admitted& mine) {
     answer(request, Status::ok);
   }
   writer_.add(mine, waits);
-  // A hurried batch is a small one: the log gets there by itself unless memory is really short.
   if (pool_.free_pages() < pool_.pages() / 2) write_back_.hurry();
-  if (pool_.free_pages() < pool_.pages() / 8) writer_.hurry();
 }
 
 void TransLogger::seal(const Admitted& mine) {

@@ -21,11 +21,13 @@ WriteBack::WriteBack(io::Machine& machine, xio::Output& data, StateFile& state, 
       durable_(&Admitted::durable_pieces, [this](Admitted& request) { on_dropped(request); }),
       width_(machine.ready(), options.width),
       merging_(machine.ready(), options.merge_buffers),
+      committing_(machine.ready(), 1),
       stop_(machine.ready()),
       work_(machine.ready()),
       changed_(machine.ready()),
       scope_(machine.ready()),
-      runs_(machine.ready()) {
+      runs_(machine.ready()),
+      commits_(machine.ready()) {
   for (uint32_t i = 0; i < options.merge_buffers; ++i) merge_buffers_.emplace_back(options.run_bytes_max);
 }
 
@@ -94,7 +96,7 @@ Task<void> WriteBack::stop() {
 // ---- the activity
 
 Task<void> WriteBack::work() {
-  while (!stop_.is_set()) {
+  while (!stop_.is_set() && failed_ == Status::ok) {
     if (durable_.empty() && batches_.empty()) {
       co_await work_.wait();
       continue;
@@ -102,12 +104,16 @@ Task<void> WriteBack::work() {
     co_await rest();
     if (stop_.is_set()) break;
     is_hurried_ = false;
-    Status status = co_await round();
-    if (status == Status::ok) status = co_await advance_applied();
-    if (status != Status::ok) failed_ = status;
-    changed_.notify();
-    if (failed_ != Status::ok) break;
+    std::vector<Run> runs = collect();
+    const Status written = co_await write(runs);
+    co_await committing_.acquire();
+    if (!runs.empty()) {
+      unsettled_from_ = runs.front().offset;
+      unsettled_to_ = runs.back().offset + runs.back().bytes;
+    }
+    commits_.spawn(commit(std::move(runs), written));
   }
+  co_await commits_.join();
   if (failed_ != Status::ok && heard_) heard_();
 }
 
@@ -124,8 +130,7 @@ Task<void> WriteBack::rest() {
 
 // Runs start in waves of half the width: the machine gives a whole wave to the disk at once, which costs much less than
 // one by one as the earlier ones complete.
-Task<Status> WriteBack::round() {
-  std::vector<Run> runs = collect();
+Task<Status> WriteBack::write(const std::vector<Run>& runs) {
   round_status_ = Status::ok;
   for (size_t begun = 0; begun < runs.size();) {
     const size_t wave = std::min<size_t>(runs.size() - begun, std::max(options_.width / 2, 1u));
@@ -133,19 +138,44 @@ Task<Status> WriteBack::round() {
     for (const size_t end = begun + wave; begun < end; ++begun) runs_.spawn(write_run(runs[begun]));
   }
   co_await runs_.join();
-  if (round_status_ == Status::ok && !runs.empty()) round_status_ = co_await data_.flush();
-  if (round_status_ == Status::ok) settle(runs);
-  unpin(runs);
   co_return round_status_;
 }
 
-// Neighbours become one run; a piece that is being written is pinned, newer versions may come meanwhile.
+// One at a time. When a flush failed, what the next round wrote meanwhile may be lost as well, although its own flush
+// succeeds: nothing is settled any more.
+Task<void> WriteBack::commit(std::vector<Run> runs, Status written) {
+  Status status = failed_ != Status::ok ? failed_ : written;
+  if (status == Status::ok && !runs.empty()) status = co_await data_.flush();
+  if (status == Status::ok) settle(runs);
+  unpin(runs);
+  unsettled_from_ = unsettled_to_ = 0;
+  if (status == Status::ok) status = co_await advance_applied();
+  if (status != Status::ok) failed_ = status;
+  committing_.release(1);
+  changed_.notify();
+}
+
+// A long one is worked off in parts.
+ShadowIndex::Piece WriteBack::next_piece(uint64_t from) const {
+  ShadowIndex::Piece piece = durable_.next(from);
+  if (piece.owner == nullptr || piece.offset >= from) return piece;
+  piece.bytes -= from - piece.offset;
+  piece.offset = from;
+  return piece;
+}
+
+// Neighbours become one run; a piece that is being written is pinned, newer versions may come meanwhile. What the round
+// before has written is left out until it is settled.
 std::vector<WriteBack::Run> WriteBack::collect() {
   std::vector<Run> runs;
   uint64_t bytes = 0;
-  ShadowIndex::Piece piece = durable_.next(cursor_);
-  if (piece.owner == nullptr) piece = durable_.next(0);
+  ShadowIndex::Piece piece = next_piece(cursor_);
+  if (piece.owner == nullptr) piece = next_piece(0);
   while (piece.owner != nullptr && bytes < options_.round_bytes_max) {
+    if (piece.offset < unsettled_to_ && piece.offset + piece.bytes > unsettled_from_) {
+      piece = next_piece(std::max(unsettled_to_, piece.offset + piece.bytes));
+      continue;
+    }
     const bool is_zeroes = piece.data() == nullptr;
     piece.bytes = std::min<uint64_t>(piece.bytes, is_zeroes ? zeroes_bytes_max : options_.run_bytes_max);
     const bool joins = !runs.empty() && !is_zeroes && !runs.back().is_zeroes &&
@@ -157,7 +187,7 @@ std::vector<WriteBack::Run> WriteBack::collect() {
     ++piece.owner->pins;
     bytes += is_zeroes ? 0 : piece.bytes;
     cursor_ = piece.offset + piece.bytes;
-    piece = durable_.next(cursor_);
+    piece = next_piece(cursor_);
   }
   if (piece.owner == nullptr) cursor_ = 0;
   return runs;

@@ -1,5 +1,6 @@
 // WriteBack: brings what is durable in the log to the data disk, in rounds: collect in the order of offsets, write side
-// by side, flush, then the applied position advances (D13). Owns the durable index and so knows what is unfinished.
+// by side, flush, then the applied position advances (D13). While one round is flushed the next one is written, but no
+// two rounds write at the same time: what is newer lands later. Owns the durable index and so knows what is unfinished.
 #pragma once
 
 #include <deque>
@@ -43,6 +44,8 @@ class WriteBack {
   void pass(Tip end, uint64_t admitted);
   // Memory is short, or everything must go: do not wait.
   void hurry();
+  // Nothing is durable that could be written.
+  bool is_starving() const { return durable_.empty(); }
   // Until everything is on the disk and the state block says so; the disk's error when it failed.
   Task<Status> drain();
   // Runs once, when the data disk or the state block failed. What is not written stays in memory (D14).
@@ -67,8 +70,10 @@ class WriteBack {
 
   Task<void> work();
   Task<void> rest();
-  Task<Status> round();
+  ShadowIndex::Piece next_piece(uint64_t from) const;
   std::vector<Run> collect();
+  Task<Status> write(const std::vector<Run>& runs);
+  Task<void> commit(std::vector<Run> runs, Status written);
   Task<void> write_run(Run run);
   Task<Status> write_merged(const Run& run);
   Task<Status> write_zeroes(const Run& run);
@@ -89,6 +94,8 @@ class WriteBack {
   Tip applied_;
   io::Instant last_added_{};
   uint64_t cursor_ = 0;
+  uint64_t unsettled_from_ = 0;  // the range of the round that is written and not yet flushed
+  uint64_t unsettled_to_ = 0;
   uint64_t written_bytes_ = 0;
   bool is_hurried_ = false;
   bool is_started_ = false;
@@ -97,11 +104,13 @@ class WriteBack {
   std::vector<AlignedBuffer> merge_buffers_;
   Semaphore width_;
   Semaphore merging_;
+  Semaphore committing_;
   Event stop_;
   Notifier work_;
   Notifier changed_;
   Scope scope_;
   Scope runs_;
+  Scope commits_;
 };
 
 }  // namespace mars::bricks

@@ -138,6 +138,39 @@ TEST_F(WriteBackTest, applied_does_not_move_before_the_flush) {
   EXPECT_EQ(finished_bytes, 0u);
 }
 
+// The second round is written while the first is flushed: what the disk lost then may be its, too.
+TEST_F(WriteBackTest, after_a_failed_flush_nothing_is_settled_though_the_next_one_succeeds) {
+  replica.run(write_back->stop());
+  options.round_bytes_max = 4096;
+  make();
+  replica.host().disks().fail({.path = TestReplica::data_path, .op = sim::DiskOp::flush});
+  add({{0, 'a'}});
+  add({{8192, 'b'}});
+  EXPECT_EQ(drain(), Status::io_error);
+  world.run_for(1s);
+  EXPECT_EQ(finished_bytes, 0u);
+  EXPECT_EQ(write_back->applied(), start_tip);
+}
+
+TEST_F(WriteBackTest, rounds_overlap_and_applied_follows_in_order) {
+  replica.run(write_back->stop());
+  options.round_bytes_max = 4096;
+  make();
+  Tip end;
+  for (uint64_t i = 0; i < 20; ++i) end = add({{(i * 7 % 20) * 8192, static_cast<char>('a' + i)}});
+  EXPECT_EQ(drain(), Status::ok);
+  for (uint64_t i = 0; i < 20; ++i) EXPECT_EQ(at((i * 7 % 20) * 8192), static_cast<char>('a' + i));
+  EXPECT_EQ(write_back->applied(), end);
+  EXPECT_EQ(write_back->written_bytes(), 20 * 4096u);
+}
+
+TEST_F(WriteBackTest, what_is_longer_than_a_run_goes_to_the_disk_in_parts) {
+  add({{0, 'a', 256 << 10}});
+  EXPECT_EQ(drain(), Status::ok);
+  EXPECT_EQ(at((256 << 10) - 1), 'a');
+  EXPECT_EQ(write_back->written_bytes(), 256u << 10);
+}
+
 TEST_F(WriteBackTest, a_disk_that_fails_is_told_once_and_keeps_what_it_has_not_written) {
   int heard = 0;
   write_back->on_failed([&] { ++heard; });

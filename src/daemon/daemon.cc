@@ -99,7 +99,8 @@ DevicesOptions Daemon::devices_options() const {
   return options;
 }
 
-// Half of the memory is for dirty blocks; the rest is for windows, buffers and what the libraries take.
+// Three eighths of the memory are for dirty blocks; the rest is for windows, buffers, programs and libraries, which
+// take up to 40 MiB (doc/performance.md).
 node::Options Daemon::node_options() const {
   node::Options options;
   options.name = config_.name;
@@ -108,7 +109,7 @@ node::Options Daemon::node_options() const {
   options.device_directory = config_.device_dir;
   options.listen = config_.listen;
   options.advertise = config_.advertise;
-  options.pool_bytes = config_.memory_bytes / 2;
+  options.pool_bytes = config_.memory_bytes / 8 * 3;
   options.version = mars_version;
   options.stop_wait = std::chrono::milliseconds(config_.stop_wait_ms);
   if (config_.log_reserve_bytes != Config::by_rule) options.log_reserve_bytes = config_.log_reserve_bytes;

@@ -42,6 +42,10 @@ int main(int argc, char** argv) {
   if (invocation->action == Invocation::Action::show_version) return std::puts("marsd 0.1.0") < 0;
   // One reactor and some helper threads: an arena for each would only keep memory away from the others.
   mallopt(M_ARENA_MAX, 2);
+  // Buffers of a batch or a sync come and go. Left to itself malloc keeps them in the heap after the first few, and
+  // holes between them are never given back.
+  mallopt(M_MMAP_THRESHOLD, 128 << 10);
+  mallopt(M_TRIM_THRESHOLD, 256 << 10);
   std::signal(SIGPIPE, SIG_IGN);
   set_log_level(invocation->config.log_level);
   Daemon daemon(invocation->config, protect_memory());

@@ -1,6 +1,7 @@
 #include "node/resources.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "node/json.h"
@@ -13,7 +14,8 @@ using replication::Report;
 
 namespace {
 
-constexpr uint64_t small_volume_bytes = 4ull << 30;
+constexpr uint64_t segment_bytes_least = 8u << 20;
+constexpr uint64_t segment_bytes_most = 64u << 20;
 
 Json to_json(const ReplicaFile& file) {
   return {{"format", 1},
@@ -110,8 +112,8 @@ replication::ReplicaOptions Resources::replica_options(const ReplicaFile& file) 
   options.disk = file.disk;
   options.volume_bytes = file.record.bytes;
   options.block_bytes = file.record.block_bytes;
-  const bool is_small = file.record.bytes < small_volume_bytes;
-  options.segment_bytes = is_small ? 8u << 20 : 64u << 20;
+  // Each change of files costs several flushes: not too many in the time that it takes to write the volume once.
+  options.segment_bytes = std::clamp(std::bit_floor(file.record.bytes / 32), segment_bytes_least, segment_bytes_most);
   options.log_reserve_bytes = parts_.options.log_reserve_bytes;
   if (parts_.options.segment_bytes != 0) options.segment_bytes = parts_.options.segment_bytes;
   return options;

@@ -374,6 +374,7 @@ Task<Result<void>> Replica::open_log() {
   const bricks::SegmentsOptions segments = co_await segments_options(environment_, options_);
   // A log that is still being read says nothing yet: what it lacks now would be taken for what this host lacks.
   auto log = std::make_unique<bricks::Log>(machine_, *state_, segments);
+  log->on_roll([this] { wake_.notify(); });
   auto recovered = co_await log->recover(remembered_of_me());
   if (!recovered) {
     attach_problem_ = State::log_missing;

@@ -33,6 +33,7 @@ Task<bricks::SegmentsOptions> Replica::segments_options(Environment& environment
   segments.cluster = environment.cluster();
   segments.resource = options.resource;
   segments.segment_bytes = options.segment_bytes;
+  segments.spare_max = 4;
   constexpr uint64_t reserve_min = 64u << 20;
   auto space = co_await environment.machine().storage().free_space(options.log_directory);
   segments.reserve_bytes =
