@@ -1,5 +1,7 @@
 #include "bricks/trans_logger.h"
 
+#include "base/probe.h"
+
 #include <algorithm>
 #include <cstring>
 
@@ -119,6 +121,7 @@ void TransLogger::change(xio::Request& request) {
 
 // Memory becomes free when what is in it is durable and written back: both are asked to make haste.
 void TransLogger::wait_for_memory() {
+  reached("pool: a request waits for memory");
   if (!memory_.is_linked()) pool_.wait(memory_);
   write_back_.hurry();
   writer_.hurry();
@@ -279,7 +282,9 @@ Task<Status> TransLogger::adopt() {
   for (const Pool::Inherited& one : inherited) {
     is_whole = is_whole && one.record.sequence == ++expected && one.record.epoch == log_.tail().position.epoch;
   }
+  if (!inherited.empty()) reached("pool: acknowledged writes of a predecessor");
   if (!is_whole) {
+    reached("pool: one of them is missing");
     for (const Pool::Inherited& one : inherited) pool_.leave(one.lease);
     co_return Status::damaged;
   }
