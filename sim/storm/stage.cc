@@ -17,8 +17,7 @@ std::string crash_point(const std::string& change) {
   const size_t space = change.rfind(" (");
   const std::string path = change.substr(0, space);
   const std::string how = space == std::string::npos ? std::string() : change.substr(space);
-  if (path.ends_with(".seg")) return "log" + how;
-  if (path.find("/log/") != std::string::npos) return "a new segment" + how;
+  if (path.find("/log/") != std::string::npos) return "log" + how;
   if (path.find(".db") != std::string::npos) return "metadata" + how;
   if (path == "/dev/sdb") return "data disk" + how;
   if (path.ends_with("/state")) return "state block" + how;
