@@ -161,8 +161,9 @@ std::vector<io::DirectoryEntry> Disks::list(const std::string& directory) {
   return place.file_system->list(place.path);
 }
 
-void Disks::count_change() {
+void Disks::count_change(std::string_view path, std::string_view how) {
   ++change_count_;
+  last_change_.assign(path).append(how);
   if (at_change_) at_change_(change_count_);
 }
 

@@ -95,7 +95,9 @@ class Disks {
     struct Device* device = nullptr;
   };
   Place place_of(const std::string& path, bool follow = true);  // follow: a symbolic link that is the last component
-  void count_change();
+  void count_change(std::string_view path, std::string_view how = {});
+  // What was changed last: where a host stood when it died at a change.
+  const std::string& last_change() const { return last_change_; }
   // The fault that hits this operation, if any; counts it.
   struct Hit {
     bool is_hit = false;
@@ -124,6 +126,7 @@ class Disks {
   std::map<std::string, SimMachine*> holders_;
   std::function<void(uint64_t)> at_change_;
   uint64_t change_count_ = 0;
+  std::string last_change_;
   uint64_t next_device_number_ = 0x801;
 };
 

@@ -123,6 +123,8 @@ void SimFile::submit(io::FileOp& op) {
   operation.delay = place_.drive->admit(work_of(op.kind), op.offset, scratch(op).bytes, machine_.now());
   operation.drive = place_.drive;
   operation.is_change = op.kind != io::FileOp::Kind::read;
+  operation.path = path_;
+  operation.how = op.kind == io::FileOp::Kind::flush ? " (flush)" : " (write)";
   operation.effect = [this, &op](Fate fate) { return take_place(op, fate); };
   operation.done = [this, &op](Status status) { complete(op, status); };
   machine_.start(std::move(operation));

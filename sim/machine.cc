@@ -65,7 +65,7 @@ class SimMachine::Pending : public Mortal {
       return;
     }
     // Whoever counts may end the process here: then on_death() has been called, and this change was in flight.
-    if (operation.is_change) self->machine_.host_.disks().count_change();
+    if (operation.is_change) self->machine_.host_.disks().count_change(operation.path, operation.how);
     if (self->is_finished_) return;
     self->is_finished_ = true;
     self->unlink();
@@ -205,8 +205,10 @@ struct Operated {
 
 }  // namespace
 
-Task<Status> SimMachine::operate(io::Duration delay, Effect effect, Drive* drive, bool is_change) {
-  Operation operation{.delay = delay, .effect = std::move(effect), .drive = drive, .is_change = is_change};
+Task<Status> SimMachine::operate(io::Duration delay, Effect effect, Drive* drive, std::string_view change) {
+  Operation operation{.delay = delay, .effect = std::move(effect), .drive = drive, .is_change = !change.empty()};
+  operation.path = change;
+  operation.how = " (change)";
   Operated operated{*this, std::move(operation)};
   co_return co_await operated;
 }

@@ -75,11 +75,13 @@ class SimMachine : public io::Machine {
     std::move_only_function<void(Status)> done;
     Drive* drive = nullptr;
     bool is_change = false;
+    std::string_view path = {};  // of a change, and how; it outlives the operation
+    std::string_view how = {};
     bool is_helper = false;  // the effect is work of a helper thread
   };
   void start(Operation operation);
   // The same for activities.
-  Task<Status> operate(io::Duration delay, Effect effect, Drive* drive = nullptr, bool is_change = false);
+  Task<Status> operate(io::Duration delay, Effect effect, Drive* drive = nullptr, std::string_view change = {});
   // Returns at a later turn, so that a loop over calls that fail at once cannot stop the world.
   Task<void> next_turn();
   // Whether one more change by SQLite takes effect: while the process lives, and for a seeded number of changes when

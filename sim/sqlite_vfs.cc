@@ -228,7 +228,7 @@ Disks& SqliteVfs::disks() { return machine_.host().disks(); }
 
 bool SqliteVfs::begin_change(const std::string& path, uint64_t a, uint64_t b) {
   if (!machine_.is_alive()) return machine_.may_change();
-  disks().count_change();
+  disks().count_change(path);
   if (!machine_.is_alive()) return false;  // the disks are already what the death left of them
   machine_.world().note(TraceKind::sqlite, machine_.host().id(), digest(std::as_bytes(std::span(path))) + a, b);
   return true;

@@ -56,7 +56,7 @@ Task<Status> SimStorage::change(const std::string& path, Act act, bool follow) {
   };
   Drive& drive = disks_.drive(path);
   const io::Duration delay = drive.admit(Drive::Work::flush, 0, Medium::page_bytes, machine_.now());
-  co_return co_await machine_.operate(delay, std::move(effect), &drive, true);
+  co_return co_await machine_.operate(delay, std::move(effect), &drive, path);
 }
 
 Status SimStorage::ensure_file(Disks::Place& place, const io::OpenOptions& options) {

@@ -29,7 +29,8 @@ struct Order {
 constexpr const char* usage =
     "usage: mars-sim --seed N [--count K | --minutes M] [--jobs J] [--steps S] [--faults LIST] [--only STEPS]\n"
     "                [--trace] [--twice] [--table] [--least N] [--reductions N] [--keep FILE]\n"
-    "  --seed N        the first seed; --count K: so many; --minutes M: as many as fit; --jobs J: so many side by "
+    "  --seed N        the first seed, --fresh: one that follows from the time; --count K: so many; --minutes M: as "
+    "many as fit; --jobs J: so many side by "
     "side\n"
     "  --steps S       steps of each storm; --only 0-12,17: only these\n"
     "  --faults LIST   names or groups, separated by commas; -NAME takes away; all, none\n"
@@ -84,6 +85,8 @@ bool parse(int count, char** words, Order& order) {
       order.is_traced = true;
     } else if (word == "--twice") {
       order.is_twice = true;
+    } else if (word == "--fresh") {
+      order.seed = static_cast<uint64_t>(std::time(nullptr)) * 1000;
     } else if (word == "--table") {
       order.has_table = true;
     } else if (i + 1 >= count || !parse_value(order, word, words[++i])) {

@@ -18,6 +18,8 @@ class Operators {
   Operators(Stage& stage, Troubles& troubles) : stage_(stage), troubles_(troubles) {}
 
   void act(Act act, Prng prng);
+  // Begins it; collect() takes the answer.
+  void give(const std::string& host, const std::string& line);
   // Answers that came meanwhile.
   void collect();
   // One round of bringing everything up to date; `winner` is kept where histories have parted.
@@ -33,7 +35,6 @@ class Operators {
     std::string line;
     std::shared_ptr<Running> running;
   };
-  void give(const std::string& host, const std::string& line);
   void note(const std::string& line, const control::Answer& answer);
   void before(const std::string& host, const std::string& line);
   void force(Prng& prng);

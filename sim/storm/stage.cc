@@ -1,6 +1,7 @@
 #include "sim/storm/stage.h"
 
 #include "base/check.h"
+#include "base/probe.h"
 #include "node/places.h"
 
 namespace mars::sim {
@@ -8,11 +9,37 @@ namespace mars::sim {
 using namespace std::chrono_literals;
 
 namespace {
+Reached* counting = nullptr;  // a probe knows nobody; one stage at a time
 constexpr io::Instant for_ever = io::Instant::max();
+
+// "/var/lib/mars/resources/../state (flush)" -> "state block (flush)"
+std::string crash_point(const std::string& change) {
+  const size_t space = change.rfind(" (");
+  const std::string path = change.substr(0, space);
+  const std::string how = space == std::string::npos ? std::string() : change.substr(space);
+  if (path.find("/log/") != std::string::npos) return "log" + how;
+  if (path.find(".db") != std::string::npos) return "metadata" + how;
+  if (path == "/dev/sdb") return "data disk" + how;
+  if (path.ends_with("/state")) return "state block" + how;
+  return "another file" + how;
+}
+
 }  // namespace
 
 Stage::Stage(uint64_t seed, Reached& counter, std::function<void(const std::string&)> told)
-    : cluster(seed, hosts), reached(counter), listener(std::move(told)) {}
+    : cluster(seed, hosts), reached(counter), listener(std::move(told)) {
+  counting = &reached;
+  probe_observer = [](std::string_view place, std::string_view which) {
+    std::string what(place);
+    if (!which.empty()) what.append(": ").append(which);
+    counting->count(what);
+  };
+}
+
+Stage::~Stage() {
+  probe_observer = nullptr;
+  counting = nullptr;
+}
 
 void Stage::set_up() {
   cluster.form();
@@ -86,7 +113,9 @@ bool Stage::start(const std::string& host) {
 void Stage::bury_the_dead() {
   for (const std::string& host : hosts) {
     if (!cluster.is_up(host) || cluster.host(host).is_running()) continue;
-    tell(host + " died");
+    const std::string at = cluster.host(host).disks().last_change();
+    tell(host + " died at " + at);
+    reached.count("crash at " + crash_point(at));
     frozen.erase(host);
     if (!cluster.host(host).is_up()) history.forget_unflushed(id(host));
     cluster.bury(host);

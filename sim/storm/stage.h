@@ -20,6 +20,9 @@ inline constexpr const char* the_resource = "mydata";
 
 struct Stage {
   Stage(uint64_t seed, Reached& counter, std::function<void(const std::string&)> listener);
+  ~Stage();
+  Stage(const Stage&) = delete;
+  Stage& operator=(const Stage&) = delete;
 
   // Three hosts, one resource, all up to date.
   void set_up();

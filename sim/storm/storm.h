@@ -35,10 +35,16 @@ struct Outcome {
   size_t steps_done = 0;  // up to the one after which the problem was found
 };
 
+struct Drill;
+struct DrillOptions;
+struct DrillOutcome;
+
 class Storm {
  public:
   Storm(const StormOptions& options, Reached& reached);
+  // Either, once.
   Outcome run();
+  DrillOutcome drill(const Drill& drill, const DrillOptions& options);  // drill.h
 
  private:
   void perform(const Step& step);

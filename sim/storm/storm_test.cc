@@ -67,5 +67,17 @@ TEST(StormPlan, steps_are_read_as_they_are_printed) {
   EXPECT_FALSE(parse_steps("1-x").has_value());
 }
 
+TEST(StormReached, counts_survive_being_told_and_what_is_missing_is_named) {
+  Reached reached;
+  reached.count("state fork", 3);
+  reached.count("log: torn tail");
+  Reached told;
+  told.decode(reached.encode());
+  EXPECT_EQ(told.counts(), reached.counts());
+  EXPECT_GE(Reached::expected().size(), 60u);
+  EXPECT_EQ(told.missing(1).size(), Reached::expected().size() - 2);
+  EXPECT_EQ(told.missing(2).size(), Reached::expected().size() - 1);
+}
+
 }  // namespace
 }  // namespace mars::sim

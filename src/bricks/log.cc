@@ -1,5 +1,7 @@
 #include "bricks/log.h"
 
+#include "base/probe.h"
+
 #include <algorithm>
 
 namespace mars::bricks {
@@ -184,6 +186,7 @@ void Log::finish(Append& append, Status status) {
 // What is on its way to the disk comes back by itself; everything else is told now. The epoch ends at the durable
 // prefix: nothing is tried again with other bytes (D5).
 void Log::fail(Status status) {
+  reached("log: a write or flush failed");
   if (failed()) return;
   failed_ = status;
   while (Append* append = unflushed_.pop_front()) finish(*append, Status::io_error);
@@ -223,6 +226,7 @@ Task<void> Log::roll() {
       break;
     }
     needs_space_ = true;
+    reached("log: no space");
     changed_.notify();
     co_await io::wait_until(machine_, space_, machine_.now() + 1s);
   }

@@ -4,6 +4,8 @@
 
 #include "bricks/log.h"
 
+#include "base/probe.h"
+
 namespace mars::bricks {
 
 namespace {
@@ -58,6 +60,9 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
   // A tear can be read; a place that cannot may have held anything.
   if (why.status == Status::io_error) result.evidence = std::max(result.evidence, end + format::batch_block_bytes);
   result.is_damaged = result.evidence > end;
+  if (result.is_damaged) reached("log: damaged, with evidence behind it");
+  if (!result.is_damaged && why.status == Status::damaged) reached("log: torn tail");
+  if (why.status == Status::io_error) reached("log: unreadable");
   if (result.end == state_.value().applied) co_await learn_last_time(result.end);
   admitted_ = result.admitted;
   tail_ = result.end;
@@ -66,6 +71,7 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
     co_return failure(status, "cannot write to the log again: check the log disk");
   }
   if (!result.is_damaged) {
+    // What follows has no evidence that it was durable.
     if (Status status = co_await segments_.set_aside_behind(result.end.position); status != Status::ok) {
       co_return failure(status, "cannot move what a crash left behind the end of the log");
     }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/aligned.h"
+#include "base/probe.h"
 #include "format/batch.h"
 
 namespace mars::bricks {
@@ -204,6 +205,7 @@ Task<Result<std::unique_ptr<io::File>>> Segments::take_spare_or_make(std::string
     name = std::string(spare_prefix) + std::to_string(++spare_number_);
     co_return co_await make_file(log_path(name), options_.segment_bytes);
   }
+  reached("segment: recycled");
   name = spares_.back();
   spares_.pop_back();
   co_return co_await open_file(log_path(name));
@@ -217,6 +219,7 @@ Task<Status> Segments::free_name(const std::string& path, EpochId epoch) {
     CHECK(segment->header.epoch != epoch && segment->readers == 0);
     std::unique_ptr<Segment> other = std::move(segment);
     std::erase(segments_, nullptr);
+    reached("segment: name of an epoch that never began");
     co_return co_await move_aside(std::move(other));
   }
   co_return Status::ok;
@@ -228,6 +231,7 @@ Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn
   std::string from;
   auto file = co_await take_spare_or_make(from);
   if (!file && file.error().status == Status::no_space && is_control && has_control_) {
+    reached("segment: the control segment is used");
     has_control_ = false;
     from = control_name;
     file = co_await open_file(log_path(from));
@@ -264,6 +268,9 @@ Task<Status> Segments::retire(std::unique_ptr<Segment> segment) {
 }
 
 Task<Status> Segments::trim(Lsn limit) {
+  if (segments_.size() > 1 && segments_[1]->first() <= limit && segments_[0]->readers > 0) {
+    reached("segment: kept for a reader");
+  }
   while (segments_.size() > 1 && segments_[1]->first() <= limit && segments_[0]->readers == 0) {
     std::unique_ptr<Segment> oldest = std::move(segments_.front());
     segments_.erase(segments_.begin());

@@ -1,5 +1,7 @@
 #include "bricks/trans_logger.h"
 
+#include "base/probe.h"
+
 #include <algorithm>
 #include <cstring>
 
@@ -131,6 +133,7 @@ void TransLogger::change(xio::Request& request) {
 // Memory becomes free when what is in it is durable and written back. While there is something durable to write, the
 // log keeps its own pace: a flush for each small batch would only hold up both disks.
 void TransLogger::wait_for_memory() {
+  reached("pool: a request waits for memory");
   if (!memory_.is_linked()) pool_.wait(memory_);
   write_back_.hurry();
   if (write_back_.is_starving()) writer_.hurry();
@@ -289,7 +292,9 @@ Task<Status> TransLogger::adopt() {
   for (const Pool::Inherited& one : inherited) {
     is_whole = is_whole && one.record.sequence == ++expected && one.record.epoch == log_.tail().position.epoch;
   }
+  if (!inherited.empty()) reached("pool: acknowledged writes of a predecessor");
   if (!is_whole) {
+    reached("pool: one of them is missing");
     for (const Pool::Inherited& one : inherited) pool_.leave(one.lease);
     co_return Status::damaged;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/probe.h"
 #include "replication/fingerprint.h"
 
 namespace mars::replication {
@@ -172,6 +173,7 @@ Task<void> Replica::step() {
 
 // Executes the table; decides nothing.
 Task<void> Replica::act(StartAction action) {
+  reached("start", name(action));
   switch (action) {
     case StartAction::recreate_gone:
       if (co_await recreate_gone() != Status::ok) say(State::log_damaged, "the log before this host's release is lost");

@@ -4,6 +4,8 @@
 
 #include "replication/replica.h"
 
+#include "base/probe.h"
+
 namespace mars::replication {
 
 using namespace std::chrono_literals;
@@ -139,6 +141,7 @@ void Replica::note_fork() {
     if (!peer.is_consistent || rival_of(log_->branch(), end, data_end, peer) != Rival::before_data) continue;
     is_forked_ = true;
     if (was_forked) continue;
+    reached("fork: seen");
     environment_.event(options_.resource, "fork: this host and " + environment_.host_name(host) + " have parted");
   }
 }
@@ -168,6 +171,7 @@ Task<Status> Replica::drop_tail() {
     cut = std::min(cut, common.position.lsn);
   }
   if (cut == durable) co_return Status::ok;
+  reached("fork: a tail without data is dropped");
   environment_.event(options_.resource, "the tail behind LSN " + to_string(cut) + " has no data and is dropped");
   const Barred barred(*this);
   co_await end_serving();
@@ -207,6 +211,7 @@ Task<Result<Hash128>> Replica::hash_at(Lsn lsn) {
 Task<Status> Replica::recreate_gone() {
   auto release = format::verify_batch(state_->value().gone);
   if (!release || release->header.identity.lsn != log_->durable().position.lsn) co_return Status::damaged;
+  reached("handover: the release is written again");
   environment_.event(options_.resource, "the release that ended this host's reign is written again");
   co_await end_following();
   co_return co_await log_->append_fetched(*release);
@@ -257,6 +262,7 @@ Task<void> Replica::fetch_loop() {
     if (source) {
       const Status status = co_await fetch_from(*source);
       if (status == Status::not_found || status == Status::forked) {
+        reached("fetch: the source cannot give it");
         unable_.insert(*source);
         if (!choose_source() && must_sync_) wake_.notify();
       }
@@ -284,6 +290,7 @@ Task<Status> Replica::fetch_from(Uuid source) {
     if (!message) co_return message.error().status;
     auto batch = format::verify_batch(*message);
     if (!batch) {
+      reached("fetch: a damaged batch");
       environment_.event(options_.resource, "a damaged batch came from " + environment_.host_name(source));
       co_return batch.error().status;
     }
@@ -369,6 +376,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   serve_limit_ = no_serve_limit;
   // What a dead predecessor left in memory belongs to the history that was given up.
   environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
+  reached("fork: invalidated");
   environment_.event(options_.resource, "invalidated: the former log is kept in branch/, the disk will be synced");
   co_return Result<void>();
 }

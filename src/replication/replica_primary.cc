@@ -1,6 +1,7 @@
 // Replica: the reign. Opening, closing, handing over, and the room that the log takes.
 #include <algorithm>
 
+#include "base/probe.h"
 #include "replication/decide_handover.h"
 #include "replication/replica.h"
 
@@ -20,8 +21,12 @@ Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device
   if (!has_lost_writes() || accepts_loss_) say(State::opening);
   const Barred barred(*this);
   if (!co_await replay_to_end()) co_return;
-  if (expected && decide_start(facts()) != *expected) co_return wake_.notify();
+  if (expected && decide_start(facts()) != *expected) {
+    reached("role: not opened after all");
+    co_return wake_.notify();
+  }
   const bool is_mine = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self()) == Tail::mine;
+  if (cause == EpochCause::force) reached("role: forced");
   if (is_mine && has_lost_writes() && !accepts_loss_) {
     co_return say(State::writes_lost,
                   "marsd ended without a clean close and the memory with acknowledged writes is gone or damaged",
@@ -164,6 +169,7 @@ Task<void> Replica::step_primary() {
 Task<bool> Replica::step_down() {
   co_await learn_data_end();
   if (facts().rival != Rival::at_end) co_return false;
+  reached("role: deposed, nothing lost");
   if (auto closed = co_await device_->close(); !closed) {
     say(State::fork, "another host was forced primary, and this device is still in use: " + closed.error().text,
         "end its use here; what is written from now on makes two histories");
@@ -212,6 +218,7 @@ Task<void> Replica::close_logger() {
 // The holder writes the wish back to itself, with the reason, before whoever asked can see the end (T6). A newer wish
 // than the one that was acted on stays.
 Task<void> Replica::refuse(Designated wanted, std::string why) {
+  reached("handover: refused");
   environment_.event(options_.resource, "handover refused: " + why);
   if (environment_.designated(options_.resource) != wanted) co_return;
   wanted.host = environment_.self();
@@ -263,6 +270,7 @@ Task<void> Replica::hand_over(Designated wanted) {
   auto prepared = co_await prepare(*channel, successor);
   handover_channel_ = nullptr;
   if (!prepared) {
+    reached("handover: broken off before the release");
     if (role_ == Role::primary && !device_->is_open()) co_await open_device();
     if (decide_handover(handover_facts(successor)) == HandoverObstacle::rival) co_return;
     co_return co_await refuse(wanted, prepared.error().text);
@@ -333,7 +341,11 @@ Task<Status> Replica::remember_gone() {
   auto known = format::verify_batch(state_->value().gone);
   if (known && known->header.identity.epoch == branch.back().id && !is_releasing_) co_return Status::ok;
   // A log that begins behind the release came from somebody who has it: nothing is left that could rot.
-  if (branch.back().end <= log_->oldest()) co_return Status::ok;
+  if (branch.back().end <= log_->oldest()) {
+    reached("handover: synced behind its own release");
+    co_return Status::ok;
+  }
+  if (!is_releasing_) reached("handover: died between release and gone");
   is_releasing_ = true;
   serve_limit_ = {std::min(serve_limit_.value, end.value - format::batch_block_bytes)};
   // A release is one block long, and the last of its epoch.
@@ -424,6 +436,7 @@ Task<void> Replica::give_up_worst() {
     least = has;
   }
   if (worst) {
+    reached("room: a replica's log is given up");
     given_up_.insert(*worst);
     pins_.erase(*worst);
     environment_.event(options_.resource, "the log disk is full: the log is not kept any longer for " +

@@ -3,6 +3,7 @@
 // replica is no version of anything (S0, S8). An interrupted sync begins again; what is equal is not moved again.
 #include <algorithm>
 
+#include "base/probe.h"
 #include "replication/replica.h"
 #include "replication/sync_messages.h"
 #include "xio/port.h"
@@ -46,6 +47,7 @@ Task<void> Replica::sync_loop() {
       sync_channel_ = nullptr;
       syncing_.reset();
       wake_.notify();
+      if (status != Status::ok && has_begun) reached("sync: interrupted");
       if (status != Status::ok && has_begun && !following_stop_.is_set()) {
         environment_.event(options_.resource, "the sync from " + environment_.host_name(*source) +
                                                   " was interrupted (" + std::string(name(status)) +
@@ -71,6 +73,7 @@ Task<Status> Replica::sync_from(Uuid source, bool& has_begun) {
   auto header = decode_sync_header(*message);
   if (!header || header->volume_bytes != options_.volume_bytes || header->branch.empty()) co_return Status::invalid;
   has_begun = true;
+  reached("sync: begun");
   environment_.event(options_.resource, "sync from " + environment_.host_name(source) + " begins at LSN " +
                                             to_string(header->q.position.lsn));
   if (Status status = co_await begin_sync(*header); status != Status::ok) co_return status;
@@ -170,6 +173,7 @@ Task<Status> Replica::finish_sync(Position cmax) {
     co_await end_replay();
     co_return status;
   }
+  reached("sync: done");
   environment_.event(options_.resource, "the sync is done; this replica is consistent");
   environment_.report_changed(options_.resource);
   co_return status;
@@ -185,7 +189,10 @@ Task<Status> Replica::reach(Position cmax) {
     const Lsn durable = log_->durable().position.lsn;
     const format::BranchEpoch* epoch = bricks::find_epoch(log_->branch(), cmax.epoch);
     const bool has_parted = epoch != nullptr ? epoch->ended && epoch->end < cmax.lsn : durable >= cmax.lsn;
-    if (has_parted || is_cut_off()) co_return Status::forked;
+    if (has_parted || is_cut_off()) {
+      reached("sync: the branch changed under it");
+      co_return Status::forked;
+    }
     if (durable >= cmax.lsn && replayer_->applied().position.lsn >= cmax.lsn) co_return Status::ok;
     replayer_->hurry();
     co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
