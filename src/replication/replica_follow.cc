@@ -347,7 +347,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   }
   if (wish() == Wish::me && has_parted()) {
     // Who is given up is not wanted as primary any longer: else the winner would hand over to it by surprise (T6).
-    Designated wanted{{}, random_uuid(), {}};
+    Designated wanted{{}, random_uuid(machine_), {}};
     for (const auto& [host, peer] : peers_) {
       if (peer.is_primary && environment_.is_connected(host)) wanted.host = host;
     }
