@@ -29,6 +29,7 @@ Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
   environment_.event(options_.resource, "forced primary: " + loss.text);
   co_await open_primary(EpochCause::force, {}, false, std::nullopt);
   if (role_ != Role::primary) co_return failure(Status::io_error, "it could not be opened: " + reason_);
+  recovery_ = {};  // the new epoch binds the end of the log: what was lost behind it is not waited for any more
   Designated wish{environment_.self(), random_uuid(machine_), {}};
   if (Status status = co_await environment_.designate(options_.resource, wish); status != Status::ok) {
     co_return failure(status, "the wish could not be written down");
