@@ -9,12 +9,13 @@ namespace {
 
 class Drills : public testing::TestWithParam<Drill> {
  protected:
-  // Every change up to 16, then ever fewer; until the command ends before the victim would die.
+  // Every second change up to 12, the others by the other test, then few; until the command ends before the victim
+  // would die.
   void run(bool is_power_loss) {
     DrillOptions options;
     options.is_power_loss = is_power_loss;
     uint64_t deaths = 0;
-    for (options.change = is_power_loss ? 1 : 2; options.change < 120; options.change += options.change < 16 ? 2 : 13) {
+    for (options.change = is_power_loss ? 1 : 2; options.change < 120; options.change += options.change < 12 ? 2 : 27) {
       const DrillOutcome outcome = run_drill(GetParam(), options, reached_);
       ASSERT_EQ(outcome.problem, "") << GetParam().name << ", change " << options.change;
       if (!outcome.has_died) break;
