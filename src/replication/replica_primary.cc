@@ -247,7 +247,10 @@ Task<void> Replica::hand_over(Designated wanted) {
   const Uuid successor = wanted.host;
   const std::string to = environment_.host_name(successor);
   HandoverObstacle obstacle = decide_handover(handover_facts(successor));
-  if (obstacle == HandoverObstacle::rival) co_return say(State::fork, sentence(obstacle, to));
+  if (obstacle == HandoverObstacle::rival) {
+    co_return say(State::fork, sentence(obstacle, to),
+                  "run `marsadm invalidate " + options_.name + "` on the side that is to be given up");
+  }
   say(State::handing_over, "to " + to);
   const io::Instant begun = machine_.now();
   while (!stop_.is_set()) {
@@ -259,7 +262,10 @@ Task<void> Replica::hand_over(Designated wanted) {
     co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
     obstacle = decide_handover(handover_facts(successor));
   }
-  if (obstacle == HandoverObstacle::rival) co_return say(State::fork, sentence(obstacle, to));
+  if (obstacle == HandoverObstacle::rival) {
+    co_return say(State::fork, sentence(obstacle, to),
+                  "run `marsadm invalidate " + options_.name + "` on the side that is to be given up");
+  }
   if (obstacle != HandoverObstacle::none) co_return co_await refuse(wanted, sentence(obstacle, to));
   net::Bytes opening;
   Writer writer(opening);
