@@ -20,7 +20,7 @@ fi
 fuzzer=$1
 name=$2
 found=$(dirname "$fuzzer")/../corpus/$name
-mkdir -p "$found"
+mkdir -p "$found" "$root/fuzz/corpus/$name"
 status=0
 "$fuzzer" -max_total_time="${MARS_FUZZ_SECONDS:-20}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=1 \
   -artifact_prefix="$found-" "$found" "$root/fuzz/corpus/$name" >"$found.log" 2>&1 || status=$?

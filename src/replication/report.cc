@@ -129,6 +129,8 @@ Result<Report> decode_report(ByteView bytes) {
   if (hosts > hosts_max) reader.fail();
   for (size_t i = 0; i < hosts && reader.ok(); ++i) {
     const Uuid host = read_uuid(reader);
+    // Each host once, in order: there is one way only to write a report.
+    if (!report.remembered.empty() && host <= report.remembered.rbegin()->first) reader.fail();
     Remembered& remembered = report.remembered[host];
     remembered.tip = read_tip(reader);
     remembered.life = read_uuid(reader);
