@@ -94,6 +94,15 @@ def loops_below(base):
     return found
 
 
+def pools_of(base):
+    """Where marsd keeps acknowledged writes when the run directory is no tmpfs (io/linux/pool_memory.cc)."""
+    for run_dir in base.glob("*/run"):
+        fingerprint = 0xcbf29ce484222325
+        for byte in os.fsencode(os.path.realpath(run_dir)):
+            fingerprint = (fingerprint ^ byte) * 0x100000001b3 % (1 << 64)
+        yield Path(f"/dev/shm/mars-{os.geteuid()}-{fingerprint:016x}")
+
+
 def sweep(base):
     """Takes everything of one lab away. Returns what is still there, which should be nothing."""
     for path in mounts_below(base):
@@ -112,6 +121,8 @@ def sweep(base):
         for name in Path("/var/run/netns").iterdir():
             if name.name.startswith(f"{label}-"):
                 run("ip", "netns", "del", name.name, check=False)
+    for pool in pools_of(base):
+        shutil.rmtree(pool, ignore_errors=True)
     shutil.rmtree(base, ignore_errors=True)
     left = [f"process {pid}" for pid in processes_of(base)] + [f"mount {path}" for path in mounts_below(base)]
     return left + [f"loop device {loop}" for loop in loops_below(base)] + ([str(base)] if base.exists() else [])

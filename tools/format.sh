@@ -11,4 +11,7 @@ files=("$@")
 if ((${#files[@]} == 0)); then
   mapfile -t files < <(find src sim fuzz bench test \( -name '*.cc' -o -name '*.h' \) 2>/dev/null | sort)
 fi
+for file in "${files[@]}"; do
+  [[ $file == *.cc || $file == *.h ]] || { echo "$file is no C++ source; nothing was changed" >&2; exit 2; }
+done
 ((${#files[@]} == 0)) || clang-format-19 "${mode[@]}" "${files[@]}"

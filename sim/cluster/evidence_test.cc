@@ -32,7 +32,7 @@ class Evidence : public testing::Test {
   }
   std::string log_folder() {
     const auto resources = disks().list("/var/lib/mars/resources");
-    return "/var/lib/mars/resources/" + resources.at(0).name + "/log/log/";
+    return "/var/lib/mars/resources/" + resources.at(0).name + "/log/";
   }
   // The last batch of a's log rots: nothing that is left on a says that it was durable.
   void rot_last_batch() {

@@ -35,7 +35,7 @@ class Found : public testing::Test {
   std::string newest_segment(const std::string& host) {
     Disks& disks = cluster->host(host).disks();
     const std::string resources = "/var/lib/mars/resources";
-    const std::string log = resources + "/" + disks.list(resources).front().name + "/log/log";
+    const std::string log = resources + "/" + disks.list(resources).front().name + "/log";
     std::string newest;
     for (const io::DirectoryEntry& entry : disks.list(log)) {
       if (entry.name.ends_with(".seg") && entry.name > newest) newest = entry.name;

@@ -54,7 +54,7 @@ class Room : public testing::Test {
   bool has_event(const std::string& text) { return cluster.events("a").find(text) != std::string::npos; }
   std::vector<io::DirectoryEntry> kept() {
     const auto resources = disks().list("/log/resources");
-    return disks().list("/log/resources/" + resources.at(0).name + "/log/branch");
+    return disks().list("/log/resources/" + resources.at(0).name + "/branch");
   }
 
   Cluster cluster{3, {"a", "b"}};
@@ -110,7 +110,7 @@ TEST_F(Room, what_was_given_up_goes_before_a_replica_does) {
 TEST_F(Room, given_up_histories_are_kept_within_a_bound) {
   make(200 * mib, 0);
   cluster.stop("a");
-  const std::string branch = "/log/resources/" + disks().list("/log/resources").at(0).name + "/log/branch/";
+  const std::string branch = "/log/resources/" + disks().list("/log/resources").at(0).name + "/branch/";
   SimMachine& other = cluster.host("a").process("past");
   for (int generation = 10; generation < 30; ++generation) {
     io::OpenOptions options;
@@ -178,6 +178,62 @@ TEST_F(Room, a_stop_does_not_wait_for_a_disk_that_does_nothing) {
   EXPECT_TRUE(cluster.wait([&] { return cluster.is_primary("a", "mydata"); })) << cluster.events("a");
   EXPECT_TRUE(has_event("do not answer")) << cluster.events("a");
   EXPECT_EQ(cluster.read("a", "mydata", 3), 's');
+}
+
+Task<void> write_then_tell(SimDevice& device, bool& is_written) {
+  AlignedBuffer block(Cluster::block_bytes);
+  is_written = co_await device.write(0, block.span()) == Status::ok;
+}
+
+TEST_F(Room, who_waits_for_memory_because_the_data_disk_hangs_is_told) {
+  make(64 * mib, 0);
+  disks().drive("/dev/sdb").stick();
+  for (uint64_t block = 0; block < 1024; ++block) {
+    ASSERT_EQ(cluster.write("a", "mydata", block, 'm'), Status::ok);
+  }
+  bool is_written = false;
+  cluster.host("a").machine().scope().spawn(write_then_tell(*cluster.device("a", "mydata"), is_written));
+  const auto reason = [&] { return cluster.replica("a", "mydata", "a")->reason; };
+  EXPECT_TRUE(cluster.wait([&] { return reason().find("the data disk takes nothing") != std::string::npos; }));
+  EXPECT_FALSE(is_written);
+  disks().drive("/dev/sdb").unstick();
+  EXPECT_TRUE(cluster.wait([&] { return is_written && reason().empty(); })) << reason();
+}
+
+// The size of the memory is asked for anew after a clean end; what a killed marsd had there stays as it is.
+TEST_F(Room, memory_of_another_size_counts_after_a_clean_end) {
+  make(64 * mib, 0);
+  ASSERT_EQ(cluster.write("a", "mydata", 3, 'p'), Status::ok);
+  const size_t before = cluster.host("a").pools().at("pool").size();
+  cluster.options("a").pool_bytes = 8 * mib;
+  cluster.kill("a");
+  ASSERT_TRUE(cluster.start("a").has_value());
+  EXPECT_EQ(cluster.host("a").pools().at("pool").size(), before);
+  EXPECT_TRUE(cluster.wait_state("a", "mydata", State::up_to_date)) << cluster.events("a");
+  cluster.stop("a");
+  EXPECT_FALSE(cluster.host("a").pools().contains("pool"));
+  ASSERT_TRUE(cluster.start("a").has_value());
+  EXPECT_GT(cluster.host("a").pools().at("pool").size(), before);
+  EXPECT_TRUE(cluster.wait_state("a", "mydata", State::up_to_date)) << cluster.events("a");
+  EXPECT_EQ(cluster.read("a", "mydata", 3), 'p');
+}
+
+TEST_F(Room, the_pool_stays_when_the_end_was_not_clean) {
+  make(64 * mib, 0);
+  disks().drive("/dev/sdb").stick();
+  ASSERT_EQ(cluster.write("a", "mydata", 3, 'p'), Status::ok);
+  cluster.kill("a");
+  disks().drive("/dev/sdb").unstick();
+  disks().mount("/elsewhere", FileSystemOptions{});
+  cluster.options("a").log_directory = "/elsewhere";  // the log disk is not mounted: nothing is opened
+  ASSERT_TRUE(cluster.start("a").has_value());
+  cluster.run_for(5s);
+  cluster.stop("a");
+  EXPECT_TRUE(cluster.host("a").pools().contains("pool"));
+  cluster.options("a").log_directory = "/log";
+  ASSERT_TRUE(cluster.start("a").has_value());
+  EXPECT_TRUE(cluster.wait_state("a", "mydata", State::up_to_date)) << cluster.events("a");
+  EXPECT_EQ(cluster.read("a", "mydata", 3), 'p');
 }
 
 TEST_F(Room, a_stop_waits_for_a_disk_that_is_slow) {

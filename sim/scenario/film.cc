@@ -441,7 +441,7 @@ std::string Film::resource_directory(const std::string& host) {
 std::string Film::log_directory(const std::string& host) {
   const std::string own = cluster_->options(host).log_directory;
   const std::string state = "/var/lib/mars";
-  return (own.empty() ? state : own) + resource_directory(host).substr(state.size()) + "/log";
+  return (own.empty() ? state : own) + resource_directory(host).substr(state.size());
 }
 
 Film::Hosts Film::segments(const std::string& host) {

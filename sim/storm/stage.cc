@@ -65,7 +65,7 @@ replication::Replica* Stage::replica(const std::string& host) {
 
 std::string Stage::segment_directory(const std::string& host) {
   const std::string& state = cluster.options(host).state_directory;
-  return node::Places{state, state}.log_of(resource) + "/log";
+  return node::Places{state, state}.log_folder(resource) + "/log";
 }
 
 std::vector<std::string> Stage::alive() {

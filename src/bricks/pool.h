@@ -66,6 +66,9 @@ class Pool {
   // The other way round: a sealed slot that its owner could not bring into the log waits for the next one.
   void leave(PoolLease lease);
 
+  // Nothing lies in it, for nobody.
+  bool is_empty() const { return free_slots_.size() == header_.record_slots && inherited_.empty() && !was_damaged_; }
+
   uint64_t pages() const { return header_.page_count; }
   uint64_t free_pages() const { return free_pages_; }
 

@@ -243,7 +243,7 @@ Task<Answer> delete_resource(Call& call) {
   if (call.is_dry_run()) co_return Answer::done("resource " + name + " would be removed from all hosts");
   const Status status = co_await write_deleted(call.registers(), record->id, to_string(call.self()));
   if (status != Status::ok) co_return failed({status, "that it is deleted could not be written down"});
-  while (call.resources().file(record->id) != nullptr) {
+  while (call.resources().has_traces(record->id)) {
     call.say("removing the log");
     if (!co_await call.wait()) co_return call.over("resource " + name + " is deleted, but its log is not removed yet");
   }

@@ -10,6 +10,8 @@ namespace mars::node {
 
 namespace {
 
+constexpr const char* pool_name = "pool";
+
 Places places_of(const Options& options) {
   return {options.state_directory, options.log_directory.empty() ? options.state_directory : options.log_directory};
 }
@@ -35,7 +37,7 @@ Task<Result<void>> Node::start() {
   are_events_open_ = true;
   Result<std::optional<Identity>> identity = co_await load_identity(machine_, places_);
   if (!identity) co_return failure(identity.error());
-  auto pool = bricks::Pool::open(machine_, "pool", options_.pool_bytes);
+  auto pool = bricks::Pool::open(machine_, pool_name, options_.pool_bytes);
   if (!pool) co_return failure(pool.error());
   pool_ = std::move(*pool);
   events_.add("", "marsd " + options_.version + " starts" + (*identity ? "" : "; this host is in no cluster yet"));
@@ -99,12 +101,23 @@ Task<void> Node::stop() {
     is_stuck_ = cluster_->is_stuck();
   }
   while (running_ > 0 && !is_stuck_) co_await idle_.wait();
-  if (!is_stuck_) cluster_.reset();
+  if (!is_stuck_) {
+    const bool is_pool_needed = cluster_ != nullptr && cluster_->resources().needs_pool();
+    cluster_.reset();
+    if (!is_pool_needed) give_pool_back();
+  }
   if (are_events_open_) {
     events_.add("", is_stuck_ ? "marsd ends as it is" : "marsd has stopped");
     co_await events_.close();
   }
   if (!is_stuck_) lock_.reset();
+}
+
+// After a clean end nobody misses it; the next start makes one of the size that is configured then.
+void Node::give_pool_back() {
+  if (pool_ == nullptr || !pool_->is_persistent() || !pool_->is_empty()) return;
+  pool_.reset();
+  static_cast<void>(machine_.remove_pool(pool_name));
 }
 
 Task<control::Answer> Node::run(control::Command command, Listener listener) {

@@ -66,6 +66,7 @@ class Node {
 
  private:
   Task<Result<void>> open_directory();
+  void give_pool_back();
   Task<Result<void>> open_cluster(Identity identity);
 
   io::Machine& machine_;

@@ -27,7 +27,6 @@ struct Places {
   std::string resource(const Uuid& id) const { return resources() + "/" + to_string(id); }
   std::string replica(const Uuid& id) const { return resource(id) + "/replica.json"; }
   std::string log_folder(const Uuid& id) const { return log + "/resources/" + to_string(id); }
-  std::string log_of(const Uuid& id) const { return log_folder(id) + "/log"; }
 };
 
 }  // namespace mars::node

@@ -108,7 +108,7 @@ replication::ReplicaOptions Resources::replica_options(const ReplicaFile& file) 
   options.resource = file.record.id;
   options.name = file.record.name;
   options.state_directory = parts_.places.resource(file.record.id);
-  options.log_directory = parts_.places.log_of(file.record.id);
+  options.log_directory = parts_.places.log_folder(file.record.id);
   options.disk = file.disk;
   options.volume_bytes = file.record.bytes;
   options.block_bytes = file.record.block_bytes;
@@ -190,6 +190,10 @@ Task<void> Resources::finish() {
   net_ = nullptr;
   co_await ending_.join();
   co_await reports_.stop();
+  needs_pool_ = std::ranges::any_of(hosted_, [](const auto& entry) {
+    const Hosted& hosted = entry.second;
+    return hosted.replica == nullptr || hosted.replica->needs_pool();
+  });
   hosted_.clear();
 }
 
@@ -312,10 +316,12 @@ Task<Result<void>> Resources::leave(Uuid resource) {
 Task<Result<void>> Resources::remove(Uuid resource) {
   Hosted gone = std::move(hosted_.at(resource));
   hosted_.erase(resource);  // nothing new is served from now on
+  removing_.insert(resource);
   reports_.local_changed(resource);
   if (gone.replica) co_await gone.replica->stop();
   static_cast<void>(parts_.pool.take_inherited(resource, ~uint64_t{0}));
   const Status status = co_await remove_folders(resource);
+  removing_.erase(resource);
   parts_.changed.notify();
   if (status != Status::ok)
     co_return failure(status, "the files of " + gone.file.record.name + " could not be removed");

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,10 @@ class Resources final : public replication::Environment, public ReportOwner {
   replication::Replica* find(const Uuid& resource);
   const ReplicaFile* file(const Uuid& resource) const;
   std::vector<Uuid> ids() const;
+  // After finish(): some replica has not ended cleanly, and will ask the pool what it had acknowledged.
+  bool needs_pool() const { return needs_pool_; }
+  // There is a replica here, or what is left of one is being removed.
+  bool has_traces(const Uuid& resource) const { return hosted_.contains(resource) || removing_.contains(resource); }
   // Makes the files, then tells the cluster. Errors leave nothing but rubbish.
   Task<Result<void>> make(ReplicaFile file);
   // Gives the replica up: its log and state go, the disk stays as it is.
@@ -135,6 +140,8 @@ class Resources final : public replication::Environment, public ReportOwner {
   Reports reports_;
   net::PeerNet* net_ = nullptr;
   std::map<Uuid, Hosted> hosted_;
+  std::set<Uuid> removing_;
+  bool needs_pool_ = true;
   std::string log_problem_;
   bool was_cut_off_ = false;
   bool is_stuck_ = false;

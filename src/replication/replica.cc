@@ -180,7 +180,8 @@ Task<void> Replica::act(StartAction action) {
       break;
     case StartAction::drop_tail:
       if (has_unlogged())
-        co_return say(State::fork, "memory holds acknowledged writes of a reign that another host ended");
+        co_return say(State::fork, "memory holds acknowledged writes of a reign that another host ended",
+                      "read them here, then run `marsadm invalidate " + options_.name + "` to give them up");
       co_await drop_empty_tail();
       break;
     case StartAction::open_recovered:
@@ -415,6 +416,7 @@ Task<void> Replica::let_go() {
   if (log_ != nullptr) {
     co_await log_->close();
     co_await leave_clean();
+    needs_pool_ = !state_->value().clean && !state_->value().pool_id.is_nil();
     state_->on_write(nullptr);
     log_.reset();
   }

@@ -72,6 +72,9 @@ class Replica {
   // Written to the data disk by whoever runs now: a stop that waits for a disk sees whether it moves.
   uint64_t written_bytes() const;
 
+  // After stop(): the next start asks the pool for what may not be in the log (D6). True, too, of what was never open.
+  bool needs_pool() const { return needs_pool_; }
+
   // Something that it looks at has changed: registers, sessions.
   void wake();
   void on_report(const Uuid& peer, Report report);
@@ -150,6 +153,7 @@ class Replica {
 
   // replica_primary.cc
   Task<void> step_primary();
+  bool is_held_up();
   // `expected`: what the table said; asked again when the log does not move any more. Nothing: forced.
   Task<void> open_primary(EpochCause cause, Uuid grant, bool opens_device, std::optional<StartAction> expected);
   Task<bool> replay_to_end();
@@ -247,6 +251,9 @@ class Replica {
   std::map<Uuid, Lsn> pins_;  // of members that sync from here
   std::set<Uuid> given_up_;   // members whose log was sacrificed for space
   io::Instant attached_at_ = {};
+  uint64_t written_when_held_ = 0;  // to the data disk, when somebody last began to wait for memory
+  io::Instant held_since_ = {};
+  bool needs_pool_ = true;
   Lsn data_end_;  // behind the last batch with data, as far as learn_data_end() asked
   Lsn learned_from_;
   Lsn learned_to_;

@@ -12,6 +12,10 @@ using control::State;
 using format::ReplicaState;
 using format::StateBlock;
 
+namespace {
+constexpr io::Duration held_up_after = 3s;
+}
+
 // ---- opening
 
 // Replay to the end of the log, bring in what a dead predecessor had acknowledged, begin an epoch, and only when that
@@ -159,9 +163,22 @@ Task<void> Replica::step_primary() {
   } else if (is_forked_) {
     say(State::fork, "another host was forced primary: two histories",
         "decide which side is kept, then run `marsadm invalidate " + options_.name + "` on the other");
+  } else if (is_held_up()) {
+    say(State::up_to_date, "writes wait: memory is full, and the data disk takes nothing",
+        "look at the data disk " + options_.disk + "; or hand over to another host");
   } else if (device_->is_open()) {
     say(State::up_to_date);
   }
+}
+
+// Somebody waits for memory, and for a while nothing has been written back that would free some.
+bool Replica::is_held_up() {
+  const uint64_t written = logger_->written_bytes();
+  if (logger_->waiting_for_memory() == 0 || written != written_when_held_) {
+    written_when_held_ = written;
+    held_since_ = machine_.now();
+  }
+  return machine_.now() >= held_since_ + held_up_after;
 }
 
 // Another reign began where ours ends, and nothing of ours lies behind that point: the right is void (row 4). We step

@@ -144,7 +144,7 @@ def leaving(can):
         a.do("delete-resource", "r")
         expect("no resources" in a.do("status").out, f"status after deletion: {a.do('status').out}", [a])
         expect(on_disk(a, 0, b"l"), "the disk of a lost its content", [a])
-        left = [path for path in (a.logs / "resources").glob("*/log/*")] if (a.logs / "resources").exists() else []
+        left = [path for path in (a.logs / "resources").glob("*/*")] if (a.logs / "resources").exists() else []
         expect(not left, f"the log was not removed: {left}", [a])
 
 
