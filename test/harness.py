@@ -230,7 +230,8 @@ class Lab:
 
     def environment(self):
         # The sanitizer keeps 256 MiB of freed memory by default, which would hide what marsd itself takes.
-        return {**os.environ, "LC_ALL": "C", "ASAN_OPTIONS": "quarantine_size_mb=8:" + os.environ.get("ASAN_OPTIONS", "")}
+        asan = "quarantine_size_mb=8:" + os.environ.get("ASAN_OPTIONS", "")
+        return {**os.environ, "LC_ALL": "C", "ASAN_OPTIONS": asan}
 
     def start_cluster(self):
         """All hosts, members of one cluster that the first of them makes."""

@@ -33,7 +33,8 @@ class Tree:
         paths = [p for d in CODE_DIRS + ("tools", "doc", "cmake") for p in root.glob(f"{d}/**/*")]
         paths += [root / n for n in ("CMakeLists.txt", "check", "demo", ".ci/run")]
         return cls({str(p.relative_to(root)): p.read_text(errors="replace") for p in sorted(paths)
-                    if p.is_file() and "corpus" not in p.parts and p.suffix in (".cc", ".h", ".py", ".sh", ".txt", ".cmake", ".md", "")})
+                    if p.is_file() and "corpus" not in p.parts
+                    and p.suffix in (".cc", ".h", ".py", ".sh", ".txt", ".cmake", ".md", "")})
 
 
 def blank(text, comments_only=False):
