@@ -26,6 +26,8 @@ class DiskEngine {
 
   // The reactor's turn. Gives the kernel what was submitted; takes what has completed.
   virtual void turn() {}
+  // Something has completed that turn() would take. Costs next to nothing.
+  virtual bool has_completed() const { return false; }
   // Before the reactor sleeps: completions ring its doorbell from now on. False: something has completed already.
   virtual bool prepare_to_wait() { return true; }
   // How long the reactor may then sleep at a stretch.

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <chrono>
 #include <fstream>
+#include <thread>
 #include <utility>
 
 #include <sys/random.h>
@@ -97,6 +98,7 @@ struct LinuxMachine::Parts {
 LinuxMachine::LinuxMachine(LinuxOptions options)
     : options_(std::move(options)),
       boot_id_(read_boot_id()),
+      patience_(std::thread::hardware_concurrency() > 1),
       reactor_(std::make_unique<Reactor>()),
       disks_(make_disks(*reactor_, options_, disk_engine_note_)),
       parts_(std::make_unique<Parts>(*this, *reactor_, *disks_, options_.off_load_threads)) {}
@@ -125,12 +127,29 @@ void LinuxMachine::turn() {
   timers_.fire_due(now());
   ready().run(jobs_per_turn);
   disks_->turn();
-  const bool is_idle = ready().empty() && !is_stopping_ && disks_->prepare_to_wait() && reactor_->prepare_to_wait();
-  if (!is_idle) return reactor_->poll();
+  if (!ready().empty() || is_stopping_ || finds_work() || !disks_->prepare_to_wait() || !reactor_->prepare_to_wait()) {
+    reactor_->poll();
+    return;
+  }
   std::optional<Instant> until = timers_.next();
   const Duration most = disks_->wait_max();
   if (most != Duration::max()) until = std::min(until.value_or(Instant::max()), now() + most);
+  const Instant begun = now();
   reactor_->wait(until);
+  patience_.slept(now() - begun);
+}
+
+// Looks a little longer before it sleeps, if that has paid lately.
+bool LinuxMachine::finds_work() {
+  const Duration length = patience_.length();
+  if (length == Duration::zero()) return false;
+  const Instant end = now() + length;
+  const Instant alarm = timers_.next().value_or(Instant::max());
+  for (Instant at = now(); at < end; at = now()) {
+    if (reactor_->poll() || reactor_->has_handed_over() || disks_->has_completed() || at >= alarm) return true;
+  }
+  patience_.was_in_vain();
+  return false;
 }
 
 void LinuxMachine::post(std::move_only_function<void()> function) { reactor_->post(std::move(function)); }

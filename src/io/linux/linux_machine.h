@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/linux/patience.h"
 #include "io/machine.h"
 
 namespace mars::io {
@@ -65,12 +66,14 @@ class LinuxMachine final : public Machine {
  private:
   struct Parts;
   void turn();
+  bool finds_work();
 
   const LinuxOptions options_;
   const std::array<std::byte, 16> boot_id_;
   std::string disk_engine_note_;
   std::atomic<bool> is_stopping_ = false;
   TimerQueue timers_;
+  Patience patience_;
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<DiskEngine> disks_;
   std::unique_ptr<Parts> parts_;

@@ -80,9 +80,10 @@ void Reactor::collect() {
 }
 
 // One by one and not poll(): a handler that waits again for a descriptor which is always ready would keep it for ever.
-void Reactor::poll() {
-  for (size_t i = 0; i < events_per_turn && asio_->context.poll_one() > 0; ++i) {
-  }
+bool Reactor::poll() {
+  size_t events = 0;
+  while (events < events_per_turn && asio_->context.poll_one() > 0) ++events;
+  return events > 0;
 }
 
 bool Reactor::prepare_to_wait() {

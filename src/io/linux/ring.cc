@@ -139,6 +139,8 @@ void Ring::reap() {
   }
 }
 
+bool Ring::has_completed() const { return io_uring_cq_ready(&ring_) > 0; }
+
 bool Ring::prepare_to_wait() {
   if (can_be_silent_) io_uring_cq_eventfd_toggle(&ring_, true);
   std::atomic_thread_fence(std::memory_order_seq_cst);  // a completion is seen below, or it sees that it has to ring

@@ -23,6 +23,7 @@ class Ring final : public DiskEngine {
   std::string_view name() const override { return "uring"; }
   void submit(FileOp& op) override;
   void turn() override;
+  bool has_completed() const override;
   bool prepare_to_wait() override;
   Duration wait_max() const override;
 
