@@ -490,8 +490,11 @@ void Film::truncate_log(const std::string& host, uint64_t lsn) {
 void Film::erase_log(const std::string& host) {
   const std::string path = log_directory(host);
   const std::string mount = path.starts_with("/log/") ? "/log" : "/";
-  const Status status = disks(host).file_system(mount).remove_tree(path.substr(mount == "/" ? 1 : mount.size() + 1));
-  CHECK(status == Status::ok);
+  FileSystem& files = disks(host).file_system(mount);
+  for (const char* folder : {"/log", "/branch"}) {
+    const Status status = files.remove_tree(path.substr(mount == "/" ? 1 : mount.size() + 1) + folder);
+    CHECK(status == Status::ok || status == Status::not_found);
+  }
 }
 
 }  // namespace mars::sim
