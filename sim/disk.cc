@@ -25,7 +25,7 @@ constexpr DriveSpeed memory_speed = {.read = std::chrono::microseconds(2),
 
 }  // namespace
 
-Disks::Disks(Prng prng) : prng_(prng) {
+Disks::Disks(std::string host, Prng prng) : host_(std::move(host)), prng_(prng) {
   mount("/", FileSystemOptions{});
   for (const char* path : {"/run", "/tmp", "/dev"}) {
     mount(path, {.capacity = 1 << 30, .is_direct = false, .is_volatile = true}, memory_speed);
@@ -38,6 +38,7 @@ void Disks::add_device(const std::string& path, uint64_t bytes, DeviceOptions op
   CHECK(!devices_.contains(path) && bytes % options.block_bytes == 0);
   if (options.is_rotational && options.speed.seek == io::Duration{}) options.speed.seek = std::chrono::milliseconds(6);
   const uint64_t number = next_device_number_++;
+  if (options.hardware_id.empty()) options.hardware_id = "sim-" + host_ + "-" + std::to_string(number);
   Inode inode(number, options.block_bytes, prng_.fork());
   inode.size = inode.durable_size = bytes;
   devices_[path] =
@@ -47,6 +48,21 @@ void Disks::add_device(const std::string& path, uint64_t bytes, DeviceOptions op
 void Disks::remove_device(const std::string& path) {
   CHECK(devices_.at(path)->inode.opens == 0);
   devices_.erase(path);
+}
+
+void Disks::move_device(const std::string& from, const std::string& to) {
+  CHECK(devices_.at(from)->inode.opens == 0 && !devices_.contains(to));
+  auto moved = devices_.extract(from);
+  moved.key() = to;
+  moved.mapped()->path = to;
+  moved.mapped()->device_number = next_device_number_++;
+  devices_.insert(std::move(moved));
+}
+
+std::vector<io::BlockDevice> Disks::block_devices() const {
+  std::vector<io::BlockDevice> devices;
+  for (const auto& [path, device] : devices_) devices.push_back({path, device->options.hardware_id});
+  return devices;
 }
 
 void Disks::mount(const std::string& path, FileSystemOptions options, DriveSpeed speed) {

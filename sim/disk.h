@@ -45,17 +45,20 @@ struct DeviceOptions {
   bool is_rotational = false;
   io::Support punch = io::Support::native;
   DriveSpeed speed = {};
+  std::string hardware_id = {};  // empty: one that no other device of any host has
 };
 
 class Disks {
  public:
-  explicit Disks(Prng prng);
+  Disks(std::string host, Prng prng);  // `host` makes its devices' identities differ from those of other hosts
   Disks(const Disks&) = delete;
   Disks& operator=(const Disks&) = delete;
   ~Disks();
 
   void add_device(const std::string& path, uint64_t bytes, DeviceOptions options = {});
   void remove_device(const std::string& path);  // it must not be open
+  // The same drive under another path and number, as after a reboot; it must not be open, and `to` must be free.
+  void move_device(const std::string& from, const std::string& to);
   void mount(const std::string& path, FileSystemOptions options, DriveSpeed speed = {});
   void mount(const std::string& path, FileSystem content, DriveSpeed speed = {});
   // What was below is gone from sight, and returned; open files go on. The directory stays, empty.
@@ -81,6 +84,7 @@ class Disks {
   uint64_t file_bytes(const std::string& path);
   bool exists(const std::string& path);
   std::vector<io::DirectoryEntry> list(const std::string& directory);
+  std::vector<io::BlockDevice> block_devices() const;
 
   // Changes (writes, flushes, changes of directories; SQLite's too) that took effect so far. `at_change` is called with
   // the number of the one that is about to; what it kills, catches that change in flight.
@@ -118,6 +122,7 @@ class Disks {
   Mount& mount_of(const std::string& path, std::string& rest);
   Inode& inode_of(const std::string& path);
 
+  std::string host_;
   Prng prng_;
   std::map<std::string, std::unique_ptr<Mount>> mounts_;  // "" is the root
   std::map<std::string, std::unique_ptr<struct Device>> devices_;

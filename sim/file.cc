@@ -73,8 +73,7 @@ void SimFile::describe(bool direct) {
     geometry_.block_bytes = place_.device->options.block_bytes;
     geometry_.punch = place_.device->options.punch;
     geometry_.device_number = place_.device->device_number;
-    geometry_.hardware_id =
-        "sim-" + std::to_string(machine_.host().id()) + "-" + std::to_string(place_.device->device_number);
+    geometry_.hardware_id = place_.device->options.hardware_id;
   } else {
     const FileSystemOptions& options = place_.file_system->options();
     geometry_.is_direct = direct && options.is_direct;

@@ -9,7 +9,7 @@
 namespace mars::sim {
 
 Host::Host(World& world, std::string name, uint32_t id, Prng prng)
-    : world_(world), name_(std::move(name)), id_(id), prng_(prng), disks_(prng_.fork()) {}
+    : world_(world), name_(std::move(name)), id_(id), prng_(prng), disks_(std::to_string(id), prng_.fork()) {}
 
 Host::~Host() = default;
 

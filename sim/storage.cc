@@ -195,6 +195,17 @@ Task<Result<std::unique_ptr<io::DirectoryLock>>> SimStorage::lock_directory(std:
   co_return std::move(lock);
 }
 
+Task<Result<std::vector<io::BlockDevice>>> SimStorage::block_devices() {
+  std::vector<io::BlockDevice> devices;
+  Act act = [&](Disks::Place&) {
+    devices = disks_.block_devices();
+    return Status::ok;
+  };
+  const Status status = co_await look("/dev", std::move(act));
+  if (status != Status::ok) co_return failed(status, "/dev");
+  co_return std::move(devices);
+}
+
 Task<Status> SimStorage::replace_link(std::string link, std::string target) {
   Act act = [&](Disks::Place& place) {
     return place.device != nullptr ? Status::exists : place.file_system->link(place.path, target);

@@ -27,6 +27,7 @@ class SimStorage : public io::Storage {
   Task<Result<io::Bytes>> read_file(std::string path, size_t bytes_max) override;
   Task<Status> write_file(std::string path, io::Bytes content, bool is_secret) override;
   Task<Result<std::unique_ptr<io::DirectoryLock>>> lock_directory(std::string path) override;
+  Task<Result<std::vector<io::BlockDevice>>> block_devices() override;
   Task<Status> replace_link(std::string link, std::string target) override;
 
  private:

@@ -49,6 +49,7 @@ Cluster::Cluster(uint64_t seed, std::vector<std::string> hosts, const Prepare& p
     part->options.pool_bytes = 4u << 20;
     part->options.segment_bytes = 1u << 20;
     part->options.version = "0.1.0";
+    disk_paths_[name] = "/dev/sdb";
     world_.host(name).disks().add_device("/dev/sdb", disk_bytes);
     if (prepare) prepare(world_.host(name), part->options);
     parts_.emplace(name, std::move(part));
@@ -183,11 +184,16 @@ void Cluster::set_in_use(const std::string& name, const std::string& resource, b
 }
 
 char Cluster::on_disk(const std::string& name, uint64_t block) {
-  return static_cast<char>(host(name).disks().peek("/dev/sdb", block * block_bytes, 1).at(0));
+  return static_cast<char>(host(name).disks().peek(disk_path(name), block * block_bytes, 1).at(0));
 }
 
 bool Cluster::disks_equal(const std::string& x, const std::string& y) {
-  return host(x).disks().peek("/dev/sdb", 0, disk_bytes) == host(y).disks().peek("/dev/sdb", 0, disk_bytes);
+  return host(x).disks().peek(disk_path(x), 0, disk_bytes) == host(y).disks().peek(disk_path(y), 0, disk_bytes);
+}
+
+void Cluster::move_disk(const std::string& name, const std::string& to) {
+  host(name).disks().move_device(disk_path(name), to);
+  disk_paths_[name] = to;
 }
 
 // ---- the network

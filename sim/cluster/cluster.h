@@ -9,7 +9,7 @@
 //   cluster.cut("a", "b");  cluster.heal("a", "b");
 //   cluster.kill("a");  cluster.power_loss("a");  cluster.start("a");
 //
-// Every host has a device /dev/sdb of disk_bytes. Values of time are virtual.
+// Every host has a device /dev/sdb of disk_bytes (disk_path(), once it was moved). Values of time are virtual.
 #pragma once
 
 #include <functional>
@@ -92,6 +92,8 @@ class Cluster {
   std::optional<char> read(const std::string& host, const std::string& resource, uint64_t block);
   void set_in_use(const std::string& host, const std::string& resource, bool in_use);
   // What stands on the data disk.
+  const std::string& disk_path(const std::string& host) { return disk_paths_.at(host); }
+  void move_disk(const std::string& host, const std::string& to);  // of a host that does not run
   char on_disk(const std::string& host, uint64_t block);
   bool disks_equal(const std::string& x, const std::string& y);
 
@@ -125,6 +127,7 @@ class Cluster {
   World world_;
   std::vector<std::string> names_;
   std::map<std::string, std::unique_ptr<Part>> parts_;
+  std::map<std::string, std::string> disk_paths_;  // by host
 };
 
 // Hosts of which the device of this resource is open; at most one unless somebody was forced, or P4 is broken.

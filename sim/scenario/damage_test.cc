@@ -248,6 +248,88 @@ TEST_F(DamageFilm, a_missing_disk_is_a_state_and_is_attached_by_itself_when_it_i
   expect_equal();
 }
 
+// Attacks: F29, D17, F13
+TEST_F(DamageFilm, a_disk_under_another_name_is_found_by_its_identity) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  stop("b");
+  cluster().move_disk("b", "/dev/sdc");
+  save("a", 30, 50, 'y');
+  boot("b");
+  expect_equal();
+  expect_event("b", "the disk of mydata moved from /dev/sdb to /dev/sdc");
+  EXPECT_TRUE(until([&] { return view("b", "a").disk == "/dev/sdc"; })) << describe();
+  hand_over("b");
+  restart("b");
+  expect_primary("b");
+  expect_no_event("b", "moved from /dev/sdc");
+}
+
+// Attacks: F29, D17, F7
+TEST_F(DamageFilm, the_primary_crashes_and_its_disk_comes_back_under_another_name) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  power_loss("a");
+  cluster().move_disk("a", "/dev/sdq");
+  disks("a").add_device("/dev/sdb", Cluster::disk_bytes);  // somebody else's
+  boot("a");
+  expect_primary("a");
+  expect_read("a", 0, 40, 'x');
+  expect_equal();
+}
+
+// Attacks: F29, D17
+TEST_F(DamageFilm, of_two_disks_with_one_identity_none_is_taken) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  stop("b");
+  const DeviceOptions clone = {.hardware_id = disks("b").block_devices().front().hardware_id};
+  cluster().move_disk("b", "/dev/sdc");
+  disks("b").add_device("/dev/sdd", Cluster::disk_bytes, clone);
+  boot("b");
+  expect_state("b", State::disk_missing);
+  EXPECT_NE(view("b").reason.find("/dev/sdc and /dev/sdd"), std::string::npos) << view("b").reason;
+  expect_next_step("b", "take the copy away");
+  disks("b").remove_device("/dev/sdd");
+  expect_equal();
+}
+
+// Attacks: F29, D17
+TEST_F(DamageFilm, a_moved_disk_that_somebody_else_uses_is_waited_for) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  run("b", "detach mydata");
+  stop("b");
+  cluster().move_disk("b", "/dev/sdc");
+  boot("b");
+  run("b", "create-resource other /dev/sdc");
+  begin("b", "attach mydata");
+  expect_state("b", State::disk_missing);
+  expect_next_step("b", "not at /dev/sdb any more but at /dev/sdc: end whatever uses that");
+  run("b", "delete-resource other --force");
+  expect_equal();
+}
+
+// Attacks: F29, D17
+TEST_F(DamageFilm, two_resources_whose_disks_have_changed_their_names_find_their_own) {
+  cast({"a", "b"});
+  disks("b").add_device("/dev/sdc", 1 << 20);
+  run("b", "create-resource other /dev/sdc");
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  power_loss("b");
+  cluster().move_disk("b", "/dev/sdd");
+  disks("b").move_device("/dev/sdc", "/dev/sdb");
+  cluster().move_disk("b", "/dev/sdc");
+  boot("b");
+  expect_equal();
+  EXPECT_EQ(view("b").disk, "/dev/sdc");
+  EXPECT_TRUE(until([&] { return cluster().replica("b", "other", "b")->disk == "/dev/sdb"; })) << describe();
+}
+
 // Attacks: F29, MB8, D17
 TEST_F(DamageFilm, a_smaller_disk_under_the_same_name_is_refused) {
   cast({"a", "b"});

@@ -351,7 +351,7 @@ void Film::expect_read(const std::string& host, uint64_t first, uint64_t last, c
 
 bool Film::is_on_disk(const std::string& host, uint64_t first, uint64_t last, char value) {
   const io::Bytes bytes =
-      disks(host).peek("/dev/sdb", first * Cluster::block_bytes, (last - first) * Cluster::block_bytes);
+      disks(host).peek(cluster_->disk_path(host), first * Cluster::block_bytes, (last - first) * Cluster::block_bytes);
   return bytes == io::Bytes(bytes.size(), static_cast<std::byte>(value));
 }
 

@@ -33,6 +33,11 @@ struct Space {
   uint64_t free_bytes = 0;  // for us
 };
 
+struct BlockDevice {
+  std::string path;
+  std::string hardware_id;  // Geometry::hardware_id, never empty
+};
+
 // Held while the directory is ours; released when it dies, also by kill -9.
 class DirectoryLock {
  public:
@@ -61,6 +66,10 @@ class Storage {
   virtual Task<Status> write_file(std::string path, Bytes content, bool is_secret) = 0;  // mode 0600 or 0644
   // busy when another process holds it.
   virtual Task<Result<std::unique_ptr<DirectoryLock>>> lock_directory(std::string path) = 0;
+  // The block devices of this machine whose hardware_id names one thing in the world (WWN, UUID of a volume, a
+  // partition of such), sorted by path. Not among them: what has only a serial number or is a loop device over a named
+  // file. Two devices with one identity are both there.
+  virtual Task<Result<std::vector<BlockDevice>>> block_devices() = 0;
   // A symbolic link that replaces whatever link is there, atomically (/dev/mars/NAME).
   virtual Task<Status> replace_link(std::string link, std::string target) = 0;
 };

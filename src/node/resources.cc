@@ -4,7 +4,6 @@
 #include <bit>
 #include <utility>
 
-#include "node/json.h"
 #include "node/members.h"
 
 namespace mars::node {
@@ -16,39 +15,6 @@ namespace {
 
 constexpr uint64_t segment_bytes_least = 8u << 20;
 constexpr uint64_t segment_bytes_most = 64u << 20;
-
-Json to_json(const ReplicaFile& file) {
-  return {{"format", 1},
-          {"name", file.record.name},
-          {"bytes", file.record.bytes},
-          {"block", file.record.block_bytes},
-          {"creator", to_string(file.record.creator)},
-          {"disk", file.disk},
-          {"is_creator", file.is_creator}};
-}
-
-std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
-  Fields fields(json);
-  ReplicaFile file;
-  uint64_t version = 0, block = 0;
-  std::string creator;
-  file.record.id = id;
-  fields.get("format", version);
-  fields.get("name", file.record.name);
-  fields.get("bytes", file.record.bytes);
-  fields.get("block", block);
-  fields.get("creator", creator);
-  fields.get("disk", file.disk);
-  fields.get("is_creator", file.is_creator);
-  Result<Uuid> uuid = parse_uuid(creator);
-  const bool is_legal = fields.ok() && version == 1 && uuid && (block == 512 || block == 4096) &&
-                        file.record.bytes > 0 && !file.disk.empty() &&
-                        control::check_name(file.record.name) == Status::ok;
-  if (!is_legal) return std::nullopt;
-  file.record.block_bytes = static_cast<uint32_t>(block);
-  file.record.creator = *uuid;
-  return file;
-}
 
 }  // namespace
 
@@ -84,15 +50,14 @@ Task<Result<void>> Resources::open(std::string log_problem) {
 }
 
 Task<Result<void>> Resources::open_one(Uuid resource) {
-  Result<Json> json = co_await read_json(parts_.machine, parts_.places.replica(resource));
-  if (!json && json.error().status == Status::not_found) {
+  auto file = co_await read_replica_file(parts_.machine, parts_.places.replica(resource), resource);
+  if (status_of(file) == Status::not_found) {
     parts_.events.add("", "removing what an interrupted command left of resource " + to_string(resource));
     const Status status = co_await remove_folders(resource);
     if (status == Status::gone) co_return failure(status);
     co_return Result<void>{};
   }
-  if (!json && json.error().status == Status::gone) co_return failure(json.error());
-  std::optional<ReplicaFile> file = json ? from_json(resource, *json) : std::nullopt;
+  if (status_of(file) == Status::gone) co_return failure(file.error());
   if (!file) {
     parts_.events.add("", parts_.places.replica(resource) + " is damaged; this replica is left alone");
     co_return Result<void>{};
@@ -280,7 +245,7 @@ Task<Result<void>> Resources::make(ReplicaFile file) {
     made = co_await Replica::create(*this, options, file.is_creator);
   }
   if (made) {
-    const Status status = co_await write_json(parts_.machine, parts_.places.replica(id), to_json(file));
+    const Status status = co_await write_replica_file(parts_.machine, parts_.places.replica(id), file);
     if (status != Status::ok) made = failure(status, "cannot write " + parts_.places.replica(id));
   }
   if (made) {
@@ -452,6 +417,19 @@ std::map<Uuid, replication::Memories> Resources::memories(const Uuid& resource) 
 
 Task<Status> Resources::write_memories(const Uuid& resource, replication::Memories memories) {
   co_return co_await node::write_memories(parts_.registers, resource, std::move(memories));
+}
+
+// Where it was found before it could be written down, it is found again. The register follows in reconcile(), where
+// nobody leaves meanwhile.
+Task<void> Resources::write_disk(const Uuid& resource, std::string path) {
+  const auto found = hosted_.find(resource);
+  if (found == hosted_.end()) co_return;
+  found->second.file.disk = std::move(path);
+  found->second.is_published = false;
+  due_.set();
+  ReplicaFile file = found->second.file;
+  const Status status = co_await write_replica_file(parts_.machine, parts_.places.replica(resource), std::move(file));
+  if (status != Status::ok) event(resource, "the new path of the disk could not be written down");
 }
 
 void Resources::report_changed(const Uuid& resource) { reports_.local_changed(resource); }

@@ -20,18 +20,12 @@
 #include "node/identity.h"
 #include "node/options.h"
 #include "node/places.h"
+#include "node/replica_file.h"
 #include "node/reports.h"
 #include "node/resource_registers.h"
 #include "replication/replica.h"
 
 namespace mars::node {
-
-// replica.json
-struct ReplicaFile {
-  ResourceRecord record;
-  std::string disk;
-  bool is_creator = false;
-};
 
 class Resources final : public replication::Environment, public ReportOwner {
  public:
@@ -104,6 +98,7 @@ class Resources final : public replication::Environment, public ReportOwner {
                                              uint32_t window) override;
   std::map<Uuid, replication::Memories> memories(const Uuid& resource) const override;
   Task<Status> write_memories(const Uuid& resource, replication::Memories memories) override;
+  Task<void> write_disk(const Uuid& resource, std::string path) override;
   void report_changed(const Uuid& resource) override;
   void event(const Uuid& resource, std::string text) override;
 

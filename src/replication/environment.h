@@ -57,6 +57,8 @@ class Environment {
   // is reached. Nothing waits for them (R5).
   virtual std::map<Uuid, Memories> memories(const Uuid& resource) const = 0;
   virtual Task<Status> write_memories(const Uuid& resource, Memories memories) = 0;
+  // The data disk of this host's replica was found under another path: the next start looks there, and status shows it.
+  virtual Task<void> write_disk(const Uuid& resource, std::string path) = 0;
   // The replica's report is to be sent again.
   virtual void report_changed(const Uuid& resource) = 0;
   // A line of history: who did what and why a state changed.

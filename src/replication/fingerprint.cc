@@ -6,6 +6,12 @@
 
 namespace mars::replication {
 
+std::string identity_text(const std::string& hardware_id) {
+  if (hardware_id.size() <= format::disk_text_max) return hardware_id;
+  const std::string rest = "~" + to_string(hash(bytes_of(hardware_id)));
+  return hardware_id.substr(0, format::disk_text_max - rest.size()) + rest;
+}
+
 format::DiskIdentity identity_of(const io::File& file) {
   const io::Geometry& geometry = file.geometry();
   format::DiskIdentity identity;
@@ -13,7 +19,7 @@ format::DiskIdentity identity_of(const io::File& file) {
   identity.bytes = file.size();
   identity.device = geometry.is_block_device ? 0 : geometry.device_number;
   identity.inode = geometry.inode;
-  identity.text = geometry.hardware_id.substr(0, format::disk_text_max);
+  identity.text = identity_text(geometry.hardware_id);
   return identity;
 }
 
@@ -38,6 +44,26 @@ Task<Hash128> fingerprint(io::File& file, uint64_t volume_bytes, uint32_t extent
     hasher.add(part);
   }
   co_return status == Status::ok ? hasher.digest() : Hash128{};
+}
+
+Task<Result<std::string>> find_disk(io::Storage& storage, const format::DiskIdentity& identity) {
+  if (identity.kind != format::DiskKind::block_device || identity.text.empty()) co_return failure(Status::not_found);
+  auto devices = co_await storage.block_devices();
+  if (!devices) co_return failure(devices.error());
+  std::vector<std::string> paths;
+  for (const io::BlockDevice& device : *devices) {
+    if (identity_text(device.hardware_id) == identity.text) paths.push_back(device.path);
+  }
+  if (paths.empty()) co_return failure(Status::not_found);
+  if (paths.size() == 1) co_return paths.front();
+  std::string all = paths.front();
+  for (size_t i = 1; i < paths.size(); ++i) all += (i + 1 == paths.size() ? " and " : ", ") + paths[i];
+  co_return failure(Status::exists, all + " have the same identity \"" + identity.text + "\"");
+}
+
+bool is_other_disk(const io::File& file, const format::DiskIdentity& identity) {
+  const format::DiskIdentity now = identity_of(file);
+  return now.kind != identity.kind || now.text != identity.text;
 }
 
 Task<std::string> disk_difference(io::File& file, const format::StateBlock& state, uint64_t volume_bytes) {

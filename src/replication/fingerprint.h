@@ -7,11 +7,23 @@
 
 #include "base/task.h"
 #include "format/state_block.h"
-#include "io/file.h"
+#include "io/storage.h"
 
 namespace mars::replication {
 
 format::DiskIdentity identity_of(const io::File& file);
+
+// What the state block keeps of a hardware id: one that is too long ends with its hash, because often only the last
+// bytes differ (a serial number).
+std::string identity_text(const std::string& hardware_id);
+
+// The path of the one block device of this machine that has this identity now. not_found: there is none, or the
+// identity names no single device (of a file, of a device that has neither WWN nor UUID: a size is no name).
+// exists: there are several, and the text names them; which of them is ours is not guessed.
+Task<Result<std::string>> find_disk(io::Storage& storage, const format::DiskIdentity& identity);
+
+// By what it is, without a look at its content.
+bool is_other_disk(const io::File& file, const format::DiskIdentity& identity);
 
 // Over the first and the last MiB of the volume and then its extents, in the order of the list
 // (doc/format/state_block.md); what lies behind the end of the volume is left out. Zero when it cannot be read.

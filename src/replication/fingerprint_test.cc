@@ -32,6 +32,10 @@ class FingerprintTest : public testing::Test {
     state.disks = {identity_of(*file)};
     state.disks[0].fingerprint = look();
   }
+  std::string found(const format::DiskIdentity& identity) {
+    auto path = world.run(machine(), find_disk(machine().storage(), identity));
+    return path ? *path : path.error().text;
+  }
   std::string difference() { return world.run(machine(), disk_difference(*file, state, 8 * mib)); }
 
   sim::World world{1};
@@ -81,6 +85,39 @@ TEST_F(FingerprintTest, a_volume_may_end_inside_an_extent_or_before_it) {
   EXPECT_FALSE(before.is_zero());
   change(5 * mib);
   EXPECT_EQ(look(volume), before);
+}
+
+TEST_F(FingerprintTest, a_disk_is_found_where_it_is_now) {
+  const format::DiskIdentity identity = identity_of(*file);
+  EXPECT_EQ(found(identity), "/dev/sdb");
+  file.reset();
+  world.host("a").disks().move_device("/dev/sdb", "/dev/sdz");
+  EXPECT_EQ(found(identity), "/dev/sdz");
+}
+
+TEST_F(FingerprintTest, nobody_is_found_who_is_not_there_or_has_no_name) {
+  format::DiskIdentity identity = identity_of(*file);
+  identity.kind = format::DiskKind::regular_file;
+  EXPECT_EQ(found(identity), "not_found");
+  identity = {.kind = format::DiskKind::block_device, .bytes = 8 * mib};
+  EXPECT_EQ(found(identity), "not_found");
+  identity.text = "naa.1";
+  EXPECT_EQ(found(identity), "not_found");
+}
+
+TEST_F(FingerprintTest, all_who_have_one_identity_are_named) {
+  for (const char* more : {"/dev/sdc", "/dev/sdd"}) {
+    world.host("a").disks().add_device(more, 8 * mib, {.hardware_id = file->geometry().hardware_id});
+  }
+  EXPECT_EQ(found(identity_of(*file)),
+            "/dev/sdb, /dev/sdc and /dev/sdd have the same identity \"" + file->geometry().hardware_id + "\"");
+}
+
+TEST_F(FingerprintTest, long_identities_that_differ_at_their_end_differ) {
+  const std::string lv(67, 'u');
+  EXPECT_EQ(identity_text(lv + "1").size(), format::disk_text_max);
+  EXPECT_NE(identity_text(lv + "1"), identity_text(lv + "2"));
+  EXPECT_EQ(identity_text("naa.1"), "naa.1");
 }
 
 }  // namespace

@@ -326,53 +326,6 @@ Task<Result<void>> Replica::attach() {
   co_return Result<void>();
 }
 
-Task<Result<void>> Replica::open_disk() {
-  io::OpenOptions open;
-  open.exclusive = true;
-  auto file = co_await machine_.storage().open(options_.disk, open);
-  if (!file) {
-    attach_problem_ = State::disk_missing;
-    attach_next_step_ = "bring " + options_.disk + " back, or end whatever uses it; it is tried again every second";
-    co_return failure(file.error());
-  }
-  disk_file_ = std::move(*file);
-  if (disk_file_->size() < options_.volume_bytes) {
-    attach_problem_ = State::disk_changed;
-    attach_next_step_ =
-        "the volume needs " + std::to_string(options_.volume_bytes) + " bytes; bring the right disk back";
-    co_return failure(Status::refused,
-                      options_.disk + " is too small: " + std::to_string(disk_file_->size()) + " bytes");
-  }
-  const std::string difference = co_await disk_difference(*disk_file_, state_->value(), options_.volume_bytes);
-  if (!difference.empty() && !options_.allow_changed_disk) {
-    attach_problem_ = State::disk_changed;
-    attach_next_step_ = "bring the former disk back, or run `marsadm attach " + options_.name + " --accept-disk`";
-    co_return failure(Status::refused, options_.disk + " is not the disk that was detached: " + difference);
-  }
-  if (options_.allow_changed_disk) co_await accept_other_disk();  // a fingerprint does not see every block
-  disk_ = std::make_unique<bricks::Disk>(machine_.ready(), *disk_file_, options_.volume_bytes);
-  data_ = std::make_unique<bricks::Seam>(machine_.ready(), *disk_);
-  if (auto added = graph_.add("data", "seam", *data_); !added) co_return added;
-  // Who is closed again without a change is recognised by the same extents.
-  for (const format::FingerprintExtent& extent : state_->value().fingerprint_extents) {
-    disk_->recent().add(extent.offset, 1);
-  }
-  if (auto added = graph_.add("disk", "disk", *disk_); !added) co_return added;
-  co_return Result<void>();
-}
-
-// What is on it is no version of ours: it will be compared and brought up to date (rung 3).
-Task<void> Replica::accept_other_disk() {
-  options_.allow_changed_disk = false;
-  const format::DiskIdentity identity = identity_of(*disk_file_);
-  const Status status = co_await state_->update([&](StateBlock& state) {
-    state.disks = {identity};
-    state.clean = false;
-    state.state = ReplicaState::fresh;
-  });
-  if (status == Status::ok) environment_.event(options_.resource, "another disk was accepted; it will be synced");
-}
-
 Task<Result<void>> Replica::open_log() {
   const bricks::SegmentsOptions segments = co_await segments_options(environment_, options_);
   // A log that is still being read says nothing yet: what it lacks now would be taken for what this host lacks.

@@ -130,8 +130,6 @@ class Replica {
   void forget_strangers();
   Task<bool> try_attach();
   Task<Result<void>> attach();
-  Task<Result<void>> open_disk();
-  Task<void> accept_other_disk();
   Task<Result<void>> open_log();
   Task<void> end_activities();
   static Task<bricks::SegmentsOptions> segments_options(Environment& environment, const ReplicaOptions& options);
@@ -143,6 +141,12 @@ class Replica {
   Task<void> learn_data_end();
   static bool carries_data(const format::Batch& batch);
   void say(control::State state, std::string reason = {}, std::string next_step = {});
+
+  // replica_disk.cc
+  Task<Result<void>> open_disk();
+  Task<Result<void>> take_disk(std::string path);
+  Task<Result<void>> open_moved_disk(Error problem);
+  Task<void> accept_other_disk();
 
   // replica_memory.cc
   Task<void> keep_memories();

@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "io/storage.h"
 
 namespace mars::io {
 
@@ -18,7 +21,12 @@ struct BlockQueue {
 BlockQueue block_queue(uint64_t device_number);
 
 // The name by which the device is recognised when it appears under another number (D17): LV or MD UUID, WWN, serial,
-// that of the disk with the partition's number, a loop device's backing file. Empty: nothing is known.
+// that of the disk with the partition's number, a loop device's backing file. Printable; values that say nothing (only
+// zeroes, not text) are passed over. Empty: nothing is known.
 std::string hardware_id(uint64_t device_number);
+std::string hardware_id(const std::string& folder);  // of the device in sysfs
+
+// As Storage::block_devices().
+std::vector<BlockDevice> list_block_devices(const std::string& sysfs = "/sys", const std::string& dev = "/dev");
 
 }  // namespace mars::io

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "io/linux/blocking_files.h"
+#include "io/linux/disk_identity.h"
 #include "io/linux/disk_open.h"
 
 namespace mars::io {
@@ -86,6 +87,10 @@ Task<Result<std::unique_ptr<DirectoryLock>>> LinuxStorage::lock_directory(std::s
   if (!descriptor) co_return failure(descriptor.error());
   std::unique_ptr<DirectoryLock> lock = std::make_unique<FileLock>(std::move(*descriptor));
   co_return lock;
+}
+
+Task<Result<std::vector<BlockDevice>>> LinuxStorage::block_devices() {
+  return blocking<Result<std::vector<BlockDevice>>>([] { return list_block_devices(); });
 }
 
 Task<Status> LinuxStorage::replace_link(std::string link, std::string target) {

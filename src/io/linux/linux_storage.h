@@ -27,6 +27,7 @@ class LinuxStorage final : public Storage {
   Task<Result<Bytes>> read_file(std::string path, size_t bytes_max) override;
   Task<Status> write_file(std::string path, Bytes content, bool is_secret) override;
   Task<Result<std::unique_ptr<DirectoryLock>>> lock_directory(std::string path) override;
+  Task<Result<std::vector<BlockDevice>>> block_devices() override;
   Task<Status> replace_link(std::string link, std::string target) override;
 
  private:

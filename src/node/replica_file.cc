@@ -1,0 +1,59 @@
+#include "node/replica_file.h"
+
+#include <optional>
+#include <utility>
+
+#include "node/json.h"
+
+namespace mars::node {
+namespace {
+
+Json to_json(const ReplicaFile& file) {
+  return {{"format", 1},
+          {"name", file.record.name},
+          {"bytes", file.record.bytes},
+          {"block", file.record.block_bytes},
+          {"creator", to_string(file.record.creator)},
+          {"disk", file.disk},
+          {"is_creator", file.is_creator}};
+}
+
+std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
+  Fields fields(json);
+  ReplicaFile file;
+  uint64_t version = 0, block = 0;
+  std::string creator;
+  file.record.id = id;
+  fields.get("format", version);
+  fields.get("name", file.record.name);
+  fields.get("bytes", file.record.bytes);
+  fields.get("block", block);
+  fields.get("creator", creator);
+  fields.get("disk", file.disk);
+  fields.get("is_creator", file.is_creator);
+  Result<Uuid> uuid = parse_uuid(creator);
+  const bool is_legal = fields.ok() && version == 1 && uuid && (block == 512 || block == 4096) &&
+                        file.record.bytes > 0 && !file.disk.empty() &&
+                        control::check_name(file.record.name) == Status::ok;
+  if (!is_legal) return std::nullopt;
+  file.record.block_bytes = static_cast<uint32_t>(block);
+  file.record.creator = *uuid;
+  return file;
+}
+
+}  // namespace
+
+Task<Result<ReplicaFile>> read_replica_file(io::Machine& machine, std::string path, Uuid id) {
+  auto json = co_await read_json(machine, path);
+  if (!json) co_return failure(json.error());
+  std::optional<ReplicaFile> file = from_json(id, *json);
+  if (!file) co_return failure(Status::damaged, path + " is damaged");
+  co_return std::move(*file);
+}
+
+Task<Status> write_replica_file(io::Machine& machine, std::string path, ReplicaFile file) {
+  Json json = to_json(file);
+  co_return co_await write_json(machine, std::move(path), std::move(json));
+}
+
+}  // namespace mars::node

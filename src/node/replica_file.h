@@ -1,0 +1,22 @@
+// replica.json: that this host has a replica, and on which disk.
+#pragma once
+
+#include <string>
+
+#include "io/machine.h"
+#include "node/resource_registers.h"
+
+namespace mars::node {
+
+struct ReplicaFile {
+  ResourceRecord record;
+  std::string disk;
+  bool is_creator = false;
+};
+
+// not_found: no such file; damaged: it is not what we write.
+Task<Result<ReplicaFile>> read_replica_file(io::Machine& machine, std::string path, Uuid id);
+
+Task<Status> write_replica_file(io::Machine& machine, std::string path, ReplicaFile file);
+
+}  // namespace mars::node
