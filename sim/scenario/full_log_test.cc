@@ -251,5 +251,25 @@ TEST_F(FullLogFilm, a_slow_data_disk_lets_the_log_grow_and_the_writer_never_sees
   expect_equal();
 }
 
+// Attacks: F16, F17, P13, OP3
+TEST_F(FullLogFilm, primary_waits_while_there_is_no_room_in_the_log) {
+  stage.log_disk_bytes = 8 << 20;
+  stage.log_disks = {"b"};
+  cast({"a", "b"});
+  run("b", "pause-replay mydata");
+  overflow("a", 2);
+  fill_log_disk("b", 0);
+  run("b", "resume-replay mydata");
+  overflow("a", 4);
+  expect_state("b", State::waiting_for_space);
+  expect_exit("b", "primary mydata --timeout 5s", ExitCode::timed_out, "waiting-for-space on b");
+  auto command = begin("b", "primary mydata");
+  rest(3s);
+  clear_log_disk("b");
+  EXPECT_EQ(end(*command).code, ExitCode::done) << describe();
+  expect_primary("b");
+  expect_equal();
+}
+
 }  // namespace
 }  // namespace mars::sim

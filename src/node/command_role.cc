@@ -45,8 +45,18 @@ Answer may_ask_holder(Call& call, const ResourceRecord& record) {
           {}};
 }
 
+// It ends by itself when there is room again: what is given up for it may be on its way already.
+bool waits_for_space(const replication::Report* report) {
+  return report != nullptr && report->state == control::State::waiting_for_space;
+}
+
 std::string progress_text(Call& call, const ResourceRecord& record) {
   const Uuid holder = call.holder(record.id);
+  for (const Uuid& host : {call.self(), holder}) {
+    const replication::Report* report = host.is_nil() ? nullptr : call.report_of(record.id, host);
+    if (!waits_for_space(report)) continue;
+    return std::string(control::name(report->state)) + " on " + call.host_name(host) + ": " + report->reason;
+  }
   if (holder == call.self()) return "opening the device";
   if (holder.is_nil()) return "the right to write is on its way";
   const replication::Report* report = call.report_of(record.id, holder);
@@ -107,7 +117,7 @@ Task<Answer> wait_primary(Call& call, ResourceRecord record, Uuid request, repli
                         "nothing was changed; mend this and repeat the command");
     }
     if (wish.request != request) co_return refused("another command for " + record.name + " came after this one");
-    if (is_broken(*report)) {
+    if (is_broken(*report) && !waits_for_space(&*report)) {
       const Answer answer = stuck(*report, record.name + " does not become primary here");
       co_return with(answer, co_await give_up_primary(call, record, request, former));
     }
@@ -115,7 +125,8 @@ Task<Answer> wait_primary(Call& call, ResourceRecord record, Uuid request, repli
     call.say(last);
     if (co_await call.wait()) continue;
     const Answer silent = may_ask_holder(call, record);
-    const std::string left = co_await give_up_primary(call, record, request, former);
+    const std::string next_step = waits_for_space(&*report) ? report->next_step + "; " : "";
+    const std::string left = next_step + co_await give_up_primary(call, record, request, former);
     if (silent.code != ExitCode::done && !call.node.is_stopping()) co_return with(silent, left);
     co_return call.over(record.name + " is not primary here yet (" + last + ")", left);
   }
