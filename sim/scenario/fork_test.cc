@@ -356,6 +356,24 @@ TEST_F(ForkFilm, the_loser_loses_power_at_many_steps_of_its_way_back) {
   expect_equal();
 }
 
+// Attacks: F19, T2, T6, P13
+TEST_F(ForkFilm, secondary_is_refused_at_once_where_no_wish_is_obeyed) {
+  cast({"a", "b"});
+  part();
+  rejoin("a");
+  expect_state("a", State::fork);
+  for (const char* host : {"a", "b"}) {
+    const io::Instant asked = cluster().world().now();
+    expect_exit(host, "secondary mydata", ExitCode::fork, "invalidate mydata");
+    EXPECT_LT(cluster().world().now() - asked, 1s);
+  }
+  EXPECT_EQ(primary(), "a") << "nothing was changed";
+  expect_read("b", 20, 30, 'b');
+  invalidate("a");
+  expect_equal();
+  run("b", "secondary mydata");
+}
+
 // Attacks: P6, T9
 TEST_F(ForkFilm, what_the_loser_had_is_kept_aside) {
   cast({"a", "b"});

@@ -1,4 +1,5 @@
 // Who is primary. A planned handover is a wish (T6): it is written, and whoever has the right to write acts on it.
+#include <optional>
 #include <utility>
 
 #include "node/call.h"
@@ -62,6 +63,17 @@ std::string progress_text(Call& call, const ResourceRecord& record) {
   const replication::Report* report = call.report_of(record.id, holder);
   const bool is_going = report != nullptr && report->state == control::State::handing_over;
   return is_going ? call.host_name(holder) + " hands over" : "waiting for " + call.host_name(holder);
+}
+
+// Who reigns in a history that another one contradicts obeys no wish until the operator has decided (T2).
+std::optional<Answer> may_not_close(Call& call, const ResourceRecord& record) {
+  for (const Uuid& host : call.resources().members(record.id)) {
+    const replication::Report* report = call.is_connected(host) ? call.report_of(record.id, host) : nullptr;
+    if (report == nullptr || !report->is_primary || report->state != control::State::fork) continue;
+    return stuck(*report,
+                 "the device of " + record.name + " on " + call.host_name(host) + " cannot be closed this way");
+  }
+  return std::nullopt;
 }
 
 // The answers of all members are known, so whoever has the right to write would be known as well.
@@ -176,6 +188,7 @@ Task<Answer> primary(Call& call) {
 Task<Answer> secondary(Call& call) {
   Result<ResourceRecord> record = call.resource();
   if (!record) co_return failed(record.error());
+  if (auto fork = may_not_close(call, *record)) co_return std::move(*fork);
   const Answer silent = may_ask_holder(call, *record);
   if (silent.code != ExitCode::done) co_return silent;
   const Uuid holder = call.holder(record->id);
