@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "format/random_uuid.h"
+
 namespace mars::bricks {
 
 using format::PoolHeader;
@@ -16,12 +18,6 @@ PoolHeader layout(uint64_t bytes) {
   header.page_count = static_cast<uint32_t>(std::max<uint64_t>(bytes / Pool::page_bytes, 256));
   header.record_slots = header.page_count;
   return header;
-}
-
-Uuid random_uuid(io::Machine& machine) {
-  std::array<uint8_t, 16> random;
-  machine.random_bytes(std::as_writable_bytes(std::span(random)));
-  return Uuid::from_random(random);
 }
 
 Uuid boot_of(io::Machine& machine) {

@@ -11,6 +11,7 @@
 #include "bricks/replayer.h"
 #include "bricks/state_file.h"
 #include "bricks/trans_logger.h"
+#include "format/random_uuid.h"
 #include "sim/world.h"
 
 namespace mars::bricks {
@@ -181,9 +182,7 @@ class TestReplica {
 
   Task<Status> begin_epoch(EpochCause cause) {
     format::EpochStart start;
-    std::array<uint8_t, 16> random;
-    machine_->random_bytes(std::as_writable_bytes(std::span(random)));
-    start.id = Uuid::from_random(random);
+    start.id = random_uuid(*machine_);
     start.number = log_->branch().empty() ? 1 : log_->branch().back().number + 1;
     start.host = test_uuid(3);
     start.cause = cause;
