@@ -113,6 +113,7 @@ TEST_F(ForkFilm, a_bystander_that_saw_neither_tail_follows_the_forced_one) {
   expect_state("a", State::fork);
   rest(10s);
   EXPECT_EQ(state("c"), State::up_to_date);
+  EXPECT_EQ(view("c").reason, "");
   expect_on_disk("c", 20, 30, 'b');
   invalidate("a");
   expect_equal();
@@ -353,6 +354,29 @@ TEST_F(ForkFilm, the_loser_loses_power_at_many_steps_of_its_way_back) {
     if (state("a") != State::fork) break;
   }
   if (state("a") == State::fork) invalidate("a");
+  expect_equal();
+}
+
+// Attacks: F21, SB13, P13
+TEST_F(ForkFilm, a_bystander_that_sees_only_the_losing_side_says_whom_it_follows) {
+  cast({"a", "b", "c"});
+  save("a", 0, 40, '0');
+  expect_up_to_date();
+  isolate("b");
+  save_apart("a", 20, 30, 'a');
+  expect_on_disk("c", 20, 30, 'a');
+  await_silence("b", "a");
+  force("b");
+  save("b", 25, 35, 'b');
+  rejoin("b");
+  cut("b", "c");
+  expect_state("a", State::fork);
+  EXPECT_TRUE(until([&] { return view("c").reason.find("it follows a") == 0; })) << view("c").reason;
+  expect_next_step("c", "invalidate mydata` here, too");
+  heal("b", "c");
+  invalidate("a");
+  expect_state("c", State::fork);
+  invalidate("c");
   expect_equal();
 }
 

@@ -190,6 +190,7 @@ class Replica {
   // replica_follow.cc
   Task<void> step_follower();
   void show_follower(const control::Switches& on);
+  std::string doubtful_primary() const;  // empty: none
   Task<void> become_follower();
   void start_replay();
   Task<void> end_replay();

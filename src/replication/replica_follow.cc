@@ -68,7 +68,25 @@ void Replica::show_follower(const control::Switches& on) {
   if (fetching_ && fetching_->total_bytes > fetching_->done_bytes)
     return say(State::fetching, "from " + fetching_->source);
   if (lags) return say(State::replaying);
-  say(State::up_to_date);
+  const std::string doubtful = doubtful_primary();
+  if (doubtful.empty()) return say(State::up_to_date);
+  say(State::up_to_date, "it follows " + doubtful + ", whose history another host contradicts (fork)",
+      "decide which side is kept; if " + doubtful + " is given up, run `marsadm invalidate " + options_.name +
+          "` here, too");
+}
+
+// The primary of our history says that there is another one, which this host may not see: ours may be the one that is
+// given up.
+std::string Replica::doubtful_primary() const {
+  if (log_->branch().empty()) return {};
+  const Uuid& epoch = log_->branch().back().id;
+  for (const auto& [host, peer] : peers_) {
+    const bool is_ours = !peer.branch.empty() && peer.branch.back().id == epoch;
+    if (is_ours && environment_.is_connected(host) && peer.is_primary && peer.state == State::fork) {
+      return environment_.host_name(host);
+    }
+  }
+  return {};
 }
 
 Task<void> Replica::become_follower() {
