@@ -36,7 +36,7 @@ class Prng {
   // 0 .. bound-1; bound > 0. The bias of the multiplication is below 2^-32 for the bounds in use.
   uint64_t below(uint64_t bound) {
     CHECK(bound > 0);
-    return static_cast<uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64);
+    return static_cast<uint64_t>((static_cast<Wide>(next()) * bound) >> 64);
   }
   // low .. high, both included.
   uint64_t between(uint64_t low, uint64_t high) { return low + below(high - low + 1); }
@@ -46,6 +46,8 @@ class Prng {
   Prng fork() { return Prng(next()); }
 
  private:
+  __extension__ using Wide = unsigned __int128;  // no part of ISO C++, says g++ -Wpedantic
+
   uint64_t state_[4] = {};
 };
 
