@@ -31,11 +31,14 @@ class Found : public testing::Test {
     EXPECT_EQ(cluster->run(other, "primary mydata --force --now").code, ExitCode::done);
   }
   void expect_whole() { EXPECT_TRUE(cluster->all_up_to_date("mydata")) << all_events(*cluster, {"a", "b", "c"}); }
+  std::string folder(const std::string& host) {
+    const std::string resources = "/var/lib/mars/resources";
+    return resources + "/" + cluster->host(host).disks().list(resources).front().name;
+  }
   // The newest segment file of the host, where its batches begin.
   std::string newest_segment(const std::string& host) {
     Disks& disks = cluster->host(host).disks();
-    const std::string resources = "/var/lib/mars/resources";
-    const std::string log = resources + "/" + disks.list(resources).front().name + "/log";
+    const std::string log = folder(host) + "/log";
     std::string newest;
     for (const io::DirectoryEntry& entry : disks.list(log)) {
       if (entry.name.ends_with(".seg") && entry.name > newest) newest = entry.name;
@@ -118,6 +121,79 @@ TEST_F(Found, of_two_forced_primaries_either_may_be_invalidated) {
   EXPECT_EQ(cluster->run("a", "invalidate mydata").code, ExitCode::done);
   expect_whole();
   EXPECT_EQ(cluster->on_disk("c", 19), 'b');
+}
+
+// A log that is not open yet does not say whether the right to write is in it: the only host that had the latest writes
+// left, and came back without them.
+TEST_F(Found, who_is_still_opening_does_not_leave_with_the_right_to_write) {
+  make(227);
+  write("a", 0, 20, 'w');
+  cluster->kill("a");
+  ASSERT_TRUE(cluster->start("a").has_value());
+  EXPECT_EQ(cluster->run("a", "leave-resource mydata").code, ExitCode::refused);
+  expect_whole();
+  EXPECT_EQ(cluster->on_disk("b", 19), 'w');
+}
+
+TEST_F(Found, who_may_have_the_right_to_write_does_not_leave_while_its_log_is_closed) {
+  make(905);
+  EXPECT_EQ(cluster->run("a", "detach mydata").code, ExitCode::done);
+  EXPECT_EQ(cluster->run("b", "detach mydata").code, ExitCode::done);
+  const control::Answer answer = cluster->run("a", "leave-resource mydata");
+  EXPECT_EQ(answer.code, ExitCode::refused);
+  EXPECT_NE(answer.next_step, "");
+  EXPECT_EQ(cluster->run("a", "attach mydata").code, ExitCode::done);
+  EXPECT_TRUE(cluster->wait_state("a", "mydata", State::up_to_date));
+  EXPECT_EQ(cluster->run("b", "leave-resource mydata").code, ExitCode::done);
+}
+
+// After a write of the store failed, every command said "could not be written down", for ever.
+TEST_F(Found, a_failed_metadata_store_is_told_with_the_next_step_and_a_restart_mends_it) {
+  make(53);
+  cluster->host("c").disks().fail({.path = "/var/lib/mars/meta.db", .op = DiskOp::flush});
+  EXPECT_EQ(cluster->run("c", "pause-fetch mydata").code, ExitCode::failed);
+  const control::Answer answer = cluster->run("c", "pause-fetch mydata");
+  EXPECT_NE(answer.next_step.find("restart marsd"), std::string::npos) << answer.next_step;
+  EXPECT_FALSE(cluster->status("c").warnings.empty());
+  cluster->stop("c");
+  ASSERT_TRUE(cluster->start("c").has_value());
+  EXPECT_EQ(cluster->run("c", "up mydata").code, ExitCode::done);
+  EXPECT_TRUE(cluster->status("c").warnings.empty());
+  expect_whole();
+}
+
+// The second one began while the first one made the replica, and replaced it as it ran.
+TEST_F(Found, two_joins_at_once_make_one_replica) {
+  make(1383);
+  EXPECT_EQ(cluster->run("c", "leave-resource mydata").code, ExitCode::done);
+  const auto one = cluster->begin("c", "join-resource mydata /dev/sdb --overwrite");
+  const auto other = cluster->begin("c", "join-resource mydata /dev/sdb --overwrite");
+  EXPECT_EQ(cluster->finish(*one).code, ExitCode::done);
+  EXPECT_NE(cluster->finish(*other).code, ExitCode::done);
+  expect_whole();
+}
+
+TEST_F(Found, a_replica_that_was_detached_before_the_start_has_its_next_step) {
+  make(38);
+  EXPECT_EQ(cluster->run("c", "down mydata").code, ExitCode::done);
+  cluster->kill("c");
+  ASSERT_TRUE(cluster->start("c").has_value());
+  EXPECT_TRUE(cluster->wait([&] { return cluster->connected("c", "a"); }));
+  EXPECT_NE(cluster->replica("c", "mydata", "c")->next_step, "");
+}
+
+// It began again every second for ever, and nothing said why.
+TEST_F(Found, a_sync_that_cannot_write_its_state_says_so) {
+  make(1293);
+  EXPECT_EQ(cluster->run("c", "pause-sync mydata").code, ExitCode::done);
+  EXPECT_EQ(cluster->run("c", "invalidate mydata").code, ExitCode::done);
+  const std::string state = folder("c") + "/state";
+  cluster->host("c").disks().fail({.path = state, .op = DiskOp::flush, .status = Status::no_space});
+  EXPECT_EQ(cluster->run("c", "resume-sync mydata").code, ExitCode::done);
+  EXPECT_TRUE(cluster->wait_state("c", "mydata", State::log_failed)) << cluster->events("c");
+  EXPECT_EQ(cluster->run("c", "detach mydata").code, ExitCode::done);
+  EXPECT_EQ(cluster->run("c", "attach mydata").code, ExitCode::done);
+  expect_whole();
 }
 
 }  // namespace

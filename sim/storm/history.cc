@@ -73,7 +73,8 @@ std::string History::begin(const format::BranchEpoch& epoch, const format::Branc
   reigns_.push_back(std::move(reign));
   if (parent == nullptr) return {};
   const Reign& before = reigns_.at(*reigns_.back().parent);
-  const bool keeps = epoch.cause != EpochCause::force || epoch.host == before.host;
+  const bool is_kept = epoch.cause != EpochCause::force || epoch.host == before.host;
+  const bool keeps = is_kept && !before.is_given_up;
   return narrow(*reigns_.back().parent, parent->end, keeps ? before.acknowledged : 0,
                 static_cast<uint32_t>(before.writes.size()),
                 "epoch " + short_text(epoch.id) + " (" + std::string(name(epoch.cause)) + ") begins");
@@ -143,6 +144,7 @@ std::optional<uint32_t> History::last_acknowledged(uint32_t number, unsigned sec
 
 std::string History::narrow(uint32_t number, Lsn lsn, uint32_t low, uint32_t high, const std::string& why) {
   std::map<uint64_t, Bounds>& known = reigns_.at(number).known;
+  if (reigns_[number].is_mixed) return {};
   high = std::min(high, static_cast<uint32_t>(reigns_[number].writes.size()));
   const auto place = known.try_emplace(lsn.value).first;
   Bounds& here = place->second;

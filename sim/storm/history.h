@@ -57,6 +57,7 @@ class History {
     std::optional<uint32_t> parent;
     Lsn parent_end;
     bool is_given_up = false;  // its host forgot it on the operator's word
+    bool is_mixed = false;     // see mix()
     std::vector<Write> writes;
     std::vector<std::vector<uint32_t>> of_sector;  // indices, ascending
     uint32_t acknowledged = 0;                     // so many must survive the death of the process
@@ -85,6 +86,9 @@ class History {
   void excuse(const Uuid& host);
   // The operator gave this host's version up: it may begin again from an earlier point.
   void give_up(const Uuid& host);
+  // The end of its host's log rotted before the host died, and nobody else had it: a tear and this look the same, and
+  // the disk may be ahead of what is left. From now on nothing is known about this reign.
+  void mix(uint32_t reign) { reigns_.at(reign).is_mixed = true; }
 
   // At this position of this epoch lie at least and at most so many writes.
   std::string narrow(uint32_t reign, Lsn lsn, uint32_t low, uint32_t high, const std::string& why);

@@ -13,7 +13,7 @@ namespace {
 struct Order {
   uint64_t seed = 1;
   uint64_t count = 1;
-  double minutes = 0;  // 0: `count` seeds
+  double seconds = 0;  // 0: `count` seeds
   unsigned jobs = 1;
   size_t steps = StormOptions{}.steps;
   std::string faults = "all";
@@ -27,11 +27,12 @@ struct Order {
 };
 
 constexpr const char* usage =
-    "usage: mars-sim --seed N [--count K | --minutes M] [--jobs J] [--steps S] [--faults LIST] [--only STEPS]\n"
+    "usage: mars-sim --seed N [--count K | --minutes M | --seconds S] [--jobs J] [--steps S] [--faults LIST] [--only "
+    "STEPS]\n"
     "                [--trace] [--twice] [--table] [--least N] [--reductions N] [--keep FILE]\n"
-    "  --seed N        the first seed, --fresh: one that follows from the time; --count K: so many; --minutes M: as "
-    "many as fit; --jobs J: so many side by "
-    "side\n"
+    "  --seed N        the first seed, --fresh: one that follows from the time; --count K: so many; --minutes M, "
+    "--seconds S: as many as\n"
+    "                  fit; --jobs J: so many side by side\n"
     "  --steps S       steps of each storm; --only 0-12,17: only these\n"
     "  --faults LIST   names or groups, separated by commas; -NAME takes away; all, none\n"
     "  --trace         tell everything that is done;  --twice: run each seed twice, both must do the same\n"
@@ -55,7 +56,9 @@ bool parse_value(Order& order, const std::string& word, const char* value) {
   } else if (word == "--count") {
     order.count = number();
   } else if (word == "--minutes") {
-    order.minutes = std::strtod(value, nullptr);
+    order.seconds = 60 * std::strtod(value, nullptr);
+  } else if (word == "--seconds") {
+    order.seconds = std::strtod(value, nullptr);
   } else if (word == "--jobs") {
     order.jobs = static_cast<unsigned>(std::max(1ull, number()));
   } else if (word == "--steps") {
@@ -133,7 +136,7 @@ class Campaign {
   static unsigned long long as_number(uint64_t value) { return value; }
 
   bool is_more(uint64_t next) const {
-    if (order_.minutes > 0) return static_cast<double>(std::time(nullptr) - begun_) < order_.minutes * 60;
+    if (order_.seconds > 0) return static_cast<double>(std::time(nullptr) - begun_) < order_.seconds;
     return next < order_.seed + order_.count;
   }
 

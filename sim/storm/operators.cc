@@ -13,25 +13,34 @@ namespace {
 constexpr size_t given_max = 12;
 const std::string name_of_it = the_resource;
 
+bool gives_up(const std::string& line) {
+  return line.starts_with("invalidate") || line.starts_with("leave-resource") ||
+         line.find("--accept-disk") != std::string::npos;
+}
+
 }  // namespace
 
 // ---- giving
 
 // What a command may take away is allowed from the moment in which it is given.
 void Operators::before(const std::string& host, const std::string& line) {
-  const bool gives_up = line.starts_with("invalidate") || line.starts_with("leave-resource") ||
-                        line.find("--accept-disk") != std::string::npos;
-  if (gives_up) {
+  if (gives_up(line)) {
     stage_.may_abandon.insert(host);
     stage_.history.give_up(stage_.id(host));
   }
-  if (line.find("--accept-loss") != std::string::npos) stage_.history.forget_unflushed(stage_.id(host));
+  if (line.find("--accept-loss") == std::string::npos) return;
+  stage_.history.forget_unflushed(stage_.id(host));
+  // The disk may be ahead of a log that rotted: the operator takes it as it is.
+  const replication::Replica* replica = stage_.replica(host);
+  if (replica == nullptr || !stage_.rotten.contains(host)) return;
+  if (const auto reign = stage_.history.number_of(replica->report().durable.position.epoch)) stage_.history.mix(*reign);
 }
 
 void Operators::give(const std::string& host, const std::string& line) {
   if (!stage_.is_alive(host) || given_.size() >= given_max) return;
   stage_.tell(host + "# marsadm " + line);
   before(host, line);
+  if (gives_up(line)) stage_.giving_up.insert(host);
   given_.push_back({host, line, stage_.cluster.begin(host, line)});
 }
 
@@ -45,17 +54,19 @@ void Operators::note(const std::string& line, const Answer& answer) {
     stage_.broke("P13: \"" + line + "\" fails silently");
 }
 
+// Whoever should have answered may be dead: then nobody but this holds the place of the answer.
 void Operators::collect() {
   for (Given& given : given_) {
-    if (!given.running->answer) continue;
-    note(given.line, *given.running->answer);
+    if (!given.running->answer && given.running.use_count() > 1) continue;
+    if (given.running->answer) note(given.line, *given.running->answer);
+    if (gives_up(given.line)) stage_.giving_up.erase(stage_.giving_up.find(given.host));
     given.running.reset();
   }
   std::erase_if(given_, [](const Given& given) { return given.running == nullptr; });
 }
 
 std::string Operators::order(const std::string& host, const std::string& line) {
-  if (!stage_.is_responsive(host)) return host + " does not answer";
+  if (host.empty() || !stage_.is_responsive(host)) return host + " does not answer";
   before(host, line);
   stage_.tell(host + "# marsadm " + line);
   const auto running = stage_.cluster.begin(host, line);
@@ -179,8 +190,16 @@ std::string Operators::choose_winner() {
 }
 
 void Operators::recover_host(const std::string& host, const std::string& winner) {
+  node::Cluster* cluster = stage_.cluster.node(host).cluster();
+  if (cluster != nullptr && !cluster->store_problem().empty()) {
+    stage_.tell("restart " + host + ": " + cluster->store_problem());
+    stage_.reached.count("store: failed, and marsd restarted");
+    stage_.cluster.stop(host);
+    stage_.start(host);
+  }
   replication::Replica* replica = stage_.replica(host);
   if (replica == nullptr) {
+    if (stage_.cluster.node(host).cluster()->resources().ids().size() > 0) order(host, "delete-resource other --force");
     order(host, "join-resource " + name_of_it + " /dev/sdb --overwrite");
     return;
   }
@@ -202,8 +221,10 @@ void Operators::recover_host(const std::string& host, const std::string& winner)
       stage_.cluster.stop(host);
       stage_.start(host);
       break;
-    case State::fork:
     case State::log_damaged:
+      order(host, host == winner ? "attach " + name_of_it + " --accept-loss" : "invalidate " + name_of_it);
+      break;
+    case State::fork:
     case State::rolled_back:
       if (host != winner) order(host, "invalidate " + name_of_it);
       break;

@@ -20,7 +20,7 @@ constexpr ActRow table[] = {
     {Act::disk_full, "disk.full", 2, "no room on the log disk; all hold"},
     {Act::disk_slow, "disk.slow", 2, "everything takes up to 200 times as long; all hold, acks may be late"},
     {Act::disk_stuck, "disk.stuck", 2, "nothing completes; all hold, acks may be late"},
-    {Act::disk_rot, "disk.rot", 1, "a bit of the log flips: what only this host had may be gone (P2)"},
+    {Act::disk_rot, "disk.rot", 1, "a bit of the log flips: what only this host had may be gone (P2, P1)"},
     {Act::disk_latent, "disk.latent", 1, "a sector of the log cannot be read: as rot"},
     {Act::disk_misdirected, "disk.misdirected", 1, "a write to the log lands elsewhere in it: as rot"},
     {Act::disk_lost_write, "disk.lost-write", 1, "a write to the log is not there: as rot"},

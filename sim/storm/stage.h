@@ -59,9 +59,10 @@ struct Stage {
   std::string problem;
   std::map<std::string, Uuid> ids;
   Uuid resource;
-  std::set<std::string> frozen;       // paused, or with a stuck disk
-  std::set<std::string> rotten;       // bytes of its log were damaged: what only it had may be gone
-  std::set<std::string> may_abandon;  // the operator gave its version up
+  std::set<std::string> frozen;          // paused, or with a stuck disk
+  std::set<std::string> rotten;          // bytes of its log were damaged: what only it had may be gone
+  std::set<std::string> may_abandon;     // the operator gave its version up
+  std::multiset<std::string> giving_up;  // is about to: the command is not over
   std::map<std::string, io::Instant> late_until;
 };
 

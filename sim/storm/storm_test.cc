@@ -41,6 +41,25 @@ TEST(StormRepeat, without_faults_everything_is_written_and_nothing_is_lost) {
   EXPECT_GT(outcome.operations, 400u);
 }
 
+// Found with fresh seeds, as short as they could be made.
+std::string again(uint64_t seed, std::string_view steps) { return run(seed, "all", *parse_steps(steps)).problem; }
+
+TEST(StormFound, a_release_that_nobody_saw_holds_nothing_back_when_its_tail_is_dropped) {
+  EXPECT_EQ(again(880000129, "9-17,45-53,90-98,126-143"), "");
+}
+
+TEST(StormFound, the_pool_proves_that_the_log_was_longer) { EXPECT_EQ(again(770000387, "4-8,27-28,34"), ""); }
+
+TEST(StormFound, a_damaged_log_has_no_clean_end) { EXPECT_EQ(again(880001296, "13-14,19-20,23-56,61-64,69-72"), ""); }
+
+TEST(StormFound, the_last_one_does_not_leave_with_a_damaged_log) {
+  EXPECT_EQ(again(990000665, "0-7,12-15,60-63,68-71,81-116,126-147"), "");
+}
+
+TEST(StormFound, own_writes_may_be_gone_after_an_invalidate) {
+  EXPECT_EQ(again(770000125, "16-19,38-41,44-45,108-109,114-115,120-123,126-127,130-135"), "");
+}
+
 TEST(StormPlan, leaving_a_step_out_changes_no_other_step) {
   const Plan plan = make_plan(3, all_faults(), 40);
   const Plan longer = make_plan(3, all_faults(), 80);

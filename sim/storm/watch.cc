@@ -47,6 +47,12 @@ void Watch::look_at(const std::string& host, replication::Replica& replica) {
     stage_.broke("P10: the log of " + host + " has " + std::to_string(report.log_bytes) + " bytes");
   }
   const auto reign = stage_.history.number_of(report.durable.position.epoch);
+  const bool has_less =
+      report.durable.position.epoch == seen.durable.epoch && report.durable.position.lsn < seen.durable.lsn;
+  if (reign && has_less && report.is_whole && stage_.rotten.contains(host)) {
+    stage_.reached.count("the end of a log rotted away unseen");
+    stage_.history.mix(*reign);
+  }
   if (reign && report.is_primary && stage_.history.reign(*reign).host == stage_.id(host)) {
     const History::Reign& its = stage_.history.reign(*reign);
     const std::string wrong =
@@ -56,7 +62,7 @@ void Watch::look_at(const std::string& host, replication::Replica& replica) {
   }
   check_given_up(host, report, seen);
   const uint64_t changes = stage_.cluster.host(host).disks().change_count();
-  if (report.is_consistent && changes != seen.changes) check_image(host, report);
+  if (report.is_consistent && report.is_whole && changes != seen.changes) check_image(host, report);
   seen.changes = changes;
 }
 
@@ -74,6 +80,8 @@ void Watch::check_writers() {
 
 // Two may write at once only when one of them was forced while the other lived on.
 bool Watch::is_forced_apart(const std::string& x, const std::string& y) {
+  // Who is leaving has a device for a moment longer than a replica.
+  if (stage_.replica(x) == nullptr || stage_.replica(y) == nullptr) return true;
   const bricks::Branch mine = stage_.replica(x)->report().branch;
   const bricks::Branch theirs = stage_.replica(y)->report().branch;
   for (const auto& [branch, other] : {std::pair{&mine, &theirs}, std::pair{&theirs, &mine}}) {
@@ -97,7 +105,7 @@ void Watch::check_given_up(const std::string& host, const Report& report, Seen& 
                    " and gave writes up that nobody gave up");
     }
   }
-  if (report.is_consistent && now != seen.durable) stage_.may_abandon.erase(host);
+  if (report.is_consistent && now != seen.durable && !stage_.giving_up.contains(host)) stage_.may_abandon.erase(host);
   seen.durable = now;
   seen.was_consistent = report.is_consistent;
 }

@@ -121,6 +121,17 @@ bool Pool::has_inherited(const Uuid& resource, uint64_t above) const {
   });
 }
 
+bool Pool::has_gap(const Uuid& resource, const EpochId& epoch, uint64_t above) const {
+  uint64_t count = 0;
+  uint64_t newest = above;
+  for (const Inherited& one : inherited_) {
+    if (one.record.resource != resource || one.record.epoch != epoch || one.record.sequence <= above) continue;
+    ++count;
+    newest = std::max(newest, one.record.sequence);
+  }
+  return newest - above > count;
+}
+
 std::vector<Pool::Inherited> Pool::take_inherited(const Uuid& resource, uint64_t sequence) {
   std::vector<Inherited> taken;
   std::vector<Inherited> others;

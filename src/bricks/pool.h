@@ -60,6 +60,8 @@ class Pool {
     PoolLease lease;
   };
   bool has_inherited(const Uuid& resource, uint64_t above = 0) const;
+  // A record of this epoch is there, and one between it and `above` is not: whoever cleared that one had it in the log.
+  bool has_gap(const Uuid& resource, const EpochId& epoch, uint64_t above) const;
   // Hands over those above `sequence`, in the order of admission: their memory is the caller's now. The rest is given
   // back, the log has it.
   std::vector<Inherited> take_inherited(const Uuid& resource, uint64_t sequence);

@@ -56,6 +56,17 @@ class PoolTest : public testing::Test {
   const Uuid other = test_uuid(2);
 };
 
+TEST_F(PoolTest, a_record_that_is_missing_between_others_is_a_gap) {
+  for (const uint64_t sequence : {5, 6, 8}) admit(mine, sequence);
+  admit(other, 3);
+  restart();
+  EXPECT_TRUE(pool->has_gap(mine, test_uuid(9), 4));
+  EXPECT_TRUE(pool->has_gap(mine, test_uuid(9), 6));
+  EXPECT_FALSE(pool->has_gap(mine, test_uuid(9), 7));
+  EXPECT_FALSE(pool->has_gap(mine, test_uuid(8), 4));
+  EXPECT_FALSE(pool->has_gap(other, test_uuid(9), 2));
+}
+
 TEST_F(PoolTest, a_successor_finds_what_was_sealed_in_order) {
   admit(mine, 7, 9000, 'c');
   admit(mine, 5, 1000, 'a');

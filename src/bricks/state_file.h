@@ -36,6 +36,8 @@ class StateFile {
 
   // `change` runs once, now. ok: it is durable.
   Task<Status> update(std::move_only_function<void(format::StateBlock&)> change);
+  // What the first write that failed said; nothing is written any more.
+  Status failed() const { return failed_; }
 
  private:
   Task<Status> write_slot();

@@ -182,6 +182,8 @@ Task<Answer> run_command(Node& node, control::Command command, Node::Listener li
   const std::string what = spoken(*checked, caller.host);
   Call call(node, std::move(*checked), std::move(listener), std::move(caller));
   Answer answer = co_await (is_for_other ? &forward : row->run)(call);
+  const bool is_failed = answer.code == ExitCode::failed && answer.next_step.empty();
+  if (is_failed && node.cluster() != nullptr) answer.next_step = node.cluster()->store_problem();
   if (is_told) {
     node.events().add(resource, "command " + what + ": " + std::string(control::name(answer.code)) +
                                     (answer.code == ExitCode::done ? "" : ", " + answer.text));

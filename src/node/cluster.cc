@@ -60,6 +60,14 @@ Task<Result<void>> Cluster::start() {
   co_return Result<void>{};
 }
 
+std::string Cluster::store_problem() const {
+  const Error& problem = registers_->problem();
+  if (problem.status == Status::ok) return {};
+  return "the metadata store takes no writes since one failed (" +
+         (problem.text.empty() ? std::string(name(problem.status)) : problem.text) +
+         "); check the disk below it, then restart marsd";
+}
+
 Task<Result<void>> Cluster::open_registers() {
   meta::Registers::Options options{parts_.places.registers(), identity_.host};
   auto registers = co_await meta::Registers::open(parts_.machine, std::move(options));

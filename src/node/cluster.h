@@ -57,6 +57,8 @@ class Cluster final : public net::PeerOwner {
   // Of the marsd that was heard last on that member; empty: none since our start.
   std::string version_of(const Uuid& peer) const;
   const std::string& log_problem() const { return log_problem_; }
+  // Why no register is written any more, and what to do; empty while they are.
+  std::string store_problem() const;
   const std::vector<std::string>& alarms() const { return alarms_; }
 
   // net::PeerOwner

@@ -8,6 +8,8 @@
 
 namespace mars::node {
 
+using namespace std::chrono_literals;
+
 namespace {
 
 constexpr uint64_t size_unit = 4096;
@@ -179,6 +181,18 @@ Task<Result<Inspected>> plan_join(Call& call, const ResourceRecord& record) {
   co_return found;
 }
 
+// A replica that was just started cannot say yet what its log says.
+Task<void> while_opening(Call& call, Uuid id) {
+  const io::Instant patience = call.machine().now() + 10s;
+  for (;;) {
+    const auto report = call.report(id);
+    const bool is_opening = report && !report->is_attached && report->switches.attach && !is_broken(*report);
+    if (!is_opening || call.machine().now() >= patience) co_return;
+    call.say("waiting for the log to be open");
+    if (!co_await call.wait()) co_return;
+  }
+}
+
 }  // namespace
 
 Task<Answer> join_resource(Call& call) {
@@ -209,6 +223,7 @@ Task<Answer> leave_resource(Call& call) {
   Result<ResourceRecord> record = call.resource();
   if (!record) co_return failed(record.error());
   const std::string& name = record->name;
+  co_await while_opening(call, record->id);
   const auto report = call.report(record->id);
   if (!report) co_return failed({Status::not_found, "this host has no replica of " + name});
   if (co_await call.stays_in_use(record->id, call.self())) {
@@ -217,6 +232,14 @@ Task<Answer> leave_resource(Call& call) {
   if (report->is_holder || report->is_primary) {
     co_return refused("this host has the right to write " + name,
                       "run `marsadm primary " + name + "` on another host first, or delete the resource");
+  }
+  const bool is_known = report->is_attached && report->is_whole;
+  const Uuid holder = is_known ? Uuid{} : call.holder(record->id);
+  if (!is_known && (holder.is_nil() || holder == call.self())) {
+    const std::string why = report->is_attached ? "its log has lost its end" : "its log is not open";
+    co_return refused("nobody knows whether this host has the right to write " + name + ": " + why,
+                      "run `marsadm attach " + name + "` here, or `marsadm primary " + name +
+                          " --force` on another host first, or delete the resource");
   }
   if (call.is_dry_run()) co_return Answer::done("the replica of " + name + " here would be given up");
   call.say("removing the log");

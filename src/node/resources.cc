@@ -236,6 +236,10 @@ Task<Result<void>> Resources::make(ReplicaFile file) {
   const Uuid id = file.record.id;
   co_await turn_.acquire();
   Result<void> made;
+  if (hosted_.contains(id)) {  // by another command, while this one waited
+    turn_.release(1);
+    co_return failure(Status::exists, "this host has a replica of " + file.record.name + " already");
+  }
   if (stop_.is_set()) {
     made = failure(Status::stopped, "marsd is stopping");
   } else if (!log_problem_.empty()) {

@@ -204,6 +204,7 @@ ClusterView status_of(Node& node) {
   view.cluster = to_string(cluster.identity().cluster);
   view.host = cluster.identity().name;
   if (!cluster.log_problem().empty()) view.warnings.push_back(cluster.log_problem());
+  if (!cluster.store_problem().empty()) view.warnings.push_back(cluster.store_problem());
   if (cluster.registers().is_rolled_back())
     view.warnings.push_back("the registers of this host are older than it has shown to others");
   for (const std::string& alarm : cluster.alarms()) view.warnings.push_back(alarm);

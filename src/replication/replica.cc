@@ -125,7 +125,7 @@ bool is_routine(State state) {
 }  // namespace
 
 void Replica::say(State state, std::string reason, std::string next_step) {
-  if (shown_ == state && reason_ == reason) return;
+  if (shown_ == state && reason_ == reason && next_step_ == next_step) return;
   const State was = shown_;
   const bool is_other_state = was != state;
   shown_ = state;
@@ -164,6 +164,7 @@ Task<void> Replica::step() {
   const bool is_consistent = state_->value().state == ReplicaState::consistent;
   if (is_consistent) {
     note_evidence();
+    note_gap_in_pool();
     co_await learn_data_end();
   }
   note_fork();
@@ -388,7 +389,7 @@ Task<void> Replica::let_go() {
 // The fingerprint says what the disk looked like when it was last ours (D17).
 Task<void> Replica::leave_clean() {
   const StateBlock& state = state_->value();
-  const bool is_clean = !log_->failed() && state.state == ReplicaState::consistent &&
+  const bool is_clean = !log_->failed() && !has_lost_log() && state.state == ReplicaState::consistent &&
                         state.applied.position.lsn == log_->durable().position.lsn;
   if (!is_clean) co_return;
   auto identity = identity_of(*disk_file_);

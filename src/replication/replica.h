@@ -152,6 +152,7 @@ class Replica {
   Task<void> keep_memories();
   std::vector<Position> remembered_of_me() const;
   void note_evidence();
+  void note_gap_in_pool();
   bool has_lost_log() const;
   bool is_log_whole() const;
 

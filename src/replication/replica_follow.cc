@@ -31,6 +31,8 @@ void Replica::show_follower(const control::Switches& on) {
   const std::string invalidate = "run `marsadm invalidate " + options_.name + "` on the side that is to be given up";
   if (is_forked_ && is_synced) return say(State::fork, "the logs have parted: both sides are kept", invalidate);
   if (log_->failed()) return say(State::log_failed, "the log disk failed", "repair it, then detach and attach");
+  if (state_->failed() != Status::ok)
+    return say(State::log_failed, "the state block cannot be written", "repair its disk, then detach and attach");
   if (replayer_ && replayer_->failed().status != Status::ok) {
     const bool is_disk = replayer_->failed().status == Status::io_error;
     return say(is_disk ? State::disk_failed : State::log_damaged, replayer_->failed().text,
@@ -206,6 +208,9 @@ Task<Status> Replica::drop_tail() {
   if (status == Status::ok) status = co_await log_->cut_back(end);
   if (status == Status::ok) status = co_await state_->update([](StateBlock&) {});
   recovery_.is_damaged = false;
+  // A release that nobody saw went with the tail: nothing is held back any more.
+  is_releasing_ = false;
+  serve_limit_ = no_serve_limit;
   co_return status;
 }
 

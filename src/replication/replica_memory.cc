@@ -1,8 +1,11 @@
 // Replica: what members remember of each other's logs, and what it proves (D10, T10).
+#include "base/probe.h"
 #include "replication/memory.h"
 #include "replication/replica.h"
 
 namespace mars::replication {
+
+using format::StateBlock;
 
 // What others had is worth something only when it outlives this process and this host.
 Task<void> Replica::keep_memories() {
@@ -37,6 +40,23 @@ std::vector<Position> Replica::remembered_of_me() const {
     if (const auto me = theirs.find(environment_.self()); me != theirs.end()) add(me->second.what);
   }
   return positions;
+}
+
+// Memory that outlived the process gives a write up when it is durable in the log. One that is missing there and in the
+// log was in it: no tear, but damage (D10).
+void Replica::note_gap_in_pool() {
+  const StateBlock& state = state_->value();
+  const bricks::Pool& pool = environment_.pool();
+  const Position end = log_->durable().position;
+  const bool is_same = !state.clean && !state.pool_id.is_nil() && state.pool_id == pool.id() && !pool.was_damaged();
+  if (!is_same || has_lost_log() || tail_of(log_->branch(), end.lsn, environment_.self()) != Tail::mine) return;
+  if (!pool.has_gap(options_.resource, end.epoch, log_->admitted())) return;
+  reached("log: damaged, as the pool knows");
+  recovery_.is_damaged = true;
+  recovery_.evidence = end.lsn + format::batch_block_bytes;
+  recovery_.reason = "the log ends at LSN " + to_string(end.lsn) +
+                     ", and the memory that marsd left behind proves that " + "it had more";
+  environment_.event(options_.resource, recovery_.reason);
 }
 
 // A peer that is heard later than the log was read may know that it was durable further: what looked like a tear is

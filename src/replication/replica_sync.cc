@@ -39,7 +39,8 @@ bool Replica::needs_sync() const { return must_sync_ || state_->value().state !=
 
 Task<void> Replica::sync_loop() {
   while (!following_stop_.is_set()) {
-    const bool may = needs_sync() && environment_.switches(options_.resource).sync && !log_->failed();
+    const bool is_able = !log_->failed() && state_->failed() == Status::ok;
+    const bool may = needs_sync() && environment_.switches(options_.resource).sync && is_able;
     const std::optional<Uuid> source = may ? choose_sync_source() : std::nullopt;
     if (source) {
       bool has_begun = false;
