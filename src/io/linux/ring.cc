@@ -4,8 +4,6 @@
 #include <cerrno>
 #include <utility>
 
-#include <linux/ioprio.h>
-
 #include "base/check.h"
 #include "io/linux/errno_status.h"
 
@@ -15,6 +13,10 @@ namespace {
 constexpr unsigned submissions_max = 256;   // per call into the kernel
 constexpr unsigned completions_max = 1024;  // and so the bound of what is in flight
 constexpr unsigned workers_max = 128;       // several times what the write-back of one resource has in flight
+
+// Class "best effort", its last level: IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7). linux/ioprio.h names a parameter "class"
+// since Linux 6.1.135, which is no C++.
+constexpr uint16_t lowest_priority = 2 << 13 | 7;
 
 int open_ring(io_uring& ring, unsigned flags) {
   io_uring_params parameters = {};
@@ -31,7 +33,7 @@ void prepare_move(io_uring_sqe& sqe, FileOp& op, int descriptor) {
     const int flags = DiskOp::of(op).write_flags(op);
     io_uring_prep_writev2(&sqe, descriptor, piece.vectors, piece.count, piece.offset, flags);
   }
-  if (op.priority == Priority::background) sqe.ioprio = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7);
+  if (op.priority == Priority::background) sqe.ioprio = lowest_priority;
 }
 
 void prepare(io_uring_sqe& sqe, FileOp& op) {
