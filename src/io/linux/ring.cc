@@ -14,8 +14,8 @@ constexpr unsigned submissions_max = 256;   // per call into the kernel
 constexpr unsigned completions_max = 1024;  // and so the bound of what is in flight
 constexpr unsigned workers_max = 128;       // several times what the write-back of one resource has in flight
 
-// Class "best effort", its last level: IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7). linux/ioprio.h names a parameter "class"
-// since Linux 6.1.135, which is no C++.
+// Class "best effort", its last level: IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7). In some kernels linux/ioprio.h has a
+// parameter named "class" (linux-libc-dev 6.1.192 has), which is no C++.
 constexpr uint16_t lowest_priority = 2 << 13 | 7;
 
 int open_ring(io_uring& ring, unsigned flags) {
