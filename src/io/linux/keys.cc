@@ -59,21 +59,28 @@ bool add_extension(X509& certificate, X509& issuer, int id, const char* text) {
 using NamesPtr = std::unique_ptr<GENERAL_NAMES, FreeWith<GENERAL_NAMES_free>>;
 
 // Not through the configuration syntax: a comma in the uri would become a second name.
-NamesPtr uri_names(const std::string& uri) {
-  NamesPtr names(sk_GENERAL_NAME_new_null());
+bool push_name(GENERAL_NAMES* names, int type, const std::string& value) {
   GENERAL_NAME* name = GENERAL_NAME_new();
   ASN1_IA5STRING* text = ASN1_IA5STRING_new();
-  if (names == nullptr || name == nullptr || text == nullptr) return nullptr;
-  if (ASN1_STRING_set(text, uri.data(), static_cast<int>(uri.size())) != 1) return nullptr;
-  GENERAL_NAME_set0_value(name, GEN_URI, text);
-  sk_GENERAL_NAME_push(names.get(), name);
-  return names;
+  if (names == nullptr || name == nullptr || text == nullptr) return false;
+  if (ASN1_STRING_set(text, value.data(), static_cast<int>(value.size())) != 1) return false;
+  GENERAL_NAME_set0_value(name, type, text);
+  return sk_GENERAL_NAME_push(names, name) > 0;
 }
 
 // The last part of the uri names the subject for people; at most 64 characters, X.509's bound.
 std::string common_name(const std::string& uri) {
   const size_t slash = uri.rfind('/');
   return slash == std::string::npos || slash + 1 == uri.size() ? uri.substr(0, 64) : uri.substr(slash + 1, 64);
+}
+
+// Servers of NBD are looked for by their host's name, and where there is any other name of the subject, clients do not
+// look at the common name (RFC 6125, 6.4.4; GnuTLS since 3.7.9-2+deb12u7).
+NamesPtr names_of(const std::string& uri, const std::string& role) {
+  NamesPtr names(sk_GENERAL_NAME_new_null());
+  if (!push_name(names.get(), GEN_URI, uri)) return nullptr;
+  if (role == "nbd" && !push_name(names.get(), GEN_DNS, common_name(uri))) return nullptr;
+  return names;
 }
 
 bool fill_ca(X509& certificate, EVP_PKEY& key, const std::string& cluster) {
@@ -90,7 +97,7 @@ bool fill_ca(X509& certificate, EVP_PKEY& key, const std::string& cluster) {
 bool fill_leaf(X509& certificate, X509& ca, EVP_PKEY& ca_key, EVP_PKEY& key, const std::string& uri,
                const std::string& role) {
   X509_NAME* subject = X509_get_subject_name(&certificate);
-  const NamesPtr names = uri_names(uri);
+  const NamesPtr names = names_of(uri, role);
   return X509_set_version(&certificate, X509_VERSION_3) == 1 && set_serial(certificate) && set_validity(certificate) &&
          add_name(subject, "OU", role) && add_name(subject, "CN", common_name(uri)) &&
          X509_set_issuer_name(&certificate, X509_get_subject_name(&ca)) == 1 &&
