@@ -87,7 +87,10 @@ class Database:
 
     def crash(self):
         """Nothing is said to it: as its host would go."""
-        pid = int((self.sockets / ".s.PGSQL.5432.lock").read_text().split()[0])
+        lock = self.sockets / ".s.PGSQL.5432.lock"
+        if not lock.exists():
+            return  # it has ended by itself, because its disk did not answer
+        pid = int(lock.read_text().split()[0])
         group = [pid] + children_of(pid)
         for one in group:
             try:

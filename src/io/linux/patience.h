@@ -21,9 +21,9 @@ class Patience {
   Duration length() const { return length_; }  // to look for; 0: sleep at once
   // After looking for length() and finding nothing.
   void was_in_vain() { length_ = length_ > least ? length_ / 2 : Duration::zero(); }
-  // After a sleep: had it been awake that long, nobody would have had to wake it.
+  // After a sleep, of which up to a half was the waking itself: had it been awake, nobody would have had to wake it.
   void slept(Duration time) {
-    if (can_look_ && time <= most) length_ = std::clamp(length_ * 2, least, most);
+    if (can_look_ && time <= 2 * most) length_ = std::clamp(length_ * 2, least, most);
   }
 
  private:
