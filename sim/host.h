@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/aligned.h"
 #include "base/prng.h"
 #include "base/status.h"
 #include "io/machine.h"
@@ -74,7 +75,7 @@ class Host {
 
   // Pools (D6): they belong to the host, and to the one process that maps them.
   std::array<std::byte, 16> boot_id() const { return boot_id_; }
-  std::map<std::string, std::vector<std::byte>>& pools() { return pools_; }
+  std::map<std::string, std::shared_ptr<AlignedBuffer>>& pools() { return pools_; }
   // false: this host has no tmpfs, map_pool answers unsupported.
   void set_tmpfs(bool there) { has_tmpfs_ = there; }
   bool has_tmpfs() const { return has_tmpfs_; }
@@ -94,7 +95,7 @@ class Host {
   io::Duration clock_skew_ = {};
   std::optional<io::Instant> clock_stands_;
   std::array<std::byte, 16> boot_id_ = {};
-  std::map<std::string, std::vector<std::byte>> pools_;
+  std::map<std::string, std::shared_ptr<AlignedBuffer>> pools_;
   std::function<Execution(const std::vector<std::string>&)> program_;
   std::vector<std::vector<std::string>> executed_;
   std::vector<std::unique_ptr<SimMachine>> incarnations_;

@@ -18,32 +18,28 @@ namespace {
 
 constexpr io::WallTime wall_start = std::chrono::seconds(1'700'000'000);
 
-// Memory of the process that maps it; the host keeps a copy when the process is gone (but not when power is).
+// The host's memory, mapped. When the process dies, the host goes on with a copy: whatever the dead still does there is
+// seen by nobody.
 class SimPool : public io::PoolMemory, public Mortal {
  public:
   SimPool(SimMachine& machine, std::string name, bool is_fresh)
-      : machine_(machine), name_(std::move(name)), is_fresh_(is_fresh), memory_(kept().size()) {
-    std::ranges::copy(kept(), memory_.data());
+      : machine_(machine), name_(std::move(name)), is_fresh_(is_fresh), memory_(machine.host().pools().at(name_)) {
     machine.mourn(*this);
   }
-  ~SimPool() override {
-    if (machine_.is_alive()) keep();
-  }
-  std::span<std::byte> bytes() override { return memory_.span(); }
+  std::span<std::byte> bytes() override { return memory_->span(); }
   bool is_fresh() const override { return is_fresh_; }
-  void on_death() override { keep(); }
+  void on_death() override {
+    auto kept = machine_.host().pools().find(name_);  // gone when it was removed meanwhile, or power went
+    if (kept == machine_.host().pools().end() || kept->second != memory_) return;
+    kept->second = std::make_shared<AlignedBuffer>(memory_->size());
+    std::ranges::copy(memory_->span(), kept->second->data());
+  }
 
  private:
-  std::vector<std::byte>& kept() { return machine_.host().pools()[name_]; }
-  void keep() {
-    auto kept = machine_.host().pools().find(name_);  // gone when it was removed meanwhile
-    if (kept != machine_.host().pools().end()) std::ranges::copy(memory_.span(), kept->second.begin());
-  }
-
   SimMachine& machine_;
   std::string name_;
   bool is_fresh_;
-  AlignedBuffer memory_;
+  std::shared_ptr<AlignedBuffer> memory_;
 };
 
 }  // namespace
@@ -222,7 +218,7 @@ Result<std::unique_ptr<io::PoolMemory>> SimMachine::map_pool(std::string name, u
   if (!is_alive_) return failure(Status::gone);
   if (!host_.has_tmpfs()) return failure(Status::unsupported, "there is no tmpfs on " + host_.name());
   auto [pool, is_fresh] = host_.pools().try_emplace(name);
-  if (is_fresh) pool->second.resize(bytes);
+  if (is_fresh) pool->second = std::make_shared<AlignedBuffer>(bytes);
   std::unique_ptr<io::PoolMemory> memory = std::make_unique<SimPool>(*this, name, is_fresh);
   return memory;
 }

@@ -49,7 +49,6 @@ void Medium::write(uint64_t offset, std::span<const std::byte> from, bool fua) {
 }
 
 void Medium::zero(uint64_t offset, uint64_t bytes) {
-  static constexpr Page zeroes = {};
   ++sequence_;
   for_each_page(offset, bytes, [&](uint64_t page, uint64_t begin, uint64_t count, uint64_t) {
     if (!cached_.contains(page) && !durable_.contains(page)) return;  // reads as zero, cannot become anything else
@@ -92,8 +91,7 @@ void Medium::make_durable(uint64_t page, const CachedPage& cached, unsigned sect
   auto durable = durable_.find(page);
   const std::byte* from = cached.bytes.data() + sector * sector_bytes;
   if (durable == durable_.end()) {
-    const bool is_zero = std::all_of(from, from + sector_bytes, [](std::byte b) { return b == std::byte{0}; });
-    if (is_zero) return;
+    if (std::memcmp(from, zeroes.data(), sector_bytes) == 0) return;
     durable = durable_.try_emplace(page).first;
   }
   std::memcpy(durable->second.data() + sector * sector_bytes, from, sector_bytes);

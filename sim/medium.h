@@ -52,6 +52,7 @@ class Medium {
  private:
   static constexpr unsigned page_sectors = page_bytes / sector_bytes;
   using Page = std::array<std::byte, page_bytes>;
+  static constexpr Page zeroes = {};
   struct CachedPage {
     Page bytes = {};
     std::array<uint64_t, page_sectors> written = {};  // sequence of the sector's write; 0 = same as durable

@@ -1,7 +1,6 @@
 #include "sim/trace.h"
 
-#include <bit>
-#include <cstring>
+#include "base/hash.h"
 
 namespace mars::sim {
 namespace {
@@ -70,16 +69,6 @@ void Trace::add(const TraceEvent& event) {
   if (listener_) listener_(event);
 }
 
-uint64_t digest(std::span<const std::byte> bytes) {
-  uint64_t sum = bytes.size();
-  size_t at = 0;
-  for (; at + 8 <= bytes.size(); at += 8) {
-    uint64_t word;
-    std::memcpy(&word, bytes.data() + at, 8);
-    sum = std::rotl(sum ^ word, 29) * 0x9e3779b97f4a7c15;
-  }
-  for (; at < bytes.size(); ++at) sum = std::rotl(sum ^ static_cast<uint64_t>(bytes[at]), 29) * 0x9e3779b97f4a7c15;
-  return mix(sum);
-}
+uint64_t digest(std::span<const std::byte> bytes) { return hash(bytes).low; }
 
 }  // namespace mars::sim

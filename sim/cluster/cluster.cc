@@ -1,5 +1,6 @@
 #include "sim/cluster/cluster.h"
 
+#include <cstring>
 #include <sstream>
 
 #include "base/aligned.h"
@@ -188,7 +189,9 @@ char Cluster::on_disk(const std::string& name, uint64_t block) {
 }
 
 bool Cluster::disks_equal(const std::string& x, const std::string& y) {
-  return host(x).disks().peek(disk_path(x), 0, disk_bytes) == host(y).disks().peek(disk_path(y), 0, disk_bytes);
+  const io::Bytes mine = host(x).disks().peek(disk_path(x), 0, disk_bytes);
+  const io::Bytes theirs = host(y).disks().peek(disk_path(y), 0, disk_bytes);
+  return std::memcmp(mine.data(), theirs.data(), disk_bytes) == 0;
 }
 
 void Cluster::move_disk(const std::string& name, const std::string& to) {

@@ -24,6 +24,7 @@ constexpr rlim_t cpu_seconds_max = 120;  // a storm takes about one
   ::setrlimit(RLIMIT_CORE, &no_core);
   ::mallopt(M_MMAP_THRESHOLD, 256 << 20);  // batches come and go: pages are not given back each time
   ::mallopt(M_TRIM_THRESHOLD, 512 << 20);
+  ::mallopt(M_TOP_PAD, 64 << 20);
   Reached reached;
   Outcome outcome;
   {

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstddef>
-#include <cstring>
+#include <cstdint>
+#include <cstdlib>
 #include <new>
 #include <span>
 #include <utility>
@@ -14,18 +15,23 @@ class AlignedBuffer {
   static constexpr size_t alignment = 4096;
 
   AlignedBuffer() = default;
-  explicit AlignedBuffer(size_t bytes)
-      : data_(static_cast<std::byte*>(::operator new(bytes, std::align_val_t(alignment)))), bytes_(bytes) {
-    std::memset(data_, 0, bytes);
+  // calloc: a large one costs what is touched of it, for its pages come from the kernel, zero.
+  explicit AlignedBuffer(size_t bytes) : memory_(std::calloc(1, bytes + alignment)), bytes_(bytes) {
+    if (memory_ == nullptr) throw std::bad_alloc();
+    const auto address = reinterpret_cast<uintptr_t>(memory_);
+    data_ = static_cast<std::byte*>(memory_) + (alignment - address % alignment) % alignment;
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+      : memory_(std::exchange(other.memory_, nullptr)),
+        data_(std::exchange(other.data_, nullptr)),
+        bytes_(std::exchange(other.bytes_, 0)) {}
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
+    std::swap(memory_, other.memory_);
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
     return *this;
   }
-  ~AlignedBuffer() { ::operator delete(data_, std::align_val_t(alignment)); }
+  ~AlignedBuffer() { std::free(memory_); }
 
   std::byte* data() { return data_; }
   const std::byte* data() const { return data_; }
@@ -34,6 +40,7 @@ class AlignedBuffer {
   std::span<const std::byte> span() const { return {data_, bytes_}; }
 
  private:
+  void* memory_ = nullptr;
   std::byte* data_ = nullptr;
   size_t bytes_ = 0;
 };

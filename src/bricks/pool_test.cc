@@ -25,7 +25,7 @@ class PoolTest : public testing::Test {
     open();
   }
   sim::Host& host() { return world.host("a"); }
-  std::vector<std::byte>& memory() { return host().pools().at("pool"); }
+  std::span<std::byte> memory() { return host().pools().at("pool")->span(); }
 
   PoolLease admit(const Uuid& resource, uint64_t sequence, size_t bytes = 1000, char letter = 'x') {
     PoolLease lease = *pool->try_take(bytes);
@@ -140,11 +140,12 @@ TEST_F(PoolTest, every_kind_of_damage_is_noticed) {
   const PoolLease lease = admit(mine, 1, 1000);
   const auto data_at = static_cast<size_t>(pool->data(lease.first_page) - pool->data(0));
   restart();
-  const std::vector<std::byte> whole = (pool.reset(), memory());
+  pool.reset();
+  const std::vector<std::byte> whole(memory().begin(), memory().end());
   const size_t slots = format::pool_header_bytes;
   const size_t pages = whole.size() - (1 << 20);
   for (const size_t place : {slots + lease.slot * format::pool_record_bytes + 40, pages + data_at + 999}) {
-    memory() = whole;
+    std::ranges::copy(whole, memory().begin());
     host().kill();
     memory()[place] ^= std::byte{4};
     host().start();

@@ -348,7 +348,7 @@ TEST_F(TransLoggerTest, a_missing_record_of_the_predecessor_is_noticed) {
   for (int i = 0; i < 3; ++i) ASSERT_EQ(write(i * 4096, 'a'), Status::ok);
   replica->host().kill();
   replica->close();
-  std::vector<std::byte>& memory = replica->host().pools().at("pool");
+  const std::span<std::byte> memory = replica->host().pools().at("pool")->span();
   const size_t second = format::pool_header_bytes + 1 * format::pool_record_bytes;
   std::fill_n(memory.begin() + second, format::pool_record_bytes, std::byte{0});
   disks().drive("/mars").unstick();

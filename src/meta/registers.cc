@@ -286,6 +286,7 @@ void Registers::publish(Change change) {
     is_due = is_due || covers;
   });
   map_.take(std::move(change));
+  ++change_count_;
   changed_.notify();
   if (is_due) calls_due_.set();
 }

@@ -94,6 +94,8 @@ class Registers {
   Task<Status> replace(format::Delta snapshot);
   // Notified after every change.
   Notifier& changed() { return changed_; }
+  // Rises with every change: what was derived from registers is valid as long as this stays.
+  uint64_t change_count() const { return change_count_; }
 
  private:
   friend class Subscription;
@@ -122,6 +124,7 @@ class Registers {
   Error problem_ = Status::ok;
   bool is_rolled_back_ = false;
   uint64_t replacements_ = 0;
+  uint64_t change_count_ = 0;
   bool is_closing_ = false;
   size_t illegitimate_ = 0;
   std::vector<Operation*> waiting_;

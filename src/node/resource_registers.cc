@@ -164,6 +164,17 @@ std::map<Uuid, replication::Memories> find_memories(const meta::Registers& regis
   return found;
 }
 
+const DecodedRegisters::Decoded& DecodedRegisters::current(const Uuid& id) {
+  if (change_count_ != registers_.change_count()) decoded_.clear();
+  change_count_ = registers_.change_count();
+  const auto [place, is_new] = decoded_.try_emplace(id);
+  if (is_new) {
+    place->second = {node::replica_hosts(registers_, id), find_designated(registers_, id),
+                     find_memories(registers_, id)};
+  }
+  return place->second;
+}
+
 Task<Status> write_resource(meta::Registers& registers, ResourceRecord record) {
   Json json = {{"name", record.name},
                {"bytes", record.bytes},

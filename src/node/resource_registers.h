@@ -50,6 +50,28 @@ std::map<std::string, std::string> find_options(const meta::Registers& registers
 // By who remembers; entries that are not well-formed are left out.
 std::map<Uuid, replication::Memories> find_memories(const meta::Registers& registers, const Uuid& id);
 
+// What a replica asks of them at each step of its work, decoded once for each change of any register.
+class DecodedRegisters {
+ public:
+  explicit DecodedRegisters(const meta::Registers& registers) : registers_(registers) {}
+
+  const std::vector<Uuid>& replica_hosts(const Uuid& id) { return current(id).hosts; }
+  const replication::Designated& designated(const Uuid& id) { return current(id).designated; }
+  const std::map<Uuid, replication::Memories>& memories(const Uuid& id) { return current(id).memories; }
+
+ private:
+  struct Decoded {
+    std::vector<Uuid> hosts;
+    replication::Designated designated;
+    std::map<Uuid, replication::Memories> memories;
+  };
+  const Decoded& current(const Uuid& id);
+
+  const meta::Registers& registers_;
+  uint64_t change_count_ = 0;
+  std::map<Uuid, Decoded> decoded_;
+};
+
 Task<Status> write_resource(meta::Registers& registers, ResourceRecord record);
 Task<Status> write_replica(meta::Registers& registers, Uuid id, ReplicaRecord record);
 Task<Status> write_designated(meta::Registers& registers, Uuid id, replication::Designated wish);

@@ -20,6 +20,7 @@ constexpr uint64_t segment_bytes_most = 64u << 20;
 
 Resources::Resources(Parts parts)
     : parts_(parts),
+      registers_(parts.registers),
       reports_(parts.machine, *this),
       due_(parts.machine.ready()),
       stop_(parts.machine.ready()),
@@ -385,15 +386,13 @@ std::string Resources::host_name(const Uuid& host) const {
 }
 
 std::vector<Uuid> Resources::members(const Uuid& resource) const {
-  std::vector<Uuid> hosts = replica_hosts(parts_.registers, resource);
+  std::vector<Uuid> hosts = registers_.replica_hosts(resource);
   const auto at = std::lower_bound(hosts.begin(), hosts.end(), self());
   if (hosted_.contains(resource) && (at == hosts.end() || *at != self())) hosts.insert(at, self());
   return hosts;
 }
 
-replication::Designated Resources::designated(const Uuid& resource) const {
-  return find_designated(parts_.registers, resource);
-}
+replication::Designated Resources::designated(const Uuid& resource) const { return registers_.designated(resource); }
 
 Task<Status> Resources::designate(const Uuid& resource, replication::Designated wish) {
   co_return co_await write_designated(parts_.registers, resource, std::move(wish));
@@ -416,7 +415,7 @@ std::unique_ptr<net::Channel> Resources::open_channel(const Uuid& peer, net::Ser
 }
 
 std::map<Uuid, replication::Memories> Resources::memories(const Uuid& resource) const {
-  return find_memories(parts_.registers, resource);
+  return registers_.memories(resource);
 }
 
 Task<Status> Resources::write_memories(const Uuid& resource, replication::Memories memories) {

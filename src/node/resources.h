@@ -132,6 +132,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   void forget_gone();
 
   const Parts parts_;
+  mutable DecodedRegisters registers_;
   Reports reports_;
   net::PeerNet* net_ = nullptr;
   std::map<Uuid, Hosted> hosted_;
