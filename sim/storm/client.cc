@@ -55,7 +55,7 @@ void Client::burst(Prng prng) {
   if (open.empty()) return;
   const auto base = order_for(open[prng.below(open.size())]);
   if (!base) return;
-  const uint64_t count = prng.chance(1, 4) ? prng.between(1, 4) : prng.between(16, 48);
+  const uint64_t count = prng.chance(1, 4) ? prng.between(1, 4) : prng.between(160, 480);
   SimMachine& machine = stage_.cluster.host(base->host).machine();
   for (uint64_t i = 0; i < count; ++i) begin(draw(*base, prng), machine);
   const size_t left = prng.chance(1, 3) ? in_flight_ / 2 : 0;

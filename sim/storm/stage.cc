@@ -24,10 +24,15 @@ std::string crash_point(const std::string& change) {
   return "another file" + how;
 }
 
+void prepare(Host& host, node::Options& options) {
+  host.disks().file_system("/").set_capacity(log_disk_bytes);
+  options.log_reserve_bytes = log_reserve_bytes;
+}
+
 }  // namespace
 
 Stage::Stage(uint64_t seed, Reached& counter, std::function<void(const std::string&)> told)
-    : cluster(seed, hosts), reached(counter), listener(std::move(told)) {
+    : cluster(seed, hosts, prepare), reached(counter), listener(std::move(told)) {
   counting = &reached;
   probe_observer = [](std::string_view place, std::string_view which) {
     std::string what(place);

@@ -17,6 +17,8 @@
 namespace mars::sim {
 
 inline constexpr const char* the_resource = "mydata";
+inline constexpr uint64_t log_disk_bytes = 48u << 20;
+inline constexpr uint64_t log_reserve_bytes = 4u << 20;
 
 struct Stage {
   Stage(uint64_t seed, Reached& counter, std::function<void(const std::string&)> listener);

@@ -38,7 +38,10 @@ Outcome Storm::run() {
   }
   if (stage_.problem.empty()) settle();
   outcome.problem = stage_.problem;
-  if (!outcome.problem.empty()) outcome.problem += "\n" + describe();
+  if (!outcome.problem.empty()) {
+    troubles_.mend_all();  // a host whose disk does nothing could neither tell nor end
+    outcome.problem += "\n" + describe();
+  }
   World& world = stage_.cluster.world();
   outcome.trace_hash = world.trace_hash();
   outcome.events = world.event_count();

@@ -10,8 +10,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-constexpr uint64_t roomy = uint64_t{1} << 40;
-
 std::vector<std::string> segments_of(Stage& stage, const std::string& host) {
   const std::string directory = stage.segment_directory(host);
   std::vector<std::string> found;
@@ -68,7 +66,7 @@ void Troubles::start_dead() {
 void Troubles::mend_disks(const std::string& host) {
   Disks& disks = stage_.cluster.host(host).disks();
   disks.heal();
-  disks.file_system("/").set_capacity(roomy);
+  disks.file_system("/").set_capacity(log_disk_bytes);
   for (const char* path : {"/", "/dev/sdb"}) {
     disks.drive(path).set_slowness(1);
     if (disks.drive(path).is_stuck()) disks.drive(path).unstick();
@@ -281,10 +279,16 @@ void Troubles::lose_pool(const std::string& host) {
   stage_.history.forget_unflushed(stage_.id(host));
 }
 
-// Of a replica that does not hold the right to write: what it had is elsewhere.
+// Of a replica that does not hold the right to write: what it had is elsewhere, and the operator is not just giving
+// that up.
 void Troubles::replace_disk(const std::string& host) {
   replication::Replica* replica = stage_.replica(host);
   if (replica == nullptr || replica->report().is_holder || !replica->is_attached()) return;
+  const bool is_elsewhere = std::ranges::any_of(stage_.hosts, [&](const std::string& other) {
+    replication::Replica* its = other == host ? nullptr : stage_.replica(other);
+    return its != nullptr && its->report().is_consistent && !stage_.giving_up.contains(other);
+  });
+  if (!is_elsewhere) return;
   stage_.tell("the data disk of " + host + " is replaced by an empty one");
   stage_.kill(host);
   Disks& disks = stage_.cluster.host(host).disks();

@@ -16,7 +16,7 @@ namespace {
 // Whoever shows the same for so long without a reason is stuck and does not say why.
 constexpr io::Duration silence_max = 90s;
 constexpr uint64_t connections_max = 64;
-constexpr uint64_t log_bytes_max = 24u << 20;
+constexpr uint64_t log_bytes_max = log_disk_bytes - log_reserve_bytes;
 
 }  // namespace
 
