@@ -1,6 +1,7 @@
 // Found by storms (sim/storm): each seed that failed, reduced to the film that shows what was wrong.
 #include <gtest/gtest.h>
 
+#include "base/aligned.h"
 #include "sim/cluster/cluster.h"
 
 namespace mars::sim {
@@ -194,6 +195,108 @@ TEST_F(Found, a_sync_that_cannot_write_its_state_says_so) {
   EXPECT_EQ(cluster->run("c", "detach mydata").code, ExitCode::done);
   EXPECT_EQ(cluster->run("c", "attach mydata").code, ExitCode::done);
   expect_whole();
+}
+
+// Its log began where it cut its tail off: the hash of that position was taken for zero, and everything that others
+// sent was refused, for ever.
+TEST_F(Found, an_empty_reign_is_dropped_down_to_where_the_log_begins) {
+  make(381);
+  cluster->isolate("b");
+  EXPECT_EQ(cluster->run("c", "primary mydata").code, ExitCode::done);
+  ASSERT_TRUE(cluster->wait([&] { return !cluster->connected("b", "a") && !cluster->connected("b", "c"); }));
+  EXPECT_EQ(cluster->run("b", "primary mydata --force").code, ExitCode::done);
+  cluster->rejoin("b");
+  expect_whole();
+  EXPECT_TRUE(cluster->is_primary("b", "mydata"));
+}
+
+// The others remembered more of its reign than it had, and so it was no source for those who had nothing.
+TEST_F(Found, who_was_forced_after_a_loss_is_a_source_for_the_others) {
+  make(241);
+  cluster->host("a").disks().drive("/dev/sdb").stick();
+  for (uint64_t block = 0; block < 20; ++block) {
+    ASSERT_EQ(cluster->write("a", "mydata", block, 'l'), Status::ok);
+    ASSERT_EQ(cluster->flush("a", "mydata"), Status::ok);
+  }
+  ASSERT_TRUE(cluster->wait([&] { return cluster->on_disk("b", 19) == 'l' && cluster->on_disk("c", 19) == 'l'; }));
+  const std::string segment = newest_segment("a");
+  cluster->kill("a");
+  cluster->host("a").disks().drive("/dev/sdb").unstick();
+  // Behind the header, the epoch and some batches.
+  cluster->host("a").disks().break_sector(segment, 9 * 4096);
+  for (const char* host : {"b", "c"}) {
+    cluster->kill(host);
+    cluster->host(host).disks().remove_device("/dev/sdb");
+    cluster->host(host).disks().add_device("/dev/sdb", Cluster::disk_bytes);
+  }
+  for (const char* host : {"a", "b", "c"}) ASSERT_TRUE(cluster->start(host).has_value());
+  ASSERT_TRUE(cluster->wait_state("a", "mydata", State::log_damaged)) << cluster->events("a");
+  for (const char* host : {"b", "c"}) {
+    EXPECT_EQ(cluster->run(host, "attach mydata --accept-disk").code, ExitCode::done);
+  }
+  EXPECT_EQ(cluster->run("a", "attach mydata --accept-loss").code, ExitCode::done);
+  const control::Answer answer = cluster->run("a", "primary mydata --force --now");
+  EXPECT_EQ(answer.code, ExitCode::done) << answer.text;
+  expect_whole();
+}
+
+// Rewriting what a log file holds went beyond its last batch, and stumbled over a place that nobody needs.
+TEST_F(Found, what_cannot_be_read_behind_the_last_batch_of_a_file_is_no_damage) {
+  make(451);
+  EXPECT_EQ(cluster->run("b", "pause-replay mydata").code, ExitCode::done);
+  EXPECT_TRUE(cluster->wait_state("b", "mydata", State::paused));
+  AlignedBuffer run(60 << 10);
+  write("a", 0, 1, 'w');
+  cluster->run_for(200ms);
+  const std::string first = newest_segment("b");
+  while (newest_segment("b") == first) {
+    const Status status =
+        cluster->world().run(cluster->host("a").machine(), cluster->device("a", "mydata")->write(0, run.span()));
+    ASSERT_EQ(status, Status::ok);
+    cluster->run_for(200ms);
+  }
+  Disks& disks = cluster->host("b").disks();
+  cluster->kill("b");
+  disks.break_sector(first, disks.file_bytes(first) - 512);
+  ASSERT_TRUE(cluster->start("b").has_value());
+  EXPECT_EQ(cluster->run("b", "resume-replay mydata").code, ExitCode::done);
+  expect_whole();
+}
+
+// Each took the other's report for the truth, and no whole copy was left.
+TEST_F(Found, of_two_that_are_given_up_at_once_one_stays) {
+  make(98);
+  EXPECT_EQ(cluster->run("b", "leave-resource mydata").code, ExitCode::done);
+  force("a", "c");
+  write("a", 0, 1, 'a');
+  write("c", 0, 1, 'c');
+  cluster->rejoin("a");
+  EXPECT_TRUE(cluster->wait_state("a", "mydata", State::fork));
+  EXPECT_TRUE(cluster->wait_state("c", "mydata", State::up_to_date) || cluster->wait_state("c", "mydata", State::fork));
+  const auto one = cluster->begin("a", "invalidate mydata");
+  const auto other = cluster->begin("c", "invalidate mydata");
+  const bool is_one = cluster->finish(*one).code == ExitCode::done;
+  const bool is_other = cluster->finish(*other).code == ExitCode::done;
+  EXPECT_FALSE(is_one && is_other);
+  if (!is_one && !is_other) EXPECT_EQ(cluster->run("a", "invalidate mydata").code, ExitCode::done);
+  for (const char* host : {"a", "c"}) EXPECT_TRUE(cluster->wait_state(host, "mydata", State::up_to_date));
+}
+
+// A log write failed under acknowledged writes; looking at the failed log again and again gave their memory up, and a
+// clean stop lost them.
+TEST_F(Found, what_a_failed_log_did_not_take_is_there_after_a_clean_stop) {
+  make(6);
+  cluster->host("a").disks().fail({.path = folder("a") + "/log/", .op = DiskOp::write});
+  for (uint64_t block = 0; block < 20; ++block) {
+    ASSERT_EQ(cluster->write("a", "mydata", block, 'k'), Status::ok);
+  }
+  EXPECT_NE(cluster->flush("a", "mydata"), Status::ok);
+  EXPECT_EQ(cluster->run("a", "secondary mydata").code, ExitCode::done);
+  EXPECT_EQ(cluster->run("a", "primary mydata --timeout 3s").code, ExitCode::failed);
+  cluster->stop("a");
+  ASSERT_TRUE(cluster->start("a").has_value());
+  expect_whole();
+  EXPECT_EQ(cluster->read("a", "mydata", 19), 'k');
 }
 
 }  // namespace

@@ -78,6 +78,20 @@ TEST_F(Room, a_full_log_disk_still_takes_a_release) {
   EXPECT_TRUE(cluster.all_up_to_date("mydata")) << cluster.events("a");
 }
 
+// A fetched batch waits for room that only replay can make, and replay was paused.
+TEST_F(Room, a_replica_with_a_full_log_and_a_paused_replay_is_forced) {
+  make(12 * mib, 4 * mib);
+  ASSERT_EQ(cluster.run("b", "primary mydata").code, ExitCode::done);
+  ASSERT_EQ(cluster.run("a", "pause-replay mydata").code, ExitCode::done);
+  for (int i = 0; i < 2048 && cluster.state("a", "mydata") != State::waiting_for_space; ++i) {
+    ASSERT_EQ(cluster.write("b", "mydata", static_cast<uint64_t>(i % 64), 'w'), Status::ok);
+  }
+  EXPECT_TRUE(cluster.wait_state("a", "mydata", State::waiting_for_space)) << cluster.events("a");
+  cluster.isolate("b");
+  ASSERT_TRUE(cluster.wait([&] { return !cluster.connected("a", "b"); }));
+  EXPECT_EQ(cluster.run("a", "primary mydata --force").code, ExitCode::done) << cluster.events("a");
+}
+
 TEST_F(Room, a_resource_that_would_begin_inside_the_reserve_is_refused) {
   make(12 * mib, 4 * mib);
   fill(4 * mib);
@@ -204,16 +218,16 @@ TEST_F(Room, who_waits_for_memory_because_the_data_disk_hangs_is_told) {
 TEST_F(Room, memory_of_another_size_counts_after_a_clean_end) {
   make(64 * mib, 0);
   ASSERT_EQ(cluster.write("a", "mydata", 3, 'p'), Status::ok);
-  const size_t before = cluster.host("a").pools().at("pool").size();
+  const size_t before = cluster.host("a").pools().at("pool")->size();
   cluster.options("a").pool_bytes = 8 * mib;
   cluster.kill("a");
   ASSERT_TRUE(cluster.start("a").has_value());
-  EXPECT_EQ(cluster.host("a").pools().at("pool").size(), before);
+  EXPECT_EQ(cluster.host("a").pools().at("pool")->size(), before);
   EXPECT_TRUE(cluster.wait_state("a", "mydata", State::up_to_date)) << cluster.events("a");
   cluster.stop("a");
   EXPECT_FALSE(cluster.host("a").pools().contains("pool"));
   ASSERT_TRUE(cluster.start("a").has_value());
-  EXPECT_GT(cluster.host("a").pools().at("pool").size(), before);
+  EXPECT_GT(cluster.host("a").pools().at("pool")->size(), before);
   EXPECT_TRUE(cluster.wait_state("a", "mydata", State::up_to_date)) << cluster.events("a");
   EXPECT_EQ(cluster.read("a", "mydata", 3), 'p');
 }

@@ -25,7 +25,7 @@ void Log::begin_at(Tip tip, Branch branch) {
   tail_ = durable_ = tip;
   written_ = tip.position.lsn;
   flush_wanted_ = written_;
-  admitted_ = 0;
+  admitted_ = durable_admitted_ = 0;
   current_ = nullptr;
 }
 
@@ -168,6 +168,7 @@ void Log::advance_durable(Lsn upto) {
   while (!unflushed_.empty() && unflushed_.front().header.end() <= upto) {
     Append& append = *unflushed_.pop_front();
     durable_ = append.header.tip();
+    durable_admitted_ = append.header.identity.admitted;
     finish(append, Status::ok);
   }
   changed_.notify();

@@ -103,8 +103,9 @@ class Log {
   Tip tail() const { return tail_; }
   Tip durable() const { return durable_; }
   Lsn oldest() const;  // the first position that can be read from here
-  // Sequence of the last request that the log contains; before anything was appended, what the state block knows.
-  uint64_t admitted() const { return std::max(admitted_, state_.value().admitted); }
+  // Sequence of the last request that the durable log contains; before anything was appended, what the state block
+  // knows. What was appended to a log that failed is not in it, and stays in the pool (D6).
+  uint64_t admitted() const { return std::max(durable_admitted_, state_.value().admitted); }
   Stamp last_time() const { return last_time_; }
   bool failed() const { return failed_ != Status::ok; }
   bool needs_space() const { return needs_space_; }
@@ -151,7 +152,8 @@ class Log {
   Tip tail_;
   Lsn written_;
   Tip durable_;
-  uint64_t admitted_ = 0;
+  uint64_t admitted_ = 0;  // of what was appended
+  uint64_t durable_admitted_ = 0;
   Stamp last_time_;
 
   Segment* current_ = nullptr;

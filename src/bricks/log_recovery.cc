@@ -64,7 +64,7 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
   if (!result.is_damaged && why.status == Status::damaged) reached("log: torn tail");
   if (why.status == Status::io_error) reached("log: unreadable");
   if (result.end == state_.value().applied) co_await learn_last_time(result.end);
-  admitted_ = result.admitted;
+  admitted_ = durable_admitted_ = result.admitted;
   tail_ = result.end;
   const Lsn doubtful = std::max(std::min(known_durable, end), state_.value().applied.position.lsn);
   if (Status status = co_await make_durable_again(doubtful); status != Status::ok) {
@@ -227,6 +227,11 @@ Task<Status> Log::make_durable_again(Lsn from) {
     if (owner == nullptr) continue;
     Lsn to = segment->limit();
     if (owner->ended) to = std::min(to, owner->end);
+    // Behind its last batch a file has what no LSN counts, and what perhaps cannot be read.
+    for (const auto& other : segments_.all()) {
+      const bool follows = other->header.epoch == segment->header.epoch && other->first() > segment->first();
+      if (follows) to = std::min(to, other->first());
+    }
     to = std::min(to, tail_.position.lsn);
     const Lsn start = std::max(from, segment->first());
     if (start >= to) continue;

@@ -69,13 +69,14 @@ Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Re
 }
 
 namespace {
-// Where our histories part, mine goes on with the epoch of somebody else: what the peer has behind that point was given
-// up, of my own reigns too.
-bool is_ended_by_another(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Report& peer) {
+// Where our histories part, mine goes on with the epoch of somebody else, or with one that was forced here although
+// the end of the log was lost: what the peer has behind that point was given up, of my own reigns too.
+bool was_given_up(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Report& peer) {
   const bricks::Common common = bricks::common_position(mine, my_end, peer.branch, peer.durable.position.lsn);
   if (!common.any || !common.mine_beyond) return false;
   for (size_t i = 0; i + 1 < mine.size(); ++i) {
-    if (mine[i].id == common.position.epoch) return mine[i + 1].host != self;
+    const format::BranchEpoch& next = mine[i + 1];
+    if (mine[i].id == common.position.epoch) return next.host != self || next.cause == EpochCause::force;
   }
   return false;
 }
@@ -85,9 +86,9 @@ bool is_ended_by_another(const bricks::Branch& mine, Lsn my_end, const Uuid& sel
 // was then, not for one that the operator invalidated or joined anew since.
 bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Uuid& my_life,
                       const Report& peer) {
-  const bool was_ended = is_ended_by_another(mine, my_end, self, peer);
+  const bool is_past = was_given_up(mine, my_end, self, peer);
   for (const format::BranchEpoch& epoch : peer.branch) {
-    if (epoch.host != self || was_ended) continue;
+    if (epoch.host != self || is_past) continue;
     const Lsn end = epoch.ended ? std::min(epoch.end, peer.durable.position.lsn) : peer.durable.position.lsn;
     const format::BranchEpoch* ours = bricks::find_epoch(mine, epoch.id);
     if (ours == nullptr ? end > my_end : my_end < end) return true;

@@ -182,6 +182,12 @@ TEST(Outremembered, a_reign_that_i_began_again_behind_a_loss_hides_nothing) {
   EXPECT_TRUE(is_outremembered(mine, {8192}, a, id(1), report_of({epoch(1, a, 0)}, 65536)));
 }
 
+TEST(Outremembered, what_was_given_up_by_force_is_not_missed) {
+  bricks::Branch mine = {ended(epoch(1, a, 0), 4096), epoch(2, a, 4096)};
+  mine.back().cause = EpochCause::force;
+  EXPECT_FALSE(is_outremembered(mine, {8192}, a, id(1), report_of({epoch(1, a, 0)}, 65536)));
+}
+
 TEST(Outremembered, a_memory_of_another_life_does_not_count) {
   const bricks::Branch branch = {epoch(1, a, 0)};
   Report peer = report_of(branch, 4096);

@@ -48,8 +48,7 @@ Task<void> Replica::announce() {
     // Whoever holds the turn may wait for room: it is made beside.
     if (log_->needs_space() && !is_leaving_) co_await make_room();
     if (log_ != nullptr && log_->needs_space() && shown_ == State::opening) {
-      say(State::waiting_for_space, "the log disk is full: what the former marsd had acknowledged waits for room",
-          "make room on the log disk");
+      say(State::waiting_for_space, "the log disk is full: opening waits for room", "make room on the log disk");
     }
   }
 }
@@ -168,7 +167,8 @@ Task<void> Replica::step() {
     co_await learn_data_end();
   }
   note_fork();
-  if (!is_consistent) co_return co_await step_follower();
+  // A failed log takes nothing more, and a later success proves nothing (D5): until it is attached anew, it is shown.
+  if (!is_consistent || log_->failed()) co_return co_await step_follower();
   co_await act(decide_start(facts()));
 }
 

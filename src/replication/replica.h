@@ -168,6 +168,7 @@ class Replica {
   Task<void> open_device();
   Task<bool> step_down();
   Task<void> close_primary();
+  void tell_undrained();
   Task<void> close_logger();
   Task<void> refuse(Designated wanted, std::string why);
   HandoverFacts handover_facts(const Uuid& successor) const;
@@ -210,6 +211,8 @@ class Replica {
   uint64_t rate(uint64_t bytes, io::Instant since) const;
   void note_progress(const Uuid& source, const format::Batch& batch);
   Task<Result<void>> invalidate_in_turn();
+  Task<Result<void>> confirm_elsewhere();
+  Task<Error> ask_for_a_whole_copy(Uuid host);
   static void forget_history(format::StateBlock& state);
 
   // replica_sync.cc
@@ -289,10 +292,11 @@ class Replica {
   net::Channel* handover_channel_ = nullptr;
   std::vector<net::Channel*> served_channels_;  // in the order in which they were opened
 
-  int barred_ = 0;           // the log is being taken away or replaced: no new conversations
-  bool is_leaving_ = false;  // nobody makes room in the log any more
-  Semaphore room_turn_;      // who trims
-  Semaphore turn_;           // step and commands, one at a time
+  int barred_ = 0;             // the log is being taken away or replaced: no new conversations
+  bool is_leaving_ = false;    // nobody makes room in the log any more
+  bool is_giving_up_ = false;  // this copy: nobody may rely on it
+  Semaphore room_turn_;        // who trims
+  Semaphore turn_;             // step and commands, one at a time
   Event stop_;
   Event following_stop_;
   Notifier wake_;

@@ -134,7 +134,8 @@ Task<void> Replica::end_fetching() {
   wake_.notify();
   while (following_.count() > 0) {
     // A fetched batch may wait for room that nobody makes any more.
-    if (is_leaving_ && log_->needs_space()) log_->give_up();
+    const bool is_stuck = replayer_ != nullptr && replayer_->failed().status != Status::ok;
+    if ((is_leaving_ || is_stuck) && log_->needs_space()) log_->give_up();
     log_->changed().notify();
     co_await io::wait_until(machine_, wake_, machine_.now() + 10ms);
   }
@@ -223,6 +224,13 @@ Task<Result<Hash128>> Replica::hash_at(Lsn lsn) {
   if (owner->ended && owner->end == lsn) co_return owner->end_hash;
   const Lsn from = std::max(owner->first, log_->oldest());
   bricks::LogReader reader(log_->segments(), log_->options(), branch, {{owner->id, from}, {}});
+  if (from >= lsn) {
+    // Our log begins here, after a sync: what lies before it is known from its successor alone.
+    auto successor = co_await reader.next(log_->durable().position.lsn);
+    if (!successor) co_return failure(successor.error());
+    if (successor->header.identity.lsn != lsn) co_return failure(Status::not_found, "the log begins behind it");
+    co_return successor->header.identity.previous;
+  }
   while (reader.tip().position.lsn < lsn) {
     auto batch = co_await reader.next(lsn);
     if (!batch) co_return failure(batch.error());
@@ -343,76 +351,6 @@ void Replica::note_progress(const Uuid& source, const format::Batch& batch) {
   fetching_->total_bytes = fetching_->done_bytes + (theirs > end ? theirs - end : 0);
   fetching_->bytes_per_second = rate(fetching_->done_bytes, transfer_began_);
   environment_.report_changed(options_.resource);
-}
-
-// ---- invalidate
-
-// The operator gives this copy up: its log is kept in branch/, the disk will be compared with another replica's.
-Task<Result<void>> Replica::invalidate() {
-  co_await turn_.acquire();
-  auto result = co_await invalidate_in_turn();
-  turn_.release(1);
-  wake_.notify();
-  co_return result;
-}
-
-Task<Result<void>> Replica::invalidate_in_turn() {
-  if (log_ == nullptr) co_return failure(Status::refused, "the replica is not attached: " + reason_);
-  const bool is_elsewhere = std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
-    return peer.second.is_consistent && environment_.is_connected(peer.first);
-  });
-  if (!is_elsewhere) {
-    co_return failure(Status::refused, "no other consistent replica is connected: this may be the only good copy");
-  }
-  if (role_ == Role::primary) {
-    if (!has_parted()) co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
-    if (auto closed = co_await device_->close(); !closed) co_return closed;
-  }
-  if (wish() == Wish::me && has_parted()) {
-    // Who is given up is not wanted as primary any longer: else the winner would hand over to it by surprise (T6).
-    Designated wanted{{}, random_uuid(machine_), {}};
-    for (const auto& [host, peer] : peers_) {
-      if (peer.is_primary && environment_.is_connected(host)) wanted.host = host;
-    }
-    if (co_await environment_.designate(options_.resource, std::move(wanted)) != Status::ok)
-      co_return failure(Status::io_error, "the wish could not be written down");
-  }
-  const Barred barred(*this);
-  co_await end_serving();
-  if (role_ == Role::primary) co_await close_logger();
-  co_await end_following();
-  role_ = Role::closed;
-  const std::string life = to_string(random_uuid(machine_));
-  const ByteView text = bytes_of(life);
-  io::Bytes content(text.begin(), text.end());
-  Status status = co_await machine_.storage().write_file(options_.state_directory + "/life", content, false);
-  if (status == Status::ok) {
-    life_ = *parse_uuid(life);
-    status = co_await state_->update([](StateBlock& state) { state.state = ReplicaState::fresh; });
-  }
-  if (status == Status::ok) status = co_await log_->restart({}, {}, true);
-  if (status == Status::ok) status = co_await state_->update(&Replica::forget_history);
-  if (status != Status::ok) co_return failure(status, "cannot write to the state directory or the log disk");
-  recovery_ = {};
-  is_forked_ = false;
-  is_releasing_ = false;
-  serve_limit_ = no_serve_limit;
-  // What a dead predecessor left in memory belongs to the history that was given up.
-  environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
-  reached("fork: invalidated");
-  environment_.event(options_.resource, "invalidated: the former log is kept in branch/, the disk will be synced");
-  co_return Result<void>();
-}
-
-void Replica::forget_history(StateBlock& state) {
-  state.state = ReplicaState::fresh;
-  state.applied = {};
-  state.durable = {};
-  state.admitted = 0;
-  state.gone.clear();
-  state.pool_id = {};
-  state.branch.clear();
-  state.sweep = {};
 }
 
 }  // namespace mars::replication

@@ -44,6 +44,12 @@ Result<void> Replica::may_be_forced() const {
   if (state_->value().state != ReplicaState::consistent) {
     return failure(Status::refused, "this replica is not consistent: its sync is not done");
   }
+  if (log_->failed()) {
+    return failure(Status::refused,
+                   "the log of this replica has failed: repair the log disk, then run `marsadm "
+                   "detach " +
+                       options_.name + "` and `marsadm attach " + options_.name + "`");
+  }
   // The disk may hold writes that the log does not say any more (T8).
   if (!is_log_whole() && !accepts_loss_) {
     return failure(Status::refused,

@@ -61,11 +61,12 @@ Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device
 // The disk is where the log ends, and nothing fetches, syncs or serves any more. False: it was said why not.
 Task<bool> Replica::replay_to_end() {
   co_await become_follower();
+  // A paused replay goes on, before anything else: a fetched batch may wait for the room that only replay can make.
+  if (replayer_ != nullptr) replayer_->allow(true);
   co_await end_fetching();
   co_await end_serving();
   const bool may_open = replayer_ != nullptr && state_->value().state == ReplicaState::consistent;
   if (may_open) {
-    replayer_->allow(true);
     const Status status = co_await replayer_->catch_up(log_->durable().position.lsn);
     if (status != Status::ok && status != Status::stopped) {
       say(State::disk_failed, replayer_->failed().text, "check the data disk " + options_.disk);
@@ -192,9 +193,7 @@ Task<bool> Replica::step_down() {
         "end its use here; what is written from now on makes two histories");
     co_return true;
   }
-  if (co_await logger_->drain() != Status::ok) {
-    environment_.event(options_.resource, "closed with writes that are only in the log");
-  }
+  if (co_await logger_->drain() != Status::ok) tell_undrained();
   co_await close_logger();
   role_ = Role::closed;
   environment_.event(options_.resource,
@@ -208,13 +207,18 @@ Task<void> Replica::close_primary() {
   const Designated wanted = environment_.designated(options_.resource);
   auto closed = co_await device_->close();
   if (!closed) co_return co_await refuse(wanted, "the device is in use: " + closed.error().text);
-  if (co_await logger_->drain() != Status::ok) {
-    environment_.event(options_.resource, "closed with writes that are only in the log");
-  }
+  if (co_await logger_->drain() != Status::ok) tell_undrained();
   co_await close_logger();
   role_ = Role::closed;
   environment_.event(options_.resource, "the device is closed; the right to write stays parked here");
   wake_.notify();
+}
+
+void Replica::tell_undrained() {
+  environment_.event(options_.resource, log_->failed()
+                                            ? "closed with acknowledged writes that are only in memory: they "
+                                              "are kept there until the log can be written"
+                                            : "closed with writes that are only in the log");
 }
 
 Task<void> Replica::close_logger() {

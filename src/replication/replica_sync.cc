@@ -27,11 +27,12 @@ std::optional<Uuid> Replica::choose_sync_source() const {
   return best;
 }
 
-// It has log behind everything that it shares with ours. A replica that is whole is never synced from one that has
-// less.
+// What it can serve lies behind everything that it shares with us: a primary reads through memory, a secondary has what
+// it has applied. A replica that is whole is never synced from one that has less.
 bool Replica::is_ahead(const Report& peer) const {
   const Lsn end = log_->durable().position.lsn;
-  const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+  const Lsn served = peer.is_primary ? peer.durable.position.lsn : peer.applied.position.lsn;
+  const auto common = bricks::common_position(log_->branch(), end, peer.branch, served);
   return !common.any || (common.peer_beyond && !common.mine_beyond);
 }
 

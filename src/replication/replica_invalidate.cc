@@ -1,0 +1,121 @@
+// Replica: the operator gives this copy up (T9, P6).
+#include "base/probe.h"
+#include "replication/replica.h"
+#include "replication/sync_messages.h"
+
+namespace mars::replication {
+
+using namespace std::chrono_literals;
+using format::ReplicaState;
+using format::StateBlock;
+
+namespace {
+constexpr io::Duration confirmation_patience = 5s;
+}
+
+// The operator gives this copy up: its log is kept in branch/, the disk will be compared with another replica's.
+Task<Result<void>> Replica::invalidate() {
+  co_await turn_.acquire();
+  is_giving_up_ = true;
+  auto result = co_await invalidate_in_turn();
+  is_giving_up_ = false;
+  turn_.release(1);
+  wake_.notify();
+  co_return result;
+}
+
+Task<Result<void>> Replica::invalidate_in_turn() {
+  if (log_ == nullptr) co_return failure(Status::refused, "the replica is not attached: " + reason_);
+  if (role_ == Role::primary && !has_parted()) {
+    co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
+  }
+  if (auto kept = co_await confirm_elsewhere(); !kept) co_return kept;
+  if (role_ == Role::primary) {
+    if (!has_parted()) co_return failure(Status::refused, "the fork is over, and this host is primary");
+    if (auto closed = co_await device_->close(); !closed) co_return closed;
+  }
+  if (wish() == Wish::me && has_parted()) {
+    // Who is given up is not wanted as primary any longer: else the winner would hand over to it by surprise (T6).
+    Designated wanted{{}, random_uuid(machine_), {}};
+    for (const auto& [host, peer] : peers_) {
+      if (peer.is_primary && environment_.is_connected(host)) wanted.host = host;
+    }
+    if (co_await environment_.designate(options_.resource, std::move(wanted)) != Status::ok)
+      co_return failure(Status::io_error, "the wish could not be written down");
+  }
+  const Barred barred(*this);
+  co_await end_serving();
+  if (role_ == Role::primary) co_await close_logger();
+  co_await end_following();
+  role_ = Role::closed;
+  const std::string life = to_string(random_uuid(machine_));
+  const ByteView text = bytes_of(life);
+  io::Bytes content(text.begin(), text.end());
+  Status status = co_await machine_.storage().write_file(options_.state_directory + "/life", content, false);
+  if (status == Status::ok) {
+    life_ = *parse_uuid(life);
+    status = co_await state_->update([](StateBlock& state) { state.state = ReplicaState::fresh; });
+  }
+  if (status == Status::ok) status = co_await log_->restart({}, {}, true);
+  if (status == Status::ok) status = co_await state_->update(&Replica::forget_history);
+  if (status != Status::ok) co_return failure(status, "cannot write to the state directory or the log disk");
+  recovery_ = {};
+  is_forked_ = false;
+  is_releasing_ = false;
+  serve_limit_ = no_serve_limit;
+  // What a dead predecessor left in memory belongs to the history that was given up.
+  environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
+  reached("fork: invalidated");
+  environment_.event(options_.resource, "invalidated: the former log is kept in branch/, the disk will be synced");
+  co_return Result<void>();
+}
+
+// Somebody else must have a whole copy, and say so now: a report may be older than its sender's own invalidation. Who
+// is being given up itself confirms nothing, so of two that are given up at the same moment neither is.
+Task<Result<void>> Replica::confirm_elsewhere() {
+  const io::Instant deadline = machine_.now() + confirmation_patience;
+  for (;;) {
+    std::vector<Uuid> candidates;
+    for (const auto& [host, peer] : peers_) {
+      if (peer.is_consistent && environment_.is_connected(host)) candidates.push_back(host);
+    }
+    if (candidates.empty()) {
+      co_return failure(Status::refused, "no other consistent replica is connected: this may be the only good copy");
+    }
+    Error why = Status::refused;
+    for (const Uuid& host : candidates) {
+      why = co_await ask_for_a_whole_copy(host);
+      if (why.status == Status::ok) co_return Result<void>();
+      why.text = environment_.host_name(host) + " does not confirm that it has a whole copy: " + why.text;
+    }
+    if (stop_.is_set() || machine_.now() >= deadline) co_return failure(Status::refused, why.text + "; try again");
+    co_await io::sleep_for(machine_, 200ms, stop_);
+  }
+}
+
+// The header of a sync is the answer.
+Task<Error> Replica::ask_for_a_whole_copy(Uuid host) {
+  net::Bytes opening;
+  Writer writer(opening);
+  write_uuid(writer, options_.resource);
+  auto channel = environment_.open_channel(host, sync_service, std::move(opening), sync_window);
+  if (channel == nullptr) co_return Error(Status::unreachable, "it is not connected");
+  auto message = co_await receive_within(*channel, 2s);
+  if (!message) co_return message.error();
+  const auto header = decode_sync_header(*message);
+  channel->close();
+  co_return header ? Error(Status::ok) : header.error();
+}
+
+void Replica::forget_history(StateBlock& state) {
+  state.state = ReplicaState::fresh;
+  state.applied = {};
+  state.durable = {};
+  state.admitted = 0;
+  state.gone.clear();
+  state.pool_id = {};
+  state.branch.clear();
+  state.sweep = {};
+}
+
+}  // namespace mars::replication
