@@ -204,8 +204,16 @@ TEST_F(FullLogFilm, a_failed_log_write_ends_writing_and_not_reading) {
     return cluster().write("a", "mydata", 30, 'n') != Status::ok || cluster().flush("a", "mydata") != Status::ok;
   }));
   expect_state("a", State::log_failed);
-  expect_next_step("a", "hand over");
+  expect_next_step("a", "restart marsd");
   expect_read("a", 0, 20, 'x');
+  // A release could not be written: the way out is not a handover, and that is said at once.
+  const control::Answer answer = cluster().run("b", "primary mydata");
+  EXPECT_EQ(answer.code, ExitCode::refused);
+  EXPECT_NE(answer.text.find("cannot leave it"), std::string::npos) << answer.text;
+  disks("a").heal();
+  cluster().stop("a");
+  ASSERT_TRUE(cluster().start("a").has_value());
+  expect_up_to_date();
 }
 
 // Attacks: LG6, D5, P2

@@ -51,10 +51,10 @@ format::BatchIdentity Log::next_identity() const {
 void Log::append(Append& append) {
   CHECK(append.header.identity.lsn == tail_.position.lsn && append.header.identity.previous == tail_.hash);
   CHECK(append.pieces.size() <= pieces_max && append.durable != nullptr && !closing_);
-  CHECK(append.header.identity.admitted >= admitted_);
   append.op.append = &append;
   append.op.log = this;
   append.is_written = false;
+  CHECK(failed() || append.header.identity.admitted >= admitted_);
   tail_ = append.header.tip();
   admitted_ = append.header.identity.admitted;
   last_time_ = std::max(last_time_, append.header.identity.time);

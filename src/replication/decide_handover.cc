@@ -3,6 +3,7 @@
 namespace mars::replication {
 
 HandoverObstacle decide_handover(const HandoverFacts& facts) {
+  if (facts.is_log_failed) return HandoverObstacle::log_failed;
   if (!facts.is_member) return HandoverObstacle::not_member;
   if (!facts.is_connected || facts.successor == nullptr) return HandoverObstacle::not_connected;
   const Report& successor = *facts.successor;
@@ -22,6 +23,10 @@ std::string sentence(HandoverObstacle obstacle, const std::string& host) {
   switch (obstacle) {
     case HandoverObstacle::none:
       return {};
+    case HandoverObstacle::log_failed:
+      return "the log disk of the primary failed, so the right to write cannot leave it; repair that disk and restart "
+             "marsd there: nothing acknowledged is lost by that; or stop it and force " +
+             host + ", which loses what is not in the log";
     case HandoverObstacle::not_member:
       return host + " is no member of this resource; join it there first";
     case HandoverObstacle::not_connected:

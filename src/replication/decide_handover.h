@@ -17,10 +17,12 @@ struct HandoverFacts {
   const bricks::Branch* branch = nullptr;  // mine
   Lsn durable_end;                         // mine
   uint64_t lag_max = 0;                    // handover-lag, bytes
+  bool is_log_failed = false;              // mine: it takes no release
 };
 
 enum class HandoverObstacle : uint8_t {
   none,
+  log_failed,
   not_member,
   not_connected,
   not_attached,

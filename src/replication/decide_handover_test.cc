@@ -27,6 +27,12 @@ class DecideHandover : public ::testing::Test {
 
 TEST_F(DecideHandover, a_ready_successor_may_have_it) { EXPECT_EQ(answer(), HandoverObstacle::none); }
 
+TEST_F(DecideHandover, a_log_that_failed_takes_no_release) {
+  facts.is_log_failed = true;
+  EXPECT_EQ(answer(), HandoverObstacle::log_failed);
+  EXPECT_NE(sentence(answer(), "b").find("force b"), std::string::npos);
+}
+
 TEST_F(DecideHandover, a_stranger_may_not) {
   facts.is_member = false;
   EXPECT_EQ(answer(), HandoverObstacle::not_member);

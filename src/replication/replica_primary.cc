@@ -154,7 +154,7 @@ Task<void> Replica::step_primary() {
   if (!device_->is_open() && !log_->failed()) co_await open_device();
   if (log_->failed()) {
     say(State::log_failed, "the log disk failed: writes get an error, reads go on",
-        "hand over to another host, or repair the log disk and restart marsd");
+        "repair the log disk and restart marsd: what was acknowledged is kept; or stop marsd and force another host");
   } else if (logger_->disk_status() != Status::ok) {
     say(State::disk_failed, "the data disk failed: what is written stays in memory and in the log",
         "hand over to another host with `marsadm primary " + options_.name + "` there");
@@ -259,6 +259,7 @@ HandoverFacts Replica::handover_facts(const Uuid& successor) const {
   facts.successor = peer == peers_.end() ? nullptr : &peer->second;
   facts.branch = &log_->branch();
   facts.durable_end = log_->durable().position.lsn;
+  facts.is_log_failed = log_->failed();
   facts.lag_max = environment_.settings(options_.resource).handover_lag_bytes;
   return facts;
 }
@@ -329,6 +330,8 @@ Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor
     if (Status status = co_await logger_->drain(); status != Status::ok && status != Status::io_error) {
       co_return failure(status, "not everything could be written to the log");
     }
+    // A data disk that failed is no obstacle: the successor needs the log only.
+    if (log_->failed()) co_return failure(Status::io_error, sentence(HandoverObstacle::log_failed, to));
   }
   net::Bytes final_position;
   Writer writer(final_position);
