@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "base/check.h"
 
@@ -105,6 +106,7 @@ uint32_t History::submit(uint32_t number, unsigned first, unsigned count, bool i
   for (unsigned sector = first; sector < first + count; ++sector) {
     reign.of_sector[sector].push_back(index);
     if (is_zeroes) was_zeroed_[sector] = true;
+    was_touched_[sector] = true;
   }
   return index;
 }
@@ -182,6 +184,14 @@ std::vector<History::Point> History::lineage(uint32_t number, Lsn end) const {
   }
   std::ranges::reverse(points);
   return points;
+}
+
+uint64_t History::touched_bytes(uint64_t range_bytes) const {
+  std::set<uint64_t> ranges;
+  for (unsigned sector = 0; sector < sectors; ++sector) {
+    if (was_touched_[sector]) ranges.insert(offset_of(sector) / range_bytes);
+  }
+  return ranges.size() * range_bytes;
 }
 
 // The first write onto the sector, from this index on, that is certainly in the log once later ones are.

@@ -81,6 +81,9 @@ class History {
   // The last acknowledged write onto the sector in this reign.
   std::optional<uint32_t> last_acknowledged(uint32_t reign, unsigned sector) const;
 
+  // So many bytes a sync moves at most (P7): ranges of `range_bytes` in which somebody wrote once; others are equal.
+  uint64_t touched_bytes(uint64_t range_bytes) const;
+
   // What was acknowledged by that host and not flushed may be lost from now on; everything may.
   void forget_unflushed(const Uuid& host);
   void excuse(const Uuid& host);
@@ -121,6 +124,7 @@ class History {
   std::vector<Reign> reigns_;
   std::map<EpochId, uint32_t> numbers_;
   std::vector<bool> was_zeroed_ = std::vector<bool>(sectors);
+  std::vector<bool> was_touched_ = std::vector<bool>(sectors);
 };
 
 }  // namespace mars::sim

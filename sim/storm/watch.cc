@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "replication/sync_messages.h"
 #include "sim/storm/log_overlay.h"
 
 namespace mars::sim {
@@ -41,6 +42,11 @@ void Watch::look_at(const std::string& host, replication::Replica& replica) {
   Seen& seen = seen_[host];
   if (report.state != seen.state) stage_.reached.count("state " + std::string(control::name(report.state)));
   check_reason(host, report, seen);
+  const uint64_t movable = stage_.history.touched_bytes(replication::sync_range_bytes);
+  if (replica.moved_bytes() > movable) {
+    stage_.broke("P7: a sync moved " + std::to_string(replica.moved_bytes()) + " bytes to " + host + ", and only " +
+                 std::to_string(movable) + " can differ");
+  }
   if (!report.is_attached) return;
   if (std::string wrong = stage_.history.learn(report.branch); !wrong.empty()) stage_.broke(wrong + " (" + host + ")");
   if (report.log_bytes > log_bytes_max) {

@@ -1,5 +1,5 @@
 // Watch: looks at all hosts at once and holds them against the promises: the images of the disks (P1, P2, P5, P11), who
-// may write (P4), what is given up (P6), what is said to the operator (P13), and bounds (P10).
+// may write (P4), what is given up (P6), what a sync moves (P7), what is said to the operator (P13), and bounds (P10).
 #pragma once
 
 #include <map>

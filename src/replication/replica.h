@@ -88,6 +88,7 @@ class Replica {
   bool is_primary() const { return role_ == Role::primary; }
   bool is_attached() const { return log_ != nullptr; }
   std::string graph() const;
+  uint64_t moved_bytes() const { return moved_bytes_; }
   uint64_t dirty_requests() const { return logger_ ? logger_->dirty_requests() : 0; }
   const std::string& disk() const { return options_.disk; }
 
@@ -286,7 +287,7 @@ class Replica {
   TimeMarks times_;  // of the local log
   io::Instant transfer_began_ = {};
   io::Instant sync_began_ = {};
-  uint64_t moved_bytes_ = 0;
+  uint64_t moved_bytes_ = 0;  // by the present or the last sync
   net::Channel* fetch_channel_ = nullptr;
   net::Channel* sync_channel_ = nullptr;
   net::Channel* handover_channel_ = nullptr;

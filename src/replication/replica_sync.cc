@@ -70,6 +70,7 @@ Task<Status> Replica::sync_from(Uuid source, bool& has_begun) {
   sync_channel_ = channel.get();
   syncing_ = control::Transfer{TransferKind::sync, 0, options_.volume_bytes, 0, environment_.host_name(source)};
   sync_began_ = machine_.now();
+  moved_bytes_ = 0;
   auto message = co_await channel->receive();
   if (!message) co_return message.error().status;
   auto header = decode_sync_header(*message);
