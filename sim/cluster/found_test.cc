@@ -299,5 +299,19 @@ TEST_F(Found, what_a_failed_log_did_not_take_is_there_after_a_clean_stop) {
   EXPECT_EQ(cluster->read("a", "mydata", 19), 'k');
 }
 
+// "deleted" was said although the log was still there.
+TEST_F(Found, a_log_that_cannot_be_removed_is_told_and_goes_with_the_next_start) {
+  make(7);
+  const std::string its = folder("a");
+  cluster->host("a").disks().fail({.path = its, .op = DiskOp::change, .times = Fault::forever});
+  const control::Answer answer = cluster->run("a", "delete-resource mydata --force");
+  EXPECT_EQ(answer.code, ExitCode::failed);
+  EXPECT_NE(answer.text.find("could not be removed"), std::string::npos) << answer.text;
+  cluster->host("a").disks().heal();
+  cluster->stop("a");
+  ASSERT_TRUE(cluster->start("a").has_value());
+  EXPECT_TRUE(cluster->wait([&] { return !cluster->host("a").disks().exists(its); }));
+}
+
 }  // namespace
 }  // namespace mars::sim

@@ -270,6 +270,8 @@ Task<Answer> delete_resource(Call& call) {
     call.say("removing the log");
     if (!co_await call.wait()) co_return call.over("resource " + name + " is deleted, but its log is not removed yet");
   }
+  const std::string left = call.resources().leftovers(record->id);
+  if (!left.empty()) co_return failed({Status::io_error, "resource " + name + " is deleted, but " + left});
   co_return Answer::done("resource " + name + " is deleted; the data disks keep what they have");
 }
 

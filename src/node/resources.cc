@@ -292,9 +292,13 @@ Task<Result<void>> Resources::remove(Uuid resource) {
   static_cast<void>(parts_.pool.take_inherited(resource, ~uint64_t{0}));
   const Status status = co_await remove_folders(resource);
   removing_.erase(resource);
+  leftovers_.erase(resource);
+  if (status != Status::ok) {
+    leftovers_[resource] = "the log and state files of " + gone.file.record.name + " could not be removed (" +
+                           std::string(name(status)) + "): the next start of marsd removes them";
+  }
   parts_.changed.notify();
-  if (status != Status::ok)
-    co_return failure(status, "the files of " + gone.file.record.name + " could not be removed");
+  if (status != Status::ok) co_return failure(status, leftovers_[resource]);
   co_return Result<void>{};
 }
 

@@ -74,6 +74,11 @@ class Resources final : public replication::Environment, public ReportOwner {
   bool needs_pool() const { return needs_pool_; }
   // There is a replica here, or what is left of one is being removed.
   bool has_traces(const Uuid& resource) const { return hosted_.contains(resource) || removing_.contains(resource); }
+  // Why files of a resource that has gone are still there; empty: they are not. The next start removes them.
+  std::string leftovers(const Uuid& resource) const {
+    const auto found = leftovers_.find(resource);
+    return found == leftovers_.end() ? std::string() : found->second;
+  }
   // Makes the files, then tells the cluster. Errors leave nothing but rubbish.
   Task<Result<void>> make(ReplicaFile file);
   // Gives the replica up: its log and state go, the disk stays as it is.
@@ -137,6 +142,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   net::PeerNet* net_ = nullptr;
   std::map<Uuid, Hosted> hosted_;
   std::set<Uuid> removing_;
+  std::map<Uuid, std::string> leftovers_;  // what could not be removed, and why
   bool needs_pool_ = true;
   std::string log_problem_;
   bool was_cut_off_ = false;

@@ -201,6 +201,7 @@ class Replica {
   Task<void> end_fetching();
   Task<void> drop_empty_tail();
   void note_fork();
+  std::string way_out_of_fork() const;  // what the operator does then
   bool has_parted() const;
   Task<Status> drop_tail();
   Task<Result<Hash128>> hash_at(Lsn lsn);

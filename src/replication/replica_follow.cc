@@ -28,8 +28,7 @@ Task<void> Replica::step_follower() {
 void Replica::show_follower(const control::Switches& on) {
   const StartAction action = decide_start(facts());
   const bool is_synced = state_->value().state == ReplicaState::consistent;
-  const std::string invalidate = "run `marsadm invalidate " + options_.name + "` on the side that is to be given up";
-  if (is_forked_ && is_synced) return say(State::fork, "the logs have parted: both sides are kept", invalidate);
+  if (is_forked_ && is_synced) return say(State::fork, "the logs have parted: both sides are kept", way_out_of_fork());
   if (log_->failed()) return say(State::log_failed, "the log disk failed", "repair it, then detach and attach");
   if (state_->failed() != Status::ok)
     return say(State::log_failed, "the state block cannot be written", "repair its disk, then detach and attach");
@@ -149,6 +148,10 @@ Task<void> Replica::end_following() {
 }
 
 // ---- forks
+
+std::string Replica::way_out_of_fork() const {
+  return "decide which side is kept, then run `marsadm invalidate " + options_.name + "` on the other";
+}
 
 // Two histories, neither a prefix of the other, and ours is the one inside which a rival begins (T9). A tail without
 // data is no history: it is dropped by the table. Whoever follows the rival has no fork.

@@ -162,8 +162,7 @@ Task<void> Replica::step_primary() {
     say(State::waiting_for_space, "the log disk is full and no replica is left to give up",
         "make room on the log disk, or connect the replicas so that the log can be trimmed");
   } else if (is_forked_) {
-    say(State::fork, "another host was forced primary: two histories",
-        "decide which side is kept, then run `marsadm invalidate " + options_.name + "` on the other");
+    say(State::fork, "another host was forced primary: two histories", way_out_of_fork());
   } else if (is_held_up()) {
     say(State::up_to_date, "writes wait: memory is full, and the data disk takes nothing",
         "look at the data disk " + options_.disk + "; or hand over to another host");
@@ -270,8 +269,7 @@ Task<void> Replica::hand_over(Designated wanted) {
   const std::string to = environment_.host_name(successor);
   HandoverObstacle obstacle = decide_handover(handover_facts(successor));
   if (obstacle == HandoverObstacle::rival) {
-    co_return say(State::fork, sentence(obstacle, to),
-                  "run `marsadm invalidate " + options_.name + "` on the side that is to be given up");
+    co_return say(State::fork, sentence(obstacle, to), way_out_of_fork());
   }
   say(State::handing_over, "to " + to);
   const io::Instant begun = machine_.now();
@@ -285,8 +283,7 @@ Task<void> Replica::hand_over(Designated wanted) {
     obstacle = decide_handover(handover_facts(successor));
   }
   if (obstacle == HandoverObstacle::rival) {
-    co_return say(State::fork, sentence(obstacle, to),
-                  "run `marsadm invalidate " + options_.name + "` on the side that is to be given up");
+    co_return say(State::fork, sentence(obstacle, to), way_out_of_fork());
   }
   if (obstacle != HandoverObstacle::none) co_return co_await refuse(wanted, sentence(obstacle, to));
   net::Bytes opening;

@@ -56,16 +56,19 @@ bool add_extension(X509& certificate, X509& issuer, int id, const char* text) {
   return extension != nullptr && X509_add_ext(&certificate, extension.get(), -1) == 1;
 }
 
+using NamePtr = std::unique_ptr<GENERAL_NAME, FreeWith<GENERAL_NAME_free>>;
 using NamesPtr = std::unique_ptr<GENERAL_NAMES, FreeWith<GENERAL_NAMES_free>>;
 
 // Not through the configuration syntax: a comma in the uri would become a second name.
 bool push_name(GENERAL_NAMES* names, int type, const std::string& value) {
-  GENERAL_NAME* name = GENERAL_NAME_new();
+  NamePtr name(GENERAL_NAME_new());
   ASN1_IA5STRING* text = ASN1_IA5STRING_new();
-  if (names == nullptr || name == nullptr || text == nullptr) return false;
+  if (name == nullptr || text == nullptr) return false;
+  GENERAL_NAME_set0_value(name.get(), type, text);  // `name` owns it
   if (ASN1_STRING_set(text, value.data(), static_cast<int>(value.size())) != 1) return false;
-  GENERAL_NAME_set0_value(name, type, text);
-  return sk_GENERAL_NAME_push(names, name) > 0;
+  if (names == nullptr || sk_GENERAL_NAME_push(names, name.get()) <= 0) return false;
+  static_cast<void>(name.release());
+  return true;
 }
 
 // The last part of the uri names the subject for people; at most 64 characters, X.509's bound.
