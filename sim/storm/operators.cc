@@ -30,9 +30,15 @@ void Operators::before(const std::string& host, const std::string& line) {
   }
   if (line.find("--accept-loss") == std::string::npos) return;
   stage_.history.forget_unflushed(stage_.id(host));
-  // The disk may be ahead of a log that rotted: the operator takes it as it is.
   const replication::Replica* replica = stage_.replica(host);
-  if (replica == nullptr || !stage_.rotten.contains(host)) return;
+  if (replica == nullptr || !replica->is_attached()) return;
+  // A log that could not be read to its end ends there from now on.
+  if (!replica->report().is_whole) {
+    stage_.may_abandon.insert(host);
+    stage_.history.excuse(stage_.id(host));
+  }
+  // The disk may be ahead of a log that rotted: the operator takes it as it is.
+  if (!stage_.rotten.contains(host)) return;
   if (const auto reign = stage_.history.number_of(replica->report().durable.position.epoch)) stage_.history.mix(*reign);
 }
 

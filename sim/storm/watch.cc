@@ -101,7 +101,9 @@ bool Watch::is_forced_apart(const std::string& x, const std::string& y) {
 // ---- what is given up
 
 // A host's own version goes only when the operator says so, or when nothing that was acknowledged goes with it (P6).
+// While its log cannot be read to its end, nothing is given up yet.
 void Watch::check_given_up(const std::string& host, const Report& report, Seen& seen) {
+  if (!report.is_whole) return;
   const Position now = report.durable.position;
   const bool is_behind = seen.was_consistent && !seen.durable.is_none() && !stage_.history.contains(now, seen.durable);
   if (is_behind && !stage_.may_abandon.contains(host) && !stage_.rotten.contains(host)) {

@@ -73,7 +73,11 @@ Task<void> Replayer::work() {
 Task<bool> Replayer::take(LogReader& reader) {
   auto batch = co_await reader.next(log_.durable().position.lsn);
   if (!batch) {
-    if (batch.error().status != Status::end) failed_ = batch.error();
+    // io_error is the data disk's: a log that cannot be read is a damaged one.
+    const bool is_unreadable = batch.error().status == Status::io_error;
+    if (batch.error().status != Status::end) {
+      failed_ = Error(is_unreadable ? Status::damaged : batch.error().status, batch.error().text);
+    }
     co_return false;
   }
   if (Status status = check(*batch); status != Status::ok) {
