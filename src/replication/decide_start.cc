@@ -90,8 +90,10 @@ bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, 
   for (const format::BranchEpoch& epoch : peer.branch) {
     if (epoch.host != self || is_past) continue;
     const Lsn end = epoch.ended ? std::min(epoch.end, peer.durable.position.lsn) : peer.durable.position.lsn;
+    // Of an epoch that I have ended I have no more than its end, however much I wrote since.
     const format::BranchEpoch* ours = bricks::find_epoch(mine, epoch.id);
-    if (ours == nullptr ? end > my_end : my_end < end) return true;
+    const Lsn has = ours != nullptr && ours->ended ? std::min(ours->end, my_end) : my_end;
+    if (has < end) return true;
   }
   const auto found = peer.remembered.find(self);
   if (found == peer.remembered.end() || found->second.life != my_life) return false;

@@ -180,6 +180,7 @@ TEST(Outremembered, a_tail_of_my_own_that_another_reign_has_ended_is_not_missed)
 TEST(Outremembered, a_reign_that_i_began_again_behind_a_loss_hides_nothing) {
   const bricks::Branch mine = {ended(epoch(1, a, 0), 4096), epoch(2, a, 4096)};
   EXPECT_TRUE(is_outremembered(mine, {8192}, a, id(1), report_of({epoch(1, a, 0)}, 65536)));
+  EXPECT_TRUE(is_outremembered(mine, {131072}, a, id(1), report_of({epoch(1, a, 0)}, 65536)));
 }
 
 TEST(Outremembered, what_was_given_up_by_force_is_not_missed) {

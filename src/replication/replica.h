@@ -213,6 +213,7 @@ class Replica {
   uint64_t rate(uint64_t bytes, io::Instant since) const;
   void note_progress(const Uuid& source, const format::Batch& batch);
   Task<Result<void>> invalidate_in_turn();
+  Task<Status> withdraw_wish();
   Task<Result<void>> confirm_elsewhere();
   Task<Error> ask_for_a_whole_copy(Uuid host);
   static void forget_history(format::StateBlock& state);

@@ -11,6 +11,7 @@ using format::StateBlock;
 
 namespace {
 constexpr io::Duration confirmation_patience = 5s;
+constexpr io::Duration hearing_patience = 1s;
 }
 
 // The operator gives this copy up: its log is kept in branch/, the disk will be compared with another replica's.
@@ -34,14 +35,8 @@ Task<Result<void>> Replica::invalidate_in_turn() {
     if (!has_parted()) co_return failure(Status::refused, "the fork is over, and this host is primary");
     if (auto closed = co_await device_->close(); !closed) co_return closed;
   }
-  if (wish() == Wish::me && has_parted()) {
-    // Who is given up is not wanted as primary any longer: else the winner would hand over to it by surprise (T6).
-    Designated wanted{{}, random_uuid(machine_), {}};
-    for (const auto& [host, peer] : peers_) {
-      if (peer.is_primary && environment_.is_connected(host)) wanted.host = host;
-    }
-    if (co_await environment_.designate(options_.resource, std::move(wanted)) != Status::ok)
-      co_return failure(Status::io_error, "the wish could not be written down");
+  if (has_parted() && co_await withdraw_wish() != Status::ok) {
+    co_return failure(Status::io_error, "the wish could not be written down");
   }
   const Barred barred(*this);
   co_await end_serving();
@@ -68,6 +63,24 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   reached("fork: invalidated");
   environment_.event(options_.resource, "invalidated: the former log is kept in branch/, the disk will be synced");
   co_return Result<void>();
+}
+
+// Who is given up is not wanted as primary any longer: else the winner would hand over to it by surprise (T6). That the
+// winner was just forced may not have been heard yet: "nobody" would close its device again.
+Task<Status> Replica::withdraw_wish() {
+  const auto primary = [this]() -> Uuid {
+    for (const auto& [host, peer] : peers_) {
+      if (peer.is_primary && environment_.is_connected(host)) return host;
+    }
+    return {};
+  };
+  const io::Instant deadline = machine_.now() + hearing_patience;
+  while (wish() == Wish::me && primary().is_nil() && machine_.now() < deadline && !stop_.is_set()) {
+    co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
+  }
+  if (wish() != Wish::me) co_return Status::ok;
+  Designated wanted{primary(), random_uuid(machine_), {}};
+  co_return co_await environment_.designate(options_.resource, std::move(wanted));
 }
 
 // Somebody else must have a whole copy, and say so now: a report may be older than its sender's own invalidation. Who

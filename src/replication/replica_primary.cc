@@ -163,6 +163,10 @@ Task<void> Replica::step_primary() {
         "make room on the log disk, or connect the replicas so that the log can be trimmed");
   } else if (is_forked_) {
     say(State::fork, "another host was forced primary: two histories", way_out_of_fork());
+  } else if (facts().is_outremembered) {
+    // Opened while nobody could be asked (P4, protocol.md 7).
+    say(State::fork, "others have more of this host's own writes: its storage was brought back to an earlier moment",
+        way_out_of_fork());
   } else if (is_held_up()) {
     say(State::up_to_date, "writes wait: memory is full, and the data disk takes nothing",
         "look at the data disk " + options_.disk + "; or hand over to another host");
