@@ -12,7 +12,7 @@ using format::StateBlock;
 namespace {
 constexpr io::Duration confirmation_patience = 5s;
 constexpr io::Duration hearing_patience = 1s;
-}
+}  // namespace
 
 // The operator gives this copy up: its log is kept in branch/, the disk will be compared with another replica's.
 Task<Result<void>> Replica::invalidate() {
@@ -106,18 +106,17 @@ Task<Result<void>> Replica::confirm_elsewhere() {
   }
 }
 
-// The header of a sync is the answer.
 Task<Error> Replica::ask_for_a_whole_copy(Uuid host) {
   net::Bytes opening;
   Writer writer(opening);
   write_uuid(writer, options_.resource);
+  writer.u8(0);
+  CHECK(opening.size() == whole_copy_question_bytes);
   auto channel = environment_.open_channel(host, sync_service, std::move(opening), sync_window);
   if (channel == nullptr) co_return Error(Status::unreachable, "it is not connected");
-  auto message = co_await receive_within(*channel, 2s);
-  if (!message) co_return message.error();
-  const auto header = decode_sync_header(*message);
+  auto answer = co_await receive_within(*channel, 2s);
   channel->close();
-  co_return header ? Error(Status::ok) : header.error();
+  co_return answer ? Error(Status::ok) : answer.error();
 }
 
 void Replica::forget_history(StateBlock& state) {

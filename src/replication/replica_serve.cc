@@ -105,9 +105,13 @@ Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes
   Serving serving(*this, *channel);
   const Uuid target = channel->peer();
   // Whose log has lost an end that it once had may have a disk that is ahead of it: it serves nobody (D12, T10).
-  const bool is_ready = barred_ == 0 && !is_giving_up_ && log_ != nullptr &&
-                        state_->value().state == ReplicaState::consistent && is_log_whole() &&
-                        (role_ == Role::primary ? logger_ != nullptr : replayer_ != nullptr);
+  const bool is_whole = barred_ == 0 && !is_giving_up_ && log_ != nullptr &&
+                        state_->value().state == ReplicaState::consistent && is_log_whole();
+  if (is_whole && opening.size() == whole_copy_question_bytes) {
+    static_cast<void>(co_await channel->send(net::Bytes(1)));
+    co_return channel->close();
+  }
+  const bool is_ready = is_whole && (role_ == Role::primary ? logger_ != nullptr : replayer_ != nullptr);
   if (!is_ready || opening.size() != 16) {
     co_return channel->close({Status::refused, "this replica is not consistent itself"});
   }

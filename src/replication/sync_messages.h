@@ -1,5 +1,6 @@
 // The messages of a sync conversation (S3), inside a channel: a header from the source, then one answer per request, in
-// order. Bounded; every field is checked by the decoder.
+// order. Bounded; every field is checked by the decoder. Who opens it names the resource; with one byte more it only
+// asks whether a whole copy is there, and is answered by one byte.
 #pragma once
 
 #include <vector>
@@ -13,6 +14,7 @@
 namespace mars::replication {
 
 inline constexpr uint32_t sync_range_bytes = 128u << 10;
+inline constexpr size_t whole_copy_question_bytes = 17;
 
 struct SyncHeader {
   Tip q;                  // the target's log begins here, and is kept from here by the source
