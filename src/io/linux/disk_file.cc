@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "base/check.h"
+#include "base/out_of_memory.h"
 #include "io/linux/errno_status.h"
 
 namespace mars::io {
@@ -67,7 +68,7 @@ DiskOp& DiskOp::begin(FileOp& op, DiskFile& file) {
   if (is_move(op.kind) && file.geometry().is_direct && !file.fits_direct(op.buffers)) {
     const uint64_t bytes = round_up(std::min(self.total_, bounce_bytes_max), bounce_align);
     self.bounce_ = static_cast<std::byte*>(std::aligned_alloc(bounce_align, bytes));
-    CHECK(self.bounce_ != nullptr);
+    if (self.bounce_ == nullptr) out_of_memory();
   }
   return self;
 }

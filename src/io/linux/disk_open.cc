@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "base/out_of_memory.h"
 #include "io/linux/disk_identity.h"
 #include "io/linux/errno_status.h"
 
@@ -52,6 +53,7 @@ Status lock_file(int descriptor, const std::string& path) {
 bool can_read_directly(const OpenedDisk& disk) {
   const size_t bytes = std::max<size_t>(disk.geometry.block_bytes, disk.memory_align);
   std::unique_ptr<void, decltype(&std::free)> buffer(std::aligned_alloc(bytes, bytes), &std::free);
+  if (buffer == nullptr) out_of_memory();
   return ::pread(disk.descriptor.get(), buffer.get(), disk.geometry.block_bytes, 0) >= 0 || errno != EINVAL;
 }
 
