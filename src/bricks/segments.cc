@@ -238,8 +238,11 @@ Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn
   }
   if (!file) co_return failure(file.error());
   segment->file = std::move(*file);
-  segment->header = {options_.cluster,     options_.resource, epoch, epoch_number, first, options_.in_flight_bytes_max,
-                     segment->file->size()};
+  const uint64_t capacity = segment->file->size();
+  if (capacity <= segment_header_bytes)
+    co_return failure(Status::io_error, "cannot tell the size of " + log_path(from));
+  segment->header = {options_.cluster, options_.resource, epoch, epoch_number, first, options_.in_flight_bytes_max,
+                     capacity};
   const auto header = format::encode_segment_header(segment->header);
   AlignedBuffer block(segment_header_bytes);
   std::copy(header.begin(), header.end(), block.data());
