@@ -125,6 +125,11 @@ bool is_routine(State state) {
 }  // namespace
 
 void Replica::say(State state, std::string reason, std::string next_step) {
+  // Nobody is left without one (P13).
+  if (next_step.empty() && control::row(state).weight == control::Weight::broken) {
+    next_step = "check the disks of this replica; then run `marsadm detach " + options_.name +
+                "` and `marsadm attach " + options_.name + "`";
+  }
   if (shown_ == state && reason_ == reason && next_step_ == next_step) return;
   const State was = shown_;
   const bool is_other_state = was != state;
@@ -304,18 +309,17 @@ Task<bool> Replica::try_attach() {
 
 Task<Result<void>> Replica::attach() {
   attach_problem_ = State::failed;
-  attach_next_step_.clear();
+  attach_next_step_ = "check the disk of " + options_.state_directory +
+                      " and bring that file back as it was; or give this replica up: `marsadm leave-resource " +
+                      options_.name + "` here, then `marsadm join-resource` from a host that has the data";
   auto life = co_await machine_.storage().read_file(options_.state_directory + "/life", 64);
   if (!life) co_return failure(life.error());
   auto parsed = parse_uuid(text_of(*life));
   if (!parsed) co_return failure(parsed.error());
   life_ = *parsed;
   state_ = std::make_unique<bricks::StateFile>(machine_);
-  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) {
-    attach_next_step_ = "bring that file back as it was; or give this replica up: `marsadm leave-resource " +
-                        options_.name + "` here, then `marsadm join-resource` from a host that has the data";
-    co_return opened;
-  }
+  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) co_return opened;
+  attach_next_step_.clear();
   if (auto opened = co_await open_disk(); !opened) co_return opened;
   if (auto opened = co_await open_log(); !opened) co_return opened;
   role_ = Role::closed;
