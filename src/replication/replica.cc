@@ -374,7 +374,9 @@ Task<void> Replica::let_go() {
   if (log_ != nullptr) {
     co_await log_->close();
     co_await leave_clean();
-    needs_pool_ = !state_->value().clean && !state_->value().pool_id.is_nil();
+    // What could not be written is not on the disk, whatever the value says: there the next start finds an unclean end.
+    const StateBlock& state = state_->value();
+    needs_pool_ = state_->failed() != Status::ok || (!state.clean && !state.pool_id.is_nil());
     state_->on_write(nullptr);
     log_.reset();
   }
