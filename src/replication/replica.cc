@@ -395,8 +395,11 @@ Task<void> Replica::let_go() {
 // The fingerprint says what the disk looked like when it was last ours (D17).
 Task<void> Replica::leave_clean() {
   const StateBlock& state = state_->value();
-  const bool is_clean = !log_->failed() && !has_lost_log() && state.state == ReplicaState::consistent &&
-                        state.applied.position.lsn == log_->durable().position.lsn;
+  const Lsn end = log_->durable().position.lsn;
+  // A clean end would forget the writes that are missing, and the next start would open without them.
+  const bool misses_writes = has_lost_writes() && tail_of(log_->branch(), end, environment_.self()) == Tail::mine;
+  const bool is_clean = !log_->failed() && !has_lost_log() && !misses_writes &&
+                        state.state == ReplicaState::consistent && state.applied.position.lsn == end;
   if (!is_clean) co_return;
   auto identity = identity_of(*disk_file_);
   std::vector<format::FingerprintExtent> extents;
