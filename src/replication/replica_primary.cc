@@ -67,8 +67,14 @@ Task<bool> Replica::replay_to_end() {
   if (may_open) {
     replayer_->allow(true);
     const Status status = co_await replayer_->catch_up(log_->durable().position.lsn);
-    if (status != Status::ok && status != Status::stopped) {
-      say(State::disk_failed, replayer_->failed().text, "check the data disk " + options_.disk);
+    const bool has_failed = status != Status::ok && status != Status::stopped;
+    if (has_failed && state_->failed() != Status::ok) {
+      say(State::failed, "the state block cannot be written: " + std::string(name(status)),
+          "check the disk of " + options_.state_directory);
+    } else if (has_failed) {
+      const Error& problem = replayer_->failed();
+      const std::string why = problem.status == Status::ok ? std::string(name(status)) : problem.text;
+      say(State::disk_failed, why, "check the data disk " + options_.disk);
     }
   }
   co_await end_following();
