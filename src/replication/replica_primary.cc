@@ -96,6 +96,8 @@ bool Replica::has_lost_writes() const {
 }
 
 Task<Status> Replica::start_logger(bool adopts) {
+  // What it was given when it failed is not in it, although it has counted it: the pool has to keep that.
+  if (log_->failed()) co_return Status::io_error;
   const control::Settings settings = environment_.settings(options_.resource);
   bricks::TransLoggerOptions options;
   options.bytes = options_.volume_bytes;
