@@ -495,7 +495,8 @@ FOUND = [(new_cluster, Fault("io", "once", "fstat", "spare-2"), 3),  # the size 
          (new_cluster, Fault("io", "once", "ftruncate64", "meta.db-journal"), 5),  # waited for what was not written
          (new_cluster, Fault("io", "once", "pwritev2", "a/state/resources"), 10),  # the pool was given back too early
          (after_a_crash, Fault("io", "once", "fstat", "/dev/shm/mars-"), 1),  # writes-lost, forgotten by a detach
-         (after_a_crash, Fault("io", "forever", "open", "/life"), 1)]  # a state without a next step
+         (after_a_crash, Fault("io", "forever", "open", "/life"), 1),  # a state without a next step
+         (after_a_crash, Fault("io", "once", "open", "/replica.json"), 1)]  # another one
 
 if __name__ == "__main__":
     parsed = parse()
