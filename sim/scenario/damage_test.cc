@@ -426,6 +426,26 @@ TEST_F(DamageFilm, acknowledged_writes_that_died_with_the_pool_are_not_silently_
   expect_equal();
 }
 
+// Attacks: D6, P13
+TEST_F(DamageFilm, a_close_in_between_does_not_make_lost_writes_forgotten) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  kill("a");
+  cluster().host("a").pools().clear();
+  boot("a");
+  expect_state("a", State::writes_lost);
+  run("a", "detach mydata");
+  run("a", "attach mydata");
+  expect_state("a", State::writes_lost);
+  stop("a");
+  boot("a");
+  expect_state("a", State::writes_lost);
+  expect_nobody_primary();
+  run("a", "attach mydata --accept-loss");
+  expect_primary("a");
+  expect_equal();
+}
+
 // Attacks: D6, P2
 TEST_F(DamageFilm, without_a_tmpfs_no_write_is_acknowledged_from_memory) {
   cast({"a", "b"});

@@ -26,7 +26,7 @@ Segments::Segments(io::Machine& machine, SegmentsOptions options) : machine_(mac
 Task<Result<void>> Segments::open() {
   for (const char* folder : {"/log", "/branch"}) {
     if (Status status = co_await machine_.storage().make_directory(options_.directory + folder); status != Status::ok) {
-      co_return failure(status, "cannot make " + options_.directory + folder);
+      co_return failure(status, "cannot make " + options_.directory + folder + ": " + std::string(name(status)));
     }
   }
   auto entries = co_await machine_.storage().list(options_.directory + "/log");
@@ -193,7 +193,7 @@ Task<Result<std::unique_ptr<io::File>>> Segments::make_file(std::string path, ui
   if (status == Status::ok) co_return std::move(*file);
   file->reset();
   if (co_await machine_.storage().remove(path) == Status::gone) status = Status::gone;
-  co_return failure(status, "cannot make the log file " + path);
+  co_return failure(status, "cannot make the log file " + path + ": " + std::string(name(status)));
 }
 
 Task<Result<std::unique_ptr<io::File>>> Segments::take_spare_or_make(std::string& name) {
@@ -238,8 +238,11 @@ Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn
   }
   if (!file) co_return failure(file.error());
   segment->file = std::move(*file);
-  segment->header = {options_.cluster,     options_.resource, epoch, epoch_number, first, options_.in_flight_bytes_max,
-                     segment->file->size()};
+  const uint64_t capacity = segment->file->size();
+  if (capacity <= segment_header_bytes)
+    co_return failure(Status::io_error, "cannot tell the size of " + log_path(from));
+  segment->header = {options_.cluster, options_.resource, epoch, epoch_number, first, options_.in_flight_bytes_max,
+                     capacity};
   const auto header = format::encode_segment_header(segment->header);
   AlignedBuffer block(segment_header_bytes);
   std::copy(header.begin(), header.end(), block.data());
@@ -249,7 +252,8 @@ Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn
   segment->path = log_path(to_string(name));
   if (status == Status::ok) status = co_await free_name(segment->path, epoch);
   if (status == Status::ok) status = co_await machine_.storage().rename(log_path(from), segment->path);
-  if (status != Status::ok) co_return failure(status, "cannot begin the log file " + segment->path);
+  if (status != Status::ok)
+    co_return failure(status, "cannot begin the log file " + segment->path + ": " + std::string(mars::name(status)));
   std::erase(lost_, name);
   Segment* result = segment.get();
   segments_.push_back(std::move(segment));

@@ -22,17 +22,17 @@ Task<Result<void>> StateFile::create(std::string path, format::StateBlock first)
   if (!file) co_return failure(file.error());
   file_ = std::move(*file);
   if (Status status = co_await io::allocate(*file_, 0, state_file_bytes); status != Status::ok) {
-    co_return failure(status, "cannot allocate " + path + ": make room on its file system");
+    co_return failure(status, "cannot allocate " + path + ": " + std::string(name(status)));
   }
   AlignedBuffer zeroes(state_file_bytes);
   if (Status status = co_await io::write(*file_, 0, zeroes.span()); status != Status::ok) {
-    co_return failure(status, "cannot write " + path);
+    co_return failure(status, "cannot write " + path + ": " + std::string(name(status)));
   }
   value_ = std::move(first);
   ++changes_;
   Status status = co_await write_slot();
   if (status == Status::ok) status = co_await machine_.storage().rename(unnamed, path);
-  if (status != Status::ok) co_return failure(status, "cannot write " + path);
+  if (status != Status::ok) co_return failure(status, "cannot write " + path + ": " + std::string(name(status)));
   co_return Result<void>();
 }
 

@@ -75,7 +75,10 @@ Task<Error> Daemon::prepare_directories() {
   }
   // Before the sweep: whoever else serves devices from this directory must not lose them.
   auto lock = co_await machine_.storage().lock_directory(config_.run_dir);
-  if (!lock) co_return Error(lock.error().status, "another marsd uses the run directory " + config_.run_dir);
+  if (status_of(lock) == Status::busy) {
+    co_return Error(Status::busy, "another marsd uses the run directory " + config_.run_dir);
+  }
+  if (!lock) co_return lock.error();
   run_lock_ = std::move(*lock);
   places_.run_directory = config_.run_dir;
   places_.device_directory = config_.device_dir;

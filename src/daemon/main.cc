@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/out_of_memory.h"
 #include "daemon/config.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
@@ -32,6 +33,7 @@ std::vector<std::string> protect_memory() {
 
 int main(int argc, char** argv) {
   using namespace mars::daemon;
+  mars::end_when_out_of_memory();
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   auto invocation = read_config(arguments, surroundings());
   if (!invocation) {

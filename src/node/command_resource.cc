@@ -31,6 +31,10 @@ Task<Result<Inspected>> inspect(Call& call, std::string path) {
   if (!file) {
     const Status status = file.error().status;
     std::string text = file.error().text;
+    const std::string user = status == Status::busy ? co_await call.resources().user_of_disk(path, {}) : "";
+    if (!user.empty()) {
+      co_return failure(Status::refused, path + " is in use: it is the disk of resource " + user + " already");
+    }
     if (status == Status::busy) text = path + " is in use; unmount it, or end whatever holds it: " + text;
     if (status == Status::not_found) text = "there is no disk " + path + "; give an existing block device or file";
     co_return failure(status == Status::not_found ? Status::refused : status, std::move(text));
@@ -141,6 +145,10 @@ Task<Answer> create_resource(Call& call) {
   Result<void> made = co_await call.resources().make(std::move(plan->file));
   if (!made) co_return failed(made.error());
   for (;;) {
+    if (const Error& problem = call.registers().problem(); problem.status != Status::ok) {
+      co_return failed({problem.status, "resource " + name + " was made, but the cluster cannot be told of it"},
+                       call.cluster().store_problem());
+    }
     const auto report = call.report(id);
     if (report && report->is_primary) break;
     if (report && is_broken(*report)) co_return stuck(*report, "resource " + name + " was made, but it does not open");

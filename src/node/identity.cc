@@ -110,7 +110,7 @@ Task<Result<void>> clear_registers(io::Machine& machine, Places places) {
 Task<Result<void>> check_log_directory(io::Machine& machine, Places places, std::string log_id) {
   Result<std::string> found = co_await read_text_file(machine, places.log_id());
   if (found && *found == log_id + "\n") co_return Result<void>{};
-  if (!found && found.error().status == Status::gone) co_return failure(found.error());
+  if (!found && found.error().status != Status::not_found) co_return failure(found.error());
   const std::string why = found ? "carries the log-dir-id of another host" : "has no log-dir-id";
   co_return failure(Status::not_found,
                     "the log directory " + places.log + " " + why + ", so the log disk is probably not mounted there");

@@ -251,7 +251,8 @@ Task<Result<void>> Resources::make(ReplicaFile file) {
   }
   if (made) {
     const Status status = co_await write_replica_file(parts_.machine, parts_.places.replica(id), file);
-    if (status != Status::ok) made = failure(status, "cannot write " + parts_.places.replica(id));
+    if (status != Status::ok)
+      made = failure(status, "cannot write " + parts_.places.replica(id) + ": " + std::string(name(status)));
   }
   if (made) {
     hosted_[id].file = std::move(file);

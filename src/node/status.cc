@@ -108,6 +108,11 @@ ReplicaView replica_view(const Known& known, const Uuid& host, const Uuid& desig
   const Report* report = known.of(host);
   if (report != nullptr) fill_from(known, *report, view);
   if (is_self) {
+    if (report == nullptr) {  // it was left alone at the start
+      view.state = control::State::failed;
+      view.reason = "the files of this replica could not be read when marsd started; `marsadm events` names them";
+      view.next_step = "check the state directory, then restart marsd";
+    }
     if (const replication::Replica* replica = cluster.resources().find(known.record.id)) {
       view.front_end = const_cast<replication::Replica*>(replica)->device().is_open()
                            ? const_cast<replication::Replica*>(replica)->device().front_end()

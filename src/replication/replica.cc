@@ -124,6 +124,11 @@ bool is_routine(State state) {
 }  // namespace
 
 void Replica::say(State state, std::string reason, std::string next_step) {
+  // Nobody is left without one (P13).
+  if (next_step.empty() && control::row(state).weight == control::Weight::broken) {
+    next_step = "check the disks of this replica; then run `marsadm detach " + options_.name +
+                "` and `marsadm attach " + options_.name + "`";
+  }
   if (shown_ == state && reason_ == reason && next_step_ == next_step) return;
   const State was = shown_;
   const bool is_other_state = was != state;
@@ -304,18 +309,17 @@ Task<bool> Replica::try_attach() {
 
 Task<Result<void>> Replica::attach() {
   attach_problem_ = State::failed;
-  attach_next_step_.clear();
+  attach_next_step_ = "check the disk of " + options_.state_directory +
+                      " and bring that file back as it was; or give this replica up: `marsadm leave-resource " +
+                      options_.name + "` here, then `marsadm join-resource` from a host that has the data";
   auto life = co_await machine_.storage().read_file(options_.state_directory + "/life", 64);
   if (!life) co_return failure(life.error());
   auto parsed = parse_uuid(text_of(*life));
   if (!parsed) co_return failure(parsed.error());
   life_ = *parsed;
   state_ = std::make_unique<bricks::StateFile>(machine_);
-  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) {
-    attach_next_step_ = "bring that file back as it was; or give this replica up: `marsadm leave-resource " +
-                        options_.name + "` here, then `marsadm join-resource` from a host that has the data";
-    co_return opened;
-  }
+  if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) co_return opened;
+  attach_next_step_.clear();
   if (auto opened = co_await open_disk(); !opened) co_return opened;
   if (auto opened = co_await open_log(); !opened) co_return opened;
   role_ = Role::closed;
@@ -370,7 +374,9 @@ Task<void> Replica::let_go() {
   if (log_ != nullptr) {
     co_await log_->close();
     co_await leave_clean();
-    needs_pool_ = !state_->value().clean && !state_->value().pool_id.is_nil();
+    // What could not be written is not on the disk, whatever the value says: there the next start finds an unclean end.
+    const StateBlock& state = state_->value();
+    needs_pool_ = state_->failed() != Status::ok || (!state.clean && !state.pool_id.is_nil());
     state_->on_write(nullptr);
     log_.reset();
   }
@@ -389,8 +395,11 @@ Task<void> Replica::let_go() {
 // The fingerprint says what the disk looked like when it was last ours (D17).
 Task<void> Replica::leave_clean() {
   const StateBlock& state = state_->value();
-  const bool is_clean = !log_->failed() && !has_lost_log() && state.state == ReplicaState::consistent &&
-                        state.applied.position.lsn == log_->durable().position.lsn;
+  const Lsn end = log_->durable().position.lsn;
+  // A clean end would forget the writes that are missing, and the next start would open without them.
+  const bool misses_writes = has_lost_writes() && tail_of(log_->branch(), end, environment_.self()) == Tail::mine;
+  const bool is_clean = !log_->failed() && !has_lost_log() && !misses_writes &&
+                        state.state == ReplicaState::consistent && state.applied.position.lsn == end;
   if (!is_clean) co_return;
   auto identity = identity_of(*disk_file_);
   std::vector<format::FingerprintExtent> extents;

@@ -48,10 +48,10 @@ Task<Result<void>> Replica::create(Environment& environment, const ReplicaOption
   for (const std::string& directory : {options.state_directory, options.log_directory}) {
     if (Status status = co_await machine.storage().remove_tree(directory);
         status != Status::ok && status != Status::not_found) {
-      co_return failure(status, "cannot empty " + directory);
+      co_return failure(status, "cannot empty " + directory + ": " + std::string(name(status)));
     }
     if (Status status = co_await machine.storage().make_directory(directory); status != Status::ok) {
-      co_return failure(status, "cannot make " + directory);
+      co_return failure(status, "cannot make " + directory + ": " + std::string(name(status)));
     }
   }
   const bricks::SegmentsOptions segments = co_await segments_options(environment, options);
@@ -67,7 +67,7 @@ Task<Result<void>> Replica::create(Environment& environment, const ReplicaOption
   io::Bytes content(text.begin(), text.end());
   if (Status status = co_await machine.storage().write_file(options.state_directory + "/life", content, false);
       status != Status::ok) {
-    co_return failure(status, "cannot write to " + options.state_directory);
+    co_return failure(status, "cannot write to " + options.state_directory + ": " + std::string(name(status)));
   }
   io::OpenOptions open;
   open.exclusive = true;
@@ -95,7 +95,8 @@ Task<Result<void>> Replica::create(Environment& environment, const ReplicaOption
   if (status == Status::ok) {
     status = co_await state.update([&](StateBlock& changed) { changed.branch = log.branch(); });
   }
-  if (status != Status::ok) co_return failure(status, "cannot begin the log in " + options.log_directory);
+  if (status != Status::ok)
+    co_return failure(status, "cannot begin the log in " + options.log_directory + ": " + std::string(name(status)));
   co_return Result<void>();
 }
 

@@ -68,8 +68,14 @@ Task<bool> Replica::replay_to_end() {
   const bool may_open = replayer_ != nullptr && state_->value().state == ReplicaState::consistent;
   if (may_open) {
     const Status status = co_await replayer_->catch_up(log_->durable().position.lsn);
-    if (status != Status::ok && status != Status::stopped) {
-      say(State::disk_failed, replayer_->failed().text, "check the data disk " + options_.disk);
+    const bool has_failed = status != Status::ok && status != Status::stopped;
+    if (has_failed && state_->failed() != Status::ok) {
+      say(State::failed, "the state block cannot be written: " + std::string(name(status)),
+          "check the disk of " + options_.state_directory);
+    } else if (has_failed) {
+      const Error& problem = replayer_->failed();
+      const std::string why = problem.status == Status::ok ? std::string(name(status)) : problem.text;
+      say(State::disk_failed, why, "check the data disk " + options_.disk);
     }
   }
   co_await end_following();
@@ -91,6 +97,8 @@ bool Replica::has_lost_writes() const {
 }
 
 Task<Status> Replica::start_logger(bool adopts) {
+  // What it was given when it failed is not in it, although it has counted it: the pool has to keep that.
+  if (log_->failed()) co_return Status::io_error;
   const control::Settings settings = environment_.settings(options_.resource);
   bricks::TransLoggerOptions options;
   options.bytes = options_.volume_bytes;

@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "base/out_of_memory.h"
+
 namespace mars::nbd {
 namespace {
 constexpr size_t alignment = 4096;
@@ -14,7 +16,7 @@ std::byte* Piece::own_buffer(uint32_t length) {
   if (own_bytes_ < length) {
     own_bytes_ = (length + alignment - 1) / alignment * alignment;
     own_.reset(static_cast<std::byte*>(std::aligned_alloc(alignment, own_bytes_)));
-    CHECK(own_ != nullptr);
+    if (own_ == nullptr) out_of_memory();
   }
   return own_.get();
 }

@@ -62,7 +62,10 @@ Result<std::vector<DirectoryEntry>> list(const std::string& directory) {
   fs::directory_iterator at(directory, error);
   for (; !error && at != fs::directory_iterator(); at.increment(error)) {
     struct stat info = {};
-    if (::lstat(at->path().c_str(), &info) != 0) continue;  // gone since
+    if (::lstat(at->path().c_str(), &info) != 0) {
+      if (errno == ENOENT) continue;  // gone since
+      return errno_failure(errno, "cannot examine " + at->path().string());
+    }
     DirectoryEntry& entry = entries.emplace_back();
     entry.name = at->path().filename().string();
     entry.is_directory = S_ISDIR(info.st_mode);

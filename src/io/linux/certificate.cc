@@ -1,7 +1,7 @@
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 
-#include "base/check.h"
+#include "base/out_of_memory.h"
 #include "io/linux/openssl.h"
 
 namespace mars::io {
@@ -37,7 +37,7 @@ X509RequestPtr parse_request(const std::string& pem) {
 
 std::string certificate_text(X509& certificate) {
   const BioPtr memory(BIO_new(BIO_s_mem()));
-  CHECK(PEM_write_bio_X509(memory.get(), &certificate) == 1);
+  if (PEM_write_bio_X509(memory.get(), &certificate) != 1) out_of_memory();  // nothing else can go wrong
   char* data = nullptr;
   const long bytes = BIO_get_mem_data(memory.get(), &data);
   return std::string(data, static_cast<size_t>(bytes));
@@ -53,7 +53,7 @@ Sha256 sha256_of(std::span<const std::byte> bytes) {
 Sha256 hash_of_key(EVP_PKEY& key) {
   unsigned char* encoded = nullptr;
   const int bytes = i2d_PUBKEY(&key, &encoded);
-  CHECK(bytes > 0);
+  if (bytes <= 0) out_of_memory();  // it was read as a key, so nothing else can go wrong
   const Sha256 hash = sha256_of({reinterpret_cast<const std::byte*>(encoded), static_cast<size_t>(bytes)});
   OPENSSL_free(encoded);
   return hash;

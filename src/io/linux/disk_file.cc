@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "base/check.h"
+#include "base/out_of_memory.h"
 #include "io/linux/errno_status.h"
 
 namespace mars::io {
@@ -67,7 +68,7 @@ DiskOp& DiskOp::begin(FileOp& op, DiskFile& file) {
   if (is_move(op.kind) && file.geometry().is_direct && !file.fits_direct(op.buffers)) {
     const uint64_t bytes = round_up(std::min(self.total_, bounce_bytes_max), bounce_align);
     self.bounce_ = static_cast<std::byte*>(std::aligned_alloc(bounce_align, bytes));
-    CHECK(self.bounce_ != nullptr);
+    if (self.bounce_ == nullptr) out_of_memory();
   }
   return self;
 }
@@ -114,9 +115,12 @@ bool DiskOp::advance_move(FileOp& op, uint64_t moved) {
   done_ += moved;
   if (done_ == total_) return end_move(op);
   if (moved == piece_bytes_) return false;
-  if (op.kind == FileOp::Kind::read && op.offset + done_ >= file_->size()) {
-    fill_with_zeroes(op);
-    return end(op, Status::ok);
+  if (op.kind == FileOp::Kind::read) {
+    const std::optional<uint64_t> size = file_->current_size();
+    if (size && op.offset + done_ >= *size) {
+      fill_with_zeroes(op);
+      return end(op, Status::ok);
+    }
   }
   // The kernel stopped in the middle. A direct piece has to start at a block again: what lies between is moved twice.
   if (file_->geometry().is_direct) {
@@ -176,13 +180,22 @@ DiskFile::DiskFile(Ready& ready, DiskEngine& engine, OpenedDisk disk)
 
 DiskFile::~DiskFile() { CHECK(in_flight_.load() == 0); }
 
-uint64_t DiskFile::size() const {
-  if (disk_.geometry.is_block_device) {
-    uint64_t bytes = 0;
-    return ::ioctl(descriptor(), BLKGETSIZE64, &bytes) == 0 ? bytes : 0;
-  }
+std::optional<uint64_t> DiskFile::current_size() const {
+  uint64_t bytes = 0;
   struct stat info = {};
-  return ::fstat(descriptor(), &info) == 0 ? static_cast<uint64_t>(info.st_size) : 0;
+  if (disk_.geometry.is_block_device) {
+    if (::ioctl(descriptor(), BLKGETSIZE64, &bytes) != 0) return std::nullopt;
+  } else {
+    if (::fstat(descriptor(), &info) != 0) return std::nullopt;
+    bytes = static_cast<uint64_t>(info.st_size);
+  }
+  known_size_ = bytes;
+  return bytes;
+}
+
+uint64_t DiskFile::size() const {
+  const std::optional<uint64_t> now = current_size();
+  return now ? *now : known_size_.load();
 }
 
 void DiskFile::submit(FileOp& op) {
@@ -213,9 +226,7 @@ Status DiskFile::check(const FileOp& op, uint64_t bytes) {
 
 bool DiskFile::is_inside(uint64_t end) {
   const uint64_t block = disk_.geometry.block_bytes;
-  if (end <= round_up(known_size_, block)) return true;
-  known_size_ = size();
-  return end <= round_up(known_size_, block);
+  return end <= round_up(known_size_, block) || end <= round_up(size(), block);
 }
 
 bool DiskFile::fits_direct(std::span<const Buffer> buffers) const {

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include <sys/uio.h>
@@ -90,12 +91,14 @@ class DiskFile final : public File {
   ~DiskFile() override;
 
   const Geometry& geometry() const override { return disk_.geometry; }
-  uint64_t size() const override;  // asks the kernel; on any thread
+  // Asks the kernel; on any thread. What it does not say now is as it was when it said it last.
+  uint64_t size() const override;
   void submit(FileOp& op) override;
 
   int descriptor() const { return disk_.descriptor.get(); }
   bool has_fua() const { return disk_.has_fua; }
   bool fits_direct(std::span<const Buffer> buffers) const;
+  std::optional<uint64_t> current_size() const;  // none: the kernel does not say
   void ended() { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
 
  private:
@@ -105,7 +108,7 @@ class DiskFile final : public File {
   Ready& ready_;
   DiskEngine& engine_;
   OpenedDisk disk_;
-  uint64_t known_size_ = 0;
+  mutable std::atomic<uint64_t> known_size_ = 0;
   std::atomic<uint32_t> in_flight_ = 0;
 };
 

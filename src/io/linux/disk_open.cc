@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "base/out_of_memory.h"
 #include "io/linux/disk_identity.h"
 #include "io/linux/errno_status.h"
 
@@ -40,18 +41,25 @@ Result<Descriptor> open_path(const std::string& path, const OpenOptions& options
 }
 
 // Nobody else may have it. A file that was replaced between open and lock is not the one that the path names.
-Status lock_file(int descriptor, const std::string& path) {
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) return errno == EWOULDBLOCK ? Status::busy : Status::io_error;
+Result<void> lock_file(int descriptor, const std::string& path) {
   struct stat opened = {};
   struct stat named = {};
-  if (::fstat(descriptor, &opened) != 0 || ::stat(path.c_str(), &named) != 0) return Status::busy;
-  return opened.st_ino == named.st_ino && opened.st_dev == named.st_dev ? Status::ok : Status::busy;
+  bool is_ours = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+  if (!is_ours && errno != EWOULDBLOCK) return errno_failure(errno, "cannot lock " + path);
+  if (is_ours) {
+    if (::fstat(descriptor, &opened) != 0) return errno_failure(errno, "cannot examine " + path);
+    if (::stat(path.c_str(), &named) != 0 && errno != ENOENT) return errno_failure(errno, "cannot examine " + path);
+    is_ours = opened.st_ino == named.st_ino && opened.st_dev == named.st_dev;
+  }
+  if (is_ours) return Result<void>();
+  return failure(Status::busy, path + " is in use by another process or resource");
 }
 
 // Some file systems accept O_DIRECT at open and refuse the first read.
 bool can_read_directly(const OpenedDisk& disk) {
   const size_t bytes = std::max<size_t>(disk.geometry.block_bytes, disk.memory_align);
   std::unique_ptr<void, decltype(&std::free)> buffer(std::aligned_alloc(bytes, bytes), &std::free);
+  if (buffer == nullptr) out_of_memory();
   return ::pread(disk.descriptor.get(), buffer.get(), disk.geometry.block_bytes, 0) >= 0 || errno != EINVAL;
 }
 
@@ -138,14 +146,17 @@ Status sync_directory_of(const std::string& path) {
 
 Result<OpenedDisk> open_disk(const std::string& path, const OpenOptions& options) {
   struct stat info = {};
-  const bool is_block_device = ::stat(path.c_str(), &info) == 0 && S_ISBLK(info.st_mode);
+  const bool is_there = ::stat(path.c_str(), &info) == 0;
+  // Not known to be a block device, it would be opened beside whoever has it.
+  if (!is_there && errno != ENOENT) return errno_failure(errno, "cannot examine " + path);
+  const bool is_block_device = is_there && S_ISBLK(info.st_mode);
   Result<Descriptor> descriptor = open_path(path, options, is_block_device && options.exclusive ? O_EXCL : 0);
   if (!descriptor) return failure(descriptor.error());
   OpenedDisk disk;
   disk.descriptor = std::move(*descriptor);
   if (options.exclusive && !is_block_device) {
-    const Status status = lock_file(disk.descriptor.get(), path);
-    if (status != Status::ok) return failure(status, path + " is in use by another process or resource");
+    Result<void> locked = lock_file(disk.descriptor.get(), path);
+    if (!locked) return failure(locked.error());
   }
   const Status status = describe(disk, options);
   if (status == Status::invalid) return failure(status, path + " is neither a regular file nor a block device");

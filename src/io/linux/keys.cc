@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 
+#include "base/out_of_memory.h"
 #include "io/linux/openssl.h"
 
 namespace mars::io {
@@ -15,11 +16,20 @@ namespace {
 using BignumPtr = std::unique_ptr<BIGNUM, FreeWith<BN_free>>;
 using ExtensionPtr = std::unique_ptr<X509_EXTENSION, FreeWith<X509_EXTENSION_free>>;
 
+// For what fails in no other way than that memory is gone; OpenSSL itself follows such a pointer.
+template <class T>
+T* made(T* pointer) {
+  if (pointer == nullptr) out_of_memory();
+  return pointer;
+}
+
 // What OpenSSL says of its last error, and forgets it.
 std::unexpected<Error> openssl_failure(Status status, const std::string& what) {
   char text[256] = "unknown";
   const unsigned long code = ERR_peek_last_error();
   if (code != 0) ERR_error_string_n(code, text, sizeof text);
+  // It is not what was given to us that was wrong.
+  if (ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE) status = Status::no_space;
   ERR_clear_error();
   return failure(status, what + ": " + text);
 }
@@ -31,7 +41,7 @@ std::string written(const BioPtr& memory) {
 }
 
 bool set_serial(X509& certificate) {
-  const BignumPtr number(BN_new());
+  const BignumPtr number(made(BN_new()));
   return BN_rand(number.get(), 127, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 &&
          BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(&certificate)) != nullptr;
 }
@@ -56,19 +66,19 @@ bool add_extension(X509& certificate, X509& issuer, int id, const char* text) {
   return extension != nullptr && X509_add_ext(&certificate, extension.get(), -1) == 1;
 }
 
-using NamePtr = std::unique_ptr<GENERAL_NAME, FreeWith<GENERAL_NAME_free>>;
 using NamesPtr = std::unique_ptr<GENERAL_NAMES, FreeWith<GENERAL_NAMES_free>>;
 
 // Not through the configuration syntax: a comma in the uri would become a second name.
 bool push_name(GENERAL_NAMES* names, int type, const std::string& value) {
-  NamePtr name(GENERAL_NAME_new());
-  ASN1_IA5STRING* text = ASN1_IA5STRING_new();
-  if (name == nullptr || text == nullptr) return false;
-  GENERAL_NAME_set0_value(name.get(), type, text);  // `name` owns it
-  if (ASN1_STRING_set(text, value.data(), static_cast<int>(value.size())) != 1) return false;
-  if (names == nullptr || sk_GENERAL_NAME_push(names, name.get()) <= 0) return false;
-  static_cast<void>(name.release());
-  return true;
+  GENERAL_NAME* name = made(GENERAL_NAME_new());
+  ASN1_IA5STRING* text = made(ASN1_IA5STRING_new());
+  GENERAL_NAME_set0_value(name, type, text);
+  if (ASN1_STRING_set(text, value.data(), static_cast<int>(value.size())) == 1 &&
+      sk_GENERAL_NAME_push(names, name) > 0) {
+    return true;
+  }
+  GENERAL_NAME_free(name);
+  return false;
 }
 
 // The last part of the uri names the subject for people; at most 64 characters, X.509's bound.
@@ -80,7 +90,7 @@ std::string common_name(const std::string& uri) {
 // Servers of NBD are looked for by their host's name, and where there is any other name of the subject, clients do not
 // look at the common name (RFC 6125, 6.4.4; GnuTLS since 3.7.9-2+deb12u7).
 NamesPtr names_of(const std::string& uri, const std::string& role) {
-  NamesPtr names(sk_GENERAL_NAME_new_null());
+  NamesPtr names(made(sk_GENERAL_NAME_new_null()));
   if (!push_name(names.get(), GEN_URI, uri)) return nullptr;
   if (role == "nbd" && !push_name(names.get(), GEN_DNS, common_name(uri))) return nullptr;
   return names;
@@ -118,7 +128,7 @@ bool fill_leaf(X509& certificate, X509& ca, EVP_PKEY& ca_key, EVP_PKEY& key, con
 
 Result<std::string> OpensslKeys::make_key() {
   const EvpKeyPtr key(EVP_EC_gen("P-256"));
-  const BioPtr memory(BIO_new(BIO_s_mem()));
+  const BioPtr memory(made(BIO_new(BIO_s_mem())));
   if (key == nullptr ||
       PEM_write_bio_PKCS8PrivateKey(memory.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
     return openssl_failure(Status::io_error, "cannot make a key");
@@ -130,9 +140,9 @@ Result<KeyPair> OpensslKeys::make_ca(std::string cluster) {
   Result<std::string> key_pem = make_key();
   if (!key_pem) return failure(key_pem.error());
   const EvpKeyPtr key = parse_key(*key_pem);
-  const X509Ptr certificate(X509_new());
-  if (key == nullptr || certificate == nullptr || !fill_ca(*certificate, *key, cluster)) {
-    return openssl_failure(Status::invalid, "cannot make a CA for " + cluster);
+  const X509Ptr certificate(made(X509_new()));
+  if (key == nullptr || !fill_ca(*certificate, *key, cluster)) {
+    return openssl_failure(Status::io_error, "cannot make a CA for " + cluster);
   }
   return KeyPair{std::move(*key_pem), certificate_text(*certificate)};
 }
@@ -140,14 +150,14 @@ Result<KeyPair> OpensslKeys::make_ca(std::string cluster) {
 Result<std::string> OpensslKeys::make_request(std::string key_pem, std::string uri) {
   const EvpKeyPtr key = parse_key(key_pem);
   if (key == nullptr) return openssl_failure(Status::invalid, "not a private key in PEM");
-  const X509RequestPtr request(X509_REQ_new());
-  const BioPtr memory(BIO_new(BIO_s_mem()));
+  const X509RequestPtr request(made(X509_REQ_new()));
+  const BioPtr memory(made(BIO_new(BIO_s_mem())));
   const bool done = X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1 &&
                     add_name(X509_REQ_get_subject_name(request.get()), "CN", common_name(uri)) &&
                     X509_REQ_set_pubkey(request.get(), key.get()) == 1 &&
                     X509_REQ_sign(request.get(), key.get(), EVP_sha256()) > 0 &&
                     PEM_write_bio_X509_REQ(memory.get(), request.get()) == 1;
-  if (!done) return openssl_failure(Status::invalid, "cannot make a request for " + uri);
+  if (!done) return openssl_failure(Status::io_error, "cannot make a request for " + uri);
   return written(memory);
 }
 
@@ -164,7 +174,7 @@ Result<std::string> OpensslKeys::sign(const KeyPair& ca, std::string request_pem
   if (X509_REQ_verify(request.get(), key) != 1) {
     return openssl_failure(Status::permission, "the request is not signed by the key that it names");
   }
-  const X509Ptr certificate(X509_new());
+  const X509Ptr certificate(made(X509_new()));
   if (!fill_leaf(*certificate, *ca_certificate, *ca_key, *key, uri, role)) {
     return openssl_failure(Status::invalid, "cannot sign for " + uri);
   }

@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 
 #include "base/check.h"
+#include "base/out_of_memory.h"
 #include "io/linux/openssl.h"
 
 namespace mars::io {
@@ -51,6 +52,7 @@ long wire_control(BIO*, int command, long, void*) { return command == BIO_CTRL_F
 BIO_METHOD* wire_method() {
   static BIO_METHOD* const method = [] {
     BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "wire");
+    if (made == nullptr) out_of_memory();
     BIO_meth_set_write_ex(made, wire_write);
     BIO_meth_set_read_ex(made, wire_read);
     BIO_meth_set_ctrl(made, wire_control);
@@ -146,7 +148,11 @@ Status OpensslSession::open(std::string& why) {
   demand_certificate();
   ssl_.reset(SSL_new(context));
   BIO* bio = BIO_new(wire_method());
-  if (ssl_ == nullptr || bio == nullptr) return Status::io_error;
+  if (ssl_ == nullptr || bio == nullptr) {
+    BIO_free(bio);
+    why = "cannot begin a session: " + last_error();
+    return Status::io_error;
+  }
   BIO_set_data(bio, &wire_);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);

@@ -1,0 +1,53 @@
+#include "base/out_of_memory.h"
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <exception>
+#include <limits>
+#include <new>
+#include <system_error>
+#include <utility>
+
+namespace mars {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
+constexpr bool sanitizer_allocates = true;  // and ends the process by itself
+#else
+constexpr bool sanitizer_allocates = false;
+#endif
+
+TEST(OutOfMemoryDeathTest, an_allocation_that_fails_ends_the_process_and_says_so) {
+  if (sanitizer_allocates) GTEST_SKIP() << "the allocator of the sanitizer has its own words for it";
+  const auto allocate = [] {
+    end_when_out_of_memory();
+    static_cast<void>(::operator new(std::numeric_limits<ptrdiff_t>::max()));
+  };
+  EXPECT_DEATH(allocate(), "out of memory");
+}
+
+// As a library does it below a function from which nothing may escape.
+void throw_in_vain(std::exception_ptr exception) noexcept {
+  end_when_out_of_memory();
+  std::rethrow_exception(std::move(exception));
+}
+
+std::exception_ptr cannot(std::errc why) {
+  return std::make_exception_ptr(std::system_error(std::make_error_code(why), "begun"));
+}
+
+TEST(OutOfMemoryDeathTest, who_throws_it_ends_in_the_same_way) {
+  EXPECT_DEATH(throw_in_vain(std::make_exception_ptr(std::bad_alloc())), "out of memory");
+}
+
+TEST(OutOfMemoryDeathTest, so_does_a_thread_that_cannot_start) {
+  EXPECT_DEATH(throw_in_vain(cannot(std::errc::resource_unavailable_try_again)), "out of memory");
+}
+
+TEST(OutOfMemoryDeathTest, another_exception_keeps_its_words) {
+  EXPECT_DEATH(throw_in_vain(cannot(std::errc::invalid_argument)), "begun: Invalid argument");
+}
+
+}  // namespace
+}  // namespace mars

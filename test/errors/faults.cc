@@ -1,0 +1,269 @@
+// A library for LD_PRELOAD that makes the n-th call of a class fail in marsd, once or from then on. It counts from the
+// start of the process, and only in a program of the name given. The plan is a file that the test maps, too.
+//
+//   MARS_FAULTS_PLAN     path of the plan
+//   MARS_FAULTS_PROGRAM  name of the program
+//   MARS_FAULTS_BELOW    folders, separated by colons: calls that concern other files are neither counted nor failed
+#include <dirent.h>
+#include <dlfcn.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+extern "C" {
+void* __libc_malloc(size_t);
+void* __libc_calloc(size_t, size_t);
+void* __libc_realloc(void*, size_t);
+void* __libc_memalign(size_t, size_t);
+}
+
+namespace {
+
+enum Class : uint32_t { allocation = 0, io = 1 };
+
+// As test/real/error_loops.py reads and writes it.
+struct Plan {
+  std::atomic<uint64_t> counted;  // calls of the class so far
+  std::atomic<uint64_t> failed;   // those of them that failed
+  uint64_t fail_at;               // the first of them is 1; 0: none
+  uint32_t what;                  // Class
+  uint32_t is_for_ever;
+  char call[32];  // its name; empty: any
+  char path[64];  // a part of it; empty: any
+};
+
+std::atomic<Plan*> plan = nullptr;
+const char* below = "";
+thread_local bool is_inside = false;  // what is called from here is not counted
+
+// Async-signal-safe, and without memory: the heap may be in the middle of a call.
+void tell(uint64_t number, const char* call, const char* path) {
+  char line[512];
+  const int bytes = std::snprintf(line, sizeof line, "faults: call %llu, %s%s%s, fails\n",
+                                  static_cast<unsigned long long>(number), call, *path == 0 ? "" : " of ", path);
+  if (bytes > 0) (void)::syscall(SYS_write, STDERR_FILENO, line, bytes);
+  void* frames[24];
+  const int depth = ::backtrace(frames, 24);
+  ::backtrace_symbols_fd(frames + 2, depth > 2 ? depth - 2 : 0, STDERR_FILENO);
+}
+
+bool fails(Class what, const char* call, const char* path = "") {
+  Plan* const now = plan.load(std::memory_order_acquire);
+  if (now == nullptr || is_inside || now->what != what) return false;
+  if (now->call[0] != 0 && std::strcmp(now->call, call) != 0) return false;
+  if (now->path[0] != 0 && std::strstr(path, now->path) == nullptr) return false;
+  const uint64_t number = ++now->counted;
+  if (now->fail_at == 0 || number < now->fail_at || (number > now->fail_at && now->is_for_ever == 0)) return false;
+  is_inside = true;
+  if (++now->failed == 1) tell(number, call, path);
+  is_inside = false;
+  return true;
+}
+
+bool is_ours(const char* path) {
+  for (const char* at = below; *at != 0;) {
+    const char* end = std::strchr(at, ':');
+    const size_t length = end != nullptr ? static_cast<size_t>(end - at) : std::strlen(at);
+    if (std::strncmp(path, at, length) == 0) return true;
+    at += length + (end != nullptr ? 1 : 0);
+  }
+  return false;
+}
+
+bool path_fails(const char* call, const char* path) {
+  return plan.load() != nullptr && path != nullptr && is_ours(path) && fails(io, call, path);
+}
+
+bool descriptor_fails(const char* call, int descriptor) {
+  if (plan.load() == nullptr || is_inside) return false;
+  char link[64];
+  char path[512];
+  std::snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+  const long bytes = ::syscall(SYS_readlinkat, AT_FDCWD, link, path, sizeof path - 1);
+  if (bytes <= 0) return false;
+  path[bytes] = 0;
+  return path_fails(call, path);
+}
+
+bool place_fails(const char* call, int directory, const char* path) {
+  return path != nullptr && path[0] == '/' ? path_fails(call, path) : descriptor_fails(call, directory);
+}
+
+template <class F>
+F* next_of(F*, const char* name) {
+  return reinterpret_cast<F*>(::dlsym(RTLD_NEXT, name));
+}
+
+int refuse() {
+  errno = EIO;
+  return -1;
+}
+
+void* no_memory() {
+  errno = ENOMEM;
+  return nullptr;
+}
+
+__attribute__((constructor)) void begin() {
+  const char* path = std::getenv("MARS_FAULTS_PLAN");
+  const char* program = std::getenv("MARS_FAULTS_PROGRAM");
+  if (path == nullptr || program == nullptr || std::strcmp(program, program_invocation_short_name) != 0) return;
+  if (const char* folders = std::getenv("MARS_FAULTS_BELOW")) below = folders;
+  const int file = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC));
+  if (file < 0) return;
+  void* data = ::mmap(nullptr, sizeof(Plan), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  (void)::syscall(SYS_close, file);
+  if (data == MAP_FAILED) return;
+  void* frames[2];
+  ::backtrace(frames, 2);  // loads what it needs, now and not in the middle of a failure
+  plan = static_cast<Plan*>(data);
+}
+
+}  // namespace
+
+// What follows is one row per call: by which of its arguments it is ours, and what the next library of that name does.
+#define NEXT(call) static auto* const next = next_of(&::call, #call)
+#define ROW(result, call, parameters, arguments, has_failed) \
+  result call parameters {                                   \
+    NEXT(call);                                              \
+    return has_failed ? refuse() : next arguments;           \
+  }
+#define OF_DESCRIPTOR(result, call, parameters, arguments) \
+  ROW(result, call, parameters, arguments, descriptor_fails(#call, descriptor))
+#define OF_PATH(result, call, parameters, arguments) ROW(result, call, parameters, arguments, path_fails(#call, path))
+#define OF_PLACE(result, call, parameters, arguments) \
+  ROW(result, call, parameters, arguments, place_fails(#call, directory, path))
+
+extern "C" {
+
+void* malloc(size_t bytes) noexcept { return fails(allocation, "malloc") ? no_memory() : __libc_malloc(bytes); }
+void* calloc(size_t count, size_t bytes) noexcept {
+  return fails(allocation, "calloc") ? no_memory() : __libc_calloc(count, bytes);
+}
+void* realloc(void* old, size_t bytes) noexcept {
+  return bytes > 0 && fails(allocation, "realloc") ? no_memory() : __libc_realloc(old, bytes);
+}
+void* memalign(size_t alignment, size_t bytes) noexcept {
+  return fails(allocation, "memalign") ? no_memory() : __libc_memalign(alignment, bytes);
+}
+void* aligned_alloc(size_t alignment, size_t bytes) noexcept {
+  return fails(allocation, "aligned_alloc") ? no_memory() : __libc_memalign(alignment, bytes);
+}
+int posix_memalign(void** result, size_t alignment, size_t bytes) noexcept {
+  if (fails(allocation, "posix_memalign")) return ENOMEM;
+  void* found = __libc_memalign(alignment, bytes);
+  if (found != nullptr) *result = found;
+  return found != nullptr ? 0 : ENOMEM;
+}
+
+OF_DESCRIPTOR(ssize_t, read, (int descriptor, void* to, size_t bytes), (descriptor, to, bytes))
+OF_DESCRIPTOR(ssize_t, write, (int descriptor, const void* from, size_t bytes), (descriptor, from, bytes))
+OF_DESCRIPTOR(ssize_t, pread, (int descriptor, void* to, size_t bytes, off_t at), (descriptor, to, bytes, at))
+OF_DESCRIPTOR(ssize_t, pread64, (int descriptor, void* to, size_t bytes, off64_t at), (descriptor, to, bytes, at))
+OF_DESCRIPTOR(ssize_t, pwrite, (int descriptor, const void* from, size_t bytes, off_t at),
+              (descriptor, from, bytes, at))
+OF_DESCRIPTOR(ssize_t, pwrite64, (int descriptor, const void* from, size_t bytes, off64_t at),
+              (descriptor, from, bytes, at))
+OF_DESCRIPTOR(ssize_t, preadv2, (int descriptor, const iovec* to, int count, off_t at, int flags),
+              (descriptor, to, count, at, flags))
+OF_DESCRIPTOR(ssize_t, pwritev2, (int descriptor, const iovec* from, int count, off_t at, int flags),
+              (descriptor, from, count, at, flags))
+OF_DESCRIPTOR(int, fsync, (int descriptor), (descriptor))
+OF_DESCRIPTOR(int, fdatasync, (int descriptor), (descriptor))
+OF_DESCRIPTOR(int, fallocate, (int descriptor, int mode, off_t at, off_t bytes), (descriptor, mode, at, bytes))
+OF_DESCRIPTOR(int, ftruncate, (int descriptor, off_t bytes) noexcept, (descriptor, bytes))
+OF_DESCRIPTOR(int, ftruncate64, (int descriptor, off64_t bytes) noexcept, (descriptor, bytes))
+OF_DESCRIPTOR(int, fstat, (int descriptor, struct stat* into) noexcept, (descriptor, into))
+OF_DESCRIPTOR(int, fstat64, (int descriptor, struct stat64* into) noexcept, (descriptor, into))
+OF_DESCRIPTOR(int, fchmod, (int descriptor, mode_t mode) noexcept, (descriptor, mode))
+OF_DESCRIPTOR(int, flock, (int descriptor, int operation) noexcept, (descriptor, operation))
+
+OF_PATH(int, stat, (const char* path, struct stat* into) noexcept, (path, into))
+OF_PATH(int, stat64, (const char* path, struct stat64* into) noexcept, (path, into))
+OF_PATH(int, lstat, (const char* path, struct stat* into) noexcept, (path, into))
+OF_PATH(int, lstat64, (const char* path, struct stat64* into) noexcept, (path, into))
+OF_PATH(int, statvfs, (const char* path, struct statvfs* into) noexcept, (path, into))
+OF_PATH(int, mkdir, (const char* path, mode_t mode) noexcept, (path, mode))
+OF_PATH(int, rmdir, (const char* path) noexcept, (path))
+OF_PATH(int, unlink, (const char* path) noexcept, (path))
+OF_PATH(int, remove, (const char* path) noexcept, (path))
+OF_PATH(int, rename, (const char* path, const char* to) noexcept, (path, to))
+OF_PATH(int, chmod, (const char* path, mode_t mode) noexcept, (path, mode))
+OF_PATH(ssize_t, readlink, (const char* path, char* into, size_t bytes) noexcept, (path, into, bytes))
+OF_PLACE(int, unlinkat, (int directory, const char* path, int flags) noexcept, (directory, path, flags))
+OF_PLACE(int, statx, (int directory, const char* path, int flags, unsigned int mask, struct statx* into) noexcept,
+         (directory, path, flags, mask, into))
+
+int symlink(const char* target, const char* path) noexcept {
+  NEXT(symlink);
+  return path_fails("symlink", path) ? refuse() : next(target, path);
+}
+
+int posix_fallocate(int descriptor, off_t at, off_t bytes) {
+  NEXT(posix_fallocate);
+  return descriptor_fails("posix_fallocate", descriptor) ? EIO : next(descriptor, at, bytes);
+}
+
+DIR* opendir(const char* path) {
+  NEXT(opendir);
+  if (!path_fails("opendir", path)) return next(path);
+  errno = EIO;
+  return nullptr;
+}
+
+void* mmap(void* where, size_t bytes, int protection, int flags, int descriptor, off_t at) noexcept {
+  NEXT(mmap);
+  if (descriptor < 0 || !descriptor_fails("mmap", descriptor)) {
+    return next(where, bytes, protection, flags, descriptor, at);
+  }
+  errno = EIO;
+  return MAP_FAILED;
+}
+
+// The mode is there only when a file may be made; whoever does not read it does not mind.
+#define OPENS(call)                                                      \
+  int call(const char* path, int flags, ...) {                           \
+    NEXT(call);                                                          \
+    va_list rest;                                                        \
+    va_start(rest, flags);                                               \
+    const mode_t mode = va_arg(rest, mode_t);                            \
+    va_end(rest);                                                        \
+    return path_fails(#call, path) ? refuse() : next(path, flags, mode); \
+  }
+OPENS(open)
+OPENS(open64)
+
+int openat(int directory, const char* path, int flags, ...) {
+  NEXT(openat);
+  va_list rest;
+  va_start(rest, flags);
+  const mode_t mode = va_arg(rest, mode_t);
+  va_end(rest);
+  return place_fails("openat", directory, path) ? refuse() : next(directory, path, flags, mode);
+}
+
+int ioctl(int descriptor, unsigned long request, ...) noexcept {
+  NEXT(ioctl);
+  va_list rest;
+  va_start(rest, request);
+  void* const argument = va_arg(rest, void*);
+  va_end(rest);
+  return descriptor_fails("ioctl", descriptor) ? refuse() : next(descriptor, request, argument);
+}
+
+}  // extern "C"

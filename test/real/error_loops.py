@@ -1,0 +1,503 @@
+#!/usr/bin/env python3
+"""The n-th allocation or I/O call of marsd fails, once or from then on, for n = 1, 2, 3 ... until a workload passes
+untouched. After each: marsd lives and says what failed, or it ended with a reason; no call hangs, nothing is left open,
+and started again without faults it has everything that was flushed.
+
+Without arguments this is a sample, dense at first and then with growing steps; --full takes every n. What fails is
+printed with the command that repeats it.
+"""
+
+import argparse
+import contextlib
+import mmap
+import os
+import random
+import re
+import shutil
+import signal
+import struct
+import time
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from cases import lab
+from common import Failure, expect, poll, run
+from leftovers import pools_of, sweep_all
+from nbd import Nbd, NbdError
+import harness
+from harness import DONE, REFUSED, TIMED_OUT
+
+SIZE = 16 << 20
+BLOCK = 4096
+ANSWER_SECONDS = 75  # a command ends within 60 s by itself
+PLAN = struct.Struct("<QQQII32s64s")  # test/errors/faults.cc
+CLASSES = ("allocation", "io")
+DENSE, PARTS = 1, 5  # of a sample
+
+
+class Plan:
+    """What the library in marsd is to do, and what it has done."""
+
+    def __init__(self, path):
+        self.path = path
+        path.write_bytes(bytes(PLAN.size))
+        with open(path, "r+b") as file:
+            self.memory = mmap.mmap(file.fileno(), PLAN.size)
+
+    def set(self, fault, fail_at):
+        PLAN.pack_into(self.memory, 0, 0, 0, fail_at, CLASSES.index(fault.what), fault.mode == "forever",
+                       fault.call.encode(), fault.path.encode())
+
+    def counted(self):
+        return PLAN.unpack_from(self.memory)[0]
+
+    def has_failed(self):
+        return PLAN.unpack_from(self.memory)[1] > 0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Which calls are counted, and whether all that follow the n-th fail."""
+
+    what: str
+    mode: str
+    call: str = ""  # its name; empty: any
+    path: str = ""  # a part of it; empty: any
+
+
+class Ledger:
+    """What each block may contain. A write that failed may be there or not, and so may one that was not flushed."""
+
+    def __init__(self, counts_acknowledged):
+        self.counts_acknowledged = counts_acknowledged  # marsd itself dies, so what was acknowledged is there, too (D6)
+        self.possible = {}
+        self.unflushed = {}
+        self.generation = 0
+
+    def write(self, nbd, number):
+        self.generation += 1
+        data = struct.pack("<QQ", self.generation, number) * (BLOCK // 16)
+        self.possible.setdefault(number, [bytes(BLOCK)]).append(data)
+        self.unflushed.pop(number, None)
+        nbd.write(number * BLOCK, data)
+        self.unflushed[number] = data
+        if self.counts_acknowledged:
+            self.possible[number] = [data]
+
+    def flush(self, nbd):
+        nbd.flush()
+        for number, data in self.unflushed.items():
+            self.possible[number] = [data]
+        self.unflushed.clear()
+
+    def check(self, nbd, host):
+        for number, possible in self.possible.items():
+            seen = nbd.read(number * BLOCK, BLOCK)
+            expect(seen in possible, f"block {number} has {seen[:16]!r}; it may have "
+                   f"{[one[:16] for one in possible]}", [host])
+
+
+class Ended(Exception):
+    """marsd is no more."""
+
+
+class Life:
+    """One marsd with a fault, or without. Each step bears that it is refused, and none that it is not answered."""
+
+    def __init__(self, host, ledger):
+        self.host, self.ledger = host, ledger
+        self.done = set()
+        self.told = []
+
+    def start(self):
+        try:
+            self.host.start()
+        except Failure:
+            if self.host.is_running():
+                raise
+            raise Ended from None
+
+    def command(self, *words):
+        answer = self.host.adm(*words, timeout=ANSWER_SECONDS)
+        if answer.code == DONE:
+            self.done.add(words[0])
+            return True
+        self.expect_alive()
+        what = f"marsadm {' '.join(map(str, words))}"
+        expect(answer.code != TIMED_OUT, f"{what} waited for what cannot come: {answer.text}", [self.host])
+        expect(answer.text, f"{what} ended with {answer.code} and says nothing", [self.host])
+        self.told.append(answer.message())
+        return False
+
+    def expect_alive(self):
+        """What a client sees first is a connection that breaks."""
+        for _ in range(20):
+            if not self.host.is_running():
+                raise Ended
+            if self.host.adm("version", timeout=ANSWER_SECONDS).code == DONE:
+                return
+            time.sleep(0.1)
+        raise Failure("marsd runs and does not answer", [self.host])
+
+    def device(self):
+        """The address of the export; None when the state says why there is none, and what to do."""
+        last, since = {}, {}
+
+        def is_lasting():  # what is shown may be half a second old
+            sentence = (last.get("state"), last.get("next_step"))
+            if since.get("sentence") != sentence:
+                since.update(sentence=sentence, at=time.monotonic())
+            return last.get("next_step") and time.monotonic() - since["at"] > 0.7
+
+        def settled():
+            if not self.host.is_running():
+                raise Ended
+            answer = self.host.adm("view", "r", "--json", timeout=ANSWER_SECONDS)
+            if answer.code != DONE:
+                self.expect_alive()
+                return False
+            last.clear()
+            last.update(next(iter(answer.json()["resources"][0]["replicas"]), {}))
+            return last.get("is_device_open") or is_lasting()
+
+        poll(lambda: f"r opens or says why not: {last}", settled, 25, 0.05, [self.host])
+        if last.get("is_device_open"):
+            return last["device"]
+        self.told.append(f"{last['state']}: {last.get('reason', '')}; {last['next_step']}")
+        return None
+
+    def use(self, first):
+        """Writes that overlap, flushes, and reads that are compared at once."""
+        device = self.device()
+        if device is None:
+            return
+        try:
+            with Nbd(device, timeout=ANSWER_SECONDS) as nbd:
+                for turn in range(3):
+                    for number in range(first, first + 4 + turn):
+                        self.attempt(self.ledger.write, nbd, number)
+                    self.attempt(self.ledger.flush, nbd)
+                self.attempt(self.ledger.check, nbd, self.host)
+        except (ConnectionError, NbdError, BrokenPipeError) as error:
+            self.told.append(str(error))
+            self.expect_alive()
+
+    def attempt(self, action, nbd, *arguments):
+        try:
+            action(nbd, *arguments)
+        except NbdError as error:
+            self.told.append(f"NBD: {error}")
+
+    def descriptors(self):
+        """How many are open when no client is there any more, without the files of the log: it may have one more."""
+        def count():
+            folder, seen = Path(f"/proc/{self.host.process.pid}/fd"), 0
+            for one in os.listdir(folder):
+                with contextlib.suppress(OSError):
+                    seen += not os.readlink(folder / one).endswith(".seg")
+            return seen
+
+        seen = count()
+        for _ in range(10):
+            time.sleep(0.02)
+            seen = min(seen, count())
+        return seen
+
+    def stop(self):
+        self.host.stop()
+        raise Ended
+
+
+def new_cluster(life):
+    """From nothing to a resource that was used, closed, opened, used again and stopped."""
+    life.start()
+    life.command("create-cluster")
+    life.command("create-resource", "r", life.host.disk)
+    if "create-resource" in life.done:
+        life.use(0)
+        life.command("detach", "r")
+        life.command("attach", "r")
+        life.use(8)
+
+
+def after_a_crash(life):
+    """A log that is longer than what is applied, a pool with writes that are only there, and the same use."""
+    life.done.update(("create-cluster", "create-resource"))
+    life.start()
+    life.use(2)
+    life.command("detach", "r")
+    life.command("attach", "r")
+    life.use(8)
+
+
+class Loop:
+    """A workload and a fault, n by n, on one host."""
+
+    def __init__(self, the_lab, workload, fault):
+        self.host = the_lab.host("a")
+        self.host.flags = ["--io", "threads"]
+        self.workload, self.fault = workload, fault
+        self.plan = Plan(the_lab.base / "plan")
+        self.saved = None
+        self.ledger = None
+        self.told = []
+        self.descriptors_max = None
+        if workload is after_a_crash:
+            self.save_crashed()
+
+    def folders(self):
+        return [self.host.state, self.host.logs, self.host.run_dir, self.host.devices]
+
+    def shared_memory(self):
+        return next(pools_of(self.host.base.parent))
+
+    def clear(self):
+        for folder in self.folders():
+            shutil.rmtree(folder)
+            folder.mkdir(mode=0o700)
+        shutil.rmtree(self.shared_memory(), ignore_errors=True)
+        with open(self.host.disk, "wb") as file:
+            file.truncate(SIZE)
+        self.host.log_file.write_bytes(b"")
+
+    def save_crashed(self):
+        self.clear()
+        life = Life(self.host, Ledger(True))
+        new_cluster(life)
+        self.host.do("set", "r", "flush-interval", "10s")
+        with Nbd(life.device()) as nbd:
+            for number in range(4, 12):
+                life.ledger.write(nbd, number)
+            self.host.kill()
+        self.saved = self.host.base / "saved"
+        self.saved.mkdir()
+        self.copy([*self.folders(), self.shared_memory()], self.saved)
+        shutil.copyfile(self.host.disk, self.saved / "disk")
+        self.saved_ledger = life.ledger
+
+    def copy(self, paths, to):
+        run("cp", "-a", "--sparse=always", *[path for path in paths if path.exists()], to)
+
+    def prepare(self):
+        self.clear()
+        self.ledger = Ledger(self.fault.what == "allocation")
+        if self.saved is None:
+            return
+        shutil.copyfile(self.saved / "disk", self.host.disk)  # the same inode: another file would be another disk
+        for path in (*self.folders(), self.shared_memory()):
+            if (self.saved / path.name).exists():
+                run("rm", "-rf", path)
+                self.copy([self.saved / path.name], path.parent)
+        self.ledger.possible = {number: list(one) for number, one in self.saved_ledger.possible.items()}
+        self.ledger.generation = self.saved_ledger.generation
+
+    def arm(self, n):
+        self.plan.set(self.fault, n)
+        below = ":".join(map(str, (*self.folders(), self.host.disk, "/dev/shm/mars-")))
+        self.host.wrapper = ["env", f"LD_PRELOAD={library()}", f"MARS_FAULTS_PLAN={self.plan.path}",
+                             "MARS_FAULTS_PROGRAM=marsd", f"MARS_FAULTS_BELOW={below}"]
+
+    def round(self, n):
+        """Returns whether a call has failed."""
+        self.prepare()
+        self.arm(n)
+        life = Life(self.host, self.ledger)
+        try:
+            self.workload(life)
+            self.expect_nothing_left_open(life)
+            life.stop()
+        except Ended:
+            pass
+        self.judge_end()
+        self.told = [*life.told, *self.last_words()]
+        self.host.wrapper = []
+        self.look_again(life)
+        return self.plan.has_failed()
+
+    def expect_nothing_left_open(self, life):
+        if not self.plan.has_failed():
+            self.descriptors_max = max(life.descriptors(), self.descriptors_max or 0)
+        elif self.descriptors_max is not None:
+            seen = life.descriptors()
+            expect(seen <= self.descriptors_max, f"{seen} descriptors are open, without a fault it is at most "
+                   f"{self.descriptors_max}", [self.host])
+
+    def failed_call(self):
+        """As the library has told it."""
+        found = re.search(r"^faults: (.*)", self.host.log_file.read_text(errors="replace"), re.M)
+        return found.group(1) if found else "no call failed"
+
+    def last_words(self):
+        """Why marsd has ended, where nobody had asked it to."""
+        log = self.host.log_file.read_text(errors="replace")
+        return re.findall(r"(?:cannot start|out of memory|bad_alloc).*", log)
+
+    def judge_end(self):
+        """An exit code with a reason; an abort only where memory is gone."""
+        code = self.host.process.wait(10)
+        log = self.host.log_file.read_text(errors="replace")
+        found = re.search(r"CHECK failed.*|.*Sanitizer.*|.*runtime error.*|.*terminate called(?!.*bad_alloc).*", log)
+        expect(not found, f"marsd says: {found and found.group(0)}", [self.host])
+        if code == -signal.SIGABRT and self.fault.what == "allocation":
+            expect("out of memory" in log or "bad_alloc" in log, "marsd was aborted and does not say why", [self.host])
+            return
+        expect(code in (0, 1), f"marsd ended with {code}", [self.host])
+        is_told = "level=error" in log or "not cleanly" in log
+        expect(code == 0 or is_told, f"marsd ended with {code} and no reason", [self.host])
+
+    def look_again(self, life):
+        """Without faults: what was done is there, what was not can be done, and it is a host like any other."""
+        again = Life(self.host, self.ledger)
+        again.start()
+        self.finish("create-cluster", life, again)
+        self.finish("create-resource", life, again, "r", self.host.disk)
+        device = self.opened(again)
+        with Nbd(device, timeout=20) as nbd:
+            self.ledger.check(nbd, self.host)
+            for number in range(20, 24):
+                self.ledger.write(nbd, number)
+            self.ledger.flush(nbd)
+            self.ledger.check(nbd, self.host)
+        self.host.do("detach", "r")
+        code = self.host.stop()
+        expect(code == 0, f"without faults marsd ended with {code}", [self.host])
+        log = self.host.log_file.read_text(errors="replace")
+        expect("Sanitizer" not in log, "a sanitizer has found something", [self.host])
+
+    def finish(self, command, life, again, *words):
+        """What failed half-way is repeated; it may turn out to be done."""
+        if command in life.done:
+            return
+        answer = self.host.adm(command, *words)
+        expect(answer.code == DONE or (answer.code == REFUSED and "already" in answer.text),
+               f"{command} cannot be repeated: {answer.text}", [self.host])
+
+    def opened(self, again):
+        """The device of r, by the next steps that its state names."""
+        for _ in range(4):
+            device = again.device()
+            if device is not None:
+                return device
+            step = re.search(r"marsadm ([a-z-]+ r(?: --[a-z-]+)*)", again.told[-1])
+            expect(step, f"no command leads out of: {again.told[-1]}", [self.host])
+            expect("accept-loss" not in step.group(1), f"something is lost: {again.told[-1]}", [self.host])
+            again.command(*step.group(1).split())
+        raise Failure(f"r does not open: {again.told}", [self.host])
+
+
+def library():
+    return Path(os.environ.get("MARS_BUILD_DIR") or harness.programs(None)).resolve().parent / "lib" / "libfaults.so"
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--class", dest="what", choices=CLASSES)
+    parser.add_argument("--mode", choices=("once", "forever"))
+    parser.add_argument("--workload", choices=[one.__name__ for one in WORKLOADS])
+    parser.add_argument("--call", default="", help="only calls of this name are counted")
+    parser.add_argument("--path", default="", help="only calls on files with this in their path are counted")
+    parser.add_argument("--full", action="store_true", help="every n, not a sample")
+    parser.add_argument("--from", dest="begin", type=int, help="as --full, from this n on")
+    parser.add_argument("--to", dest="end", type=int, help="as --full, up to this n")
+    parser.add_argument("--step", type=int, help="as --full, but every STEP-th n")
+    parser.add_argument("--findings", type=int, default=3, help="a loop ends after so many")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample and of where the steps begin")
+    parser.add_argument("--verbose", action="store_true", help="what failed and what was told, for each n")
+    return parser.parse_args()
+
+
+def numbers(arguments, total):
+    """Which n are tried: all that are asked for, or the first few and one out of each of some equal parts."""
+    prng = random.Random(arguments.seed)
+    if arguments.full or arguments.begin or arguments.end or arguments.step:
+        step = arguments.step or 1
+        first = (arguments.begin or 1) + prng.randrange(step)
+        return range(first, (arguments.end or 1 << 40) + 1, step)
+    rest = max(total - DENSE, PARTS)
+    return [*range(1, DENSE + 1), *(DENSE + 1 + (part * rest + prng.randrange(rest)) // PARTS for part in range(PARTS))]
+
+
+def repeat_command(loop, n):
+    fault = loop.fault
+    where = "".join(f" --{word} {value}" for word, value in (("call", fault.call), ("path", fault.path)) if value)
+    return (f"python3 test/real/error_loops.py --workload {loop.workload.__name__} --class {fault.what} "
+            f"--mode {fault.mode}{where} --from {n} --to {n}")
+
+
+def run_loop(loop, arguments, wanted=None):
+    """Tries the n that are wanted, or those that the arguments name. Returns what was found, a sentence each."""
+    began, tried, found, n = time.monotonic(), 0, [], 0
+    name = " ".join((loop.workload.__name__, *filter(None, astuple(loop.fault))))
+    if not wanted:
+        loop.round(0)
+    total = loop.plan.counted()
+    if not total and not wanted:
+        print(f"    {name}: NOT RUN, because there is no such call; these programs may have a sanitizer's allocator")
+        return []
+    for n in wanted or numbers(arguments, total):
+        tried += 1
+        try:
+            if not loop.round(n):
+                expect(not wanted, f"there is no call {n} any more: look for it, and mend FOUND")
+                break  # the workload has passed untouched
+            if arguments.verbose:
+                print(f"n = {n}: {loop.failed_call()}; {'; '.join(loop.told) or 'nobody noticed'}", flush=True)
+        except Failure as failure:
+            found.append(f"{failure}\n    repeat: {repeat_command(loop, n)}")
+            print(f"n = {n}: {failure}\n" + "\n".join(loop.host.log_tail(60)), flush=True)
+            if loop.host.is_running():
+                loop.host.kill()
+            if len(found) >= arguments.findings:
+                break
+    calls = "found once" if wanted else f"{total} calls untouched"
+    print(f"    {name}: {calls}, {tried} tried up to {n}, {len(found)} findings, {time.monotonic() - began:.0f} s",
+          flush=True)
+    return found
+
+
+def one_host(fault):
+    """A sanitizer has an allocator of its own, in which nothing fails: allocations fail in programs without one."""
+    options = {"netns": False, "fuse": False}
+    if fault.what == "allocation":
+        return harness.Lab(harness.programs(None), "a", **options)
+    return lab(options)
+
+
+def chosen(arguments):
+    """(workload, fault, n or None for those of the arguments): what was found once, then the loops."""
+    is_narrowed = any((arguments.workload, arguments.what, arguments.mode, arguments.call, arguments.path))
+    rows = [] if is_narrowed else FOUND
+    for workload in WORKLOADS:
+        for what, mode in (("io", "once"), ("io", "forever"), ("allocation", "once"), ("allocation", "forever")):
+            # After the first allocation that fails there is hardly a second one: only when it is asked for.
+            is_same = (what, mode) == ("allocation", "forever") and arguments.mode is None
+            if is_same or {arguments.workload, arguments.what, arguments.mode} - {workload.__name__, what, mode, None}:
+                continue
+            rows = [*rows, (workload, Fault(what, mode, arguments.call, arguments.path), None)]
+    return rows
+
+
+def scenario(arguments):
+    sweep_all()
+    expect(library().exists(), f"{library()} is not built")
+    found = []
+    for workload, fault, n in chosen(arguments):
+        with one_host(fault) as the_lab:
+            found += run_loop(Loop(the_lab, workload, fault), arguments, n and [n])
+    expect(not found, "\n".join(found))
+
+
+WORKLOADS = [new_cluster, after_a_crash]
+
+# What was found once, by a call and a file, which do not move as numbers do.
+FOUND = [(new_cluster, Fault("io", "once", "fstat", "spare-2"), 3),  # the size of a new log file was taken for 0
+         (new_cluster, Fault("io", "once", "lstat", ".seg"), 1),  # a file that could not be examined was not listed
+         (new_cluster, Fault("io", "once", "ftruncate64", "meta.db-journal"), 5),  # waited for what was not written
+         (new_cluster, Fault("io", "once", "pwritev2", "a/state/resources"), 10),  # the pool was given back too early
+         (after_a_crash, Fault("io", "once", "fstat", "/dev/shm/mars-"), 1),  # writes-lost, forgotten by a detach
+         (after_a_crash, Fault("io", "forever", "open", "/life"), 1),  # a state without a next step
+         (after_a_crash, Fault("io", "once", "open", "/replica.json"), 1)]  # another one
+
+if __name__ == "__main__":
+    parsed = parse()
+    harness.main(lambda: scenario(parsed))
