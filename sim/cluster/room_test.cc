@@ -70,6 +70,18 @@ TEST_F(Room, the_reserve_is_left_free_and_a_replica_is_given_up_before_it_is_tou
   EXPECT_TRUE(cluster.all_up_to_date("mydata")) << cluster.events("b");
 }
 
+// What is being sent over a slow link holds a file of the log: its reader was waited for (P3).
+TEST_F(Room, a_replica_behind_a_slow_link_holds_up_nobody) {
+  make(12 * mib, 4 * mib);
+  cluster.world().network().set_link("a", "b", {.bytes_per_second = 20'000});
+  const io::Instant begun = cluster.world().now();
+  write(40);
+  EXPECT_LT(cluster.world().now() - begun, 10s);
+  EXPECT_TRUE(has_event("is not kept any longer for b")) << cluster.events("a");
+  cluster.world().network().set_link("a", "b", {});
+  EXPECT_TRUE(cluster.all_up_to_date("mydata")) << cluster.events("b");
+}
+
 TEST_F(Room, a_full_log_disk_still_takes_a_release) {
   make(12 * mib, 4 * mib);
   fill(4 * mib);

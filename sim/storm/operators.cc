@@ -200,7 +200,7 @@ void Operators::recover_host(const std::string& host, const std::string& winner)
   if (cluster != nullptr && !cluster->store_problem().empty()) {
     stage_.tell("restart " + host + ": " + cluster->store_problem());
     stage_.reached.count("store: failed, and marsd restarted");
-    stage_.cluster.stop(host);
+    stage_.stop(host);
     stage_.start(host);
   }
   replication::Replica* replica = stage_.replica(host);
@@ -224,7 +224,7 @@ void Operators::recover_host(const std::string& host, const std::string& winner)
     case State::disk_failed:
     case State::failed:
       stage_.tell("restart " + host);
-      stage_.cluster.stop(host);
+      stage_.stop(host);
       stage_.start(host);
       break;
     case State::log_damaged:

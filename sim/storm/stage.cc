@@ -105,6 +105,15 @@ void Stage::power_loss(const std::string& host) {
   history.forget_unflushed(id(host));
 }
 
+// Power may go in the middle of it.
+void Stage::stop(const std::string& host) {
+  frozen.erase(host);
+  cluster.stop(host);
+  if (cluster.host(host).is_up()) return;
+  tell(host + " lost power while it stopped");
+  history.forget_unflushed(id(host));
+}
+
 bool Stage::start(const std::string& host) {
   if (cluster.is_up(host)) return true;
   if (cluster.host(host).is_running()) cluster.host(host).kill();

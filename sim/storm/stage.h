@@ -46,6 +46,7 @@ struct Stage {
   // The life of hosts, with what it means for the promises.
   void kill(const std::string& host);
   void power_loss(const std::string& host);
+  void stop(const std::string& host);
   bool start(const std::string& host);
   void bury_the_dead();
   // Disks are late on purpose on this host, until forgive().

@@ -243,7 +243,7 @@ void Troubles::host(Act act, Prng& prng) {
       if (!stage_.is_responsive(host)) return;
       stage_.tell("stop " + host);
       mend_disks(host);
-      return stage_.cluster.stop(host);
+      return stage_.stop(host);
     case Act::host_pause:
       return pause(host);
     case Act::host_pool_lost:

@@ -41,6 +41,11 @@ void Watch::look_at(const std::string& host, replication::Replica& replica) {
   const Report report = replica.report();
   Seen& seen = seen_[host];
   if (report.state != seen.state) stage_.reached.count("state " + std::string(control::name(report.state)));
+  if (stage_.listener) {
+    stage_.tell("  " + host + " " + std::string(control::name(report.state)) + ", durable " +
+                short_text(report.durable.position) + ", applied " + short_text(report.applied.position) + ", log " +
+                std::to_string(report.log_bytes >> 10) + " KiB");
+  }
   check_reason(host, report, seen);
   const uint64_t movable = stage_.history.touched_bytes(replication::sync_range_bytes);
   if (replica.moved_bytes() > movable) {

@@ -99,7 +99,7 @@ void Replica::on_report(const Uuid& peer, Report report) {
   if (log_ != nullptr && given_up_.contains(peer)) {
     const auto common = bricks::common_position(log_->branch(), log_->durable().position.lsn, report.branch,
                                                 report.durable.position.lsn);
-    if (common.any && common.position.lsn >= log_->oldest()) given_up_.erase(peer);
+    if (common.any && common.position.lsn >= trim_limit()) given_up_.erase(peer);
   }
   peers_[peer] = std::move(report);
   wake_.notify();

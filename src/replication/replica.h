@@ -233,7 +233,7 @@ class Replica {
   // replica_serve.cc
   Task<void> end_serving();
   Task<Result<net::Bytes>> receive_within(net::Channel& channel, io::Duration limit);
-  Error check_fetch(const Tip& from) const;
+  Error check_fetch(const Uuid& target, const Tip& from) const;
   Task<Status> answer_range(net::Channel& channel, xio::Port& port, const SyncRequest& request, AlignedBuffer& buffer);
   Error check_successor() const;
 

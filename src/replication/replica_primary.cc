@@ -478,6 +478,10 @@ Task<void> Replica::give_up_worst() {
     reached("room: a replica's log is given up");
     given_up_.insert(*worst);
     pins_.erase(*worst);
+    // What it is just being sent holds a file of the log, for as long as its link takes.
+    for (net::Channel* channel : served_channels_) {
+      if (channel->peer() == *worst) channel->close({Status::not_found, "the log is not kept any longer for you"});
+    }
     environment_.event(options_.resource, "the log disk is full: the log is not kept any longer for " +
                                               environment_.host_name(*worst) + "; it will be synced by digests");
   }

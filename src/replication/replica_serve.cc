@@ -53,12 +53,15 @@ Task<Result<net::Bytes>> Replica::receive_within(net::Channel& channel, io::Dura
 // ---- the log
 
 // Where the fetcher stands must be a position of our branch, with the same hash (rung 1).
-Error Replica::check_fetch(const Tip& from) const {
+Error Replica::check_fetch(const Uuid& target, const Tip& from) const {
   if (log_ == nullptr) return {Status::unreachable, "the replica is not attached"};
   const bricks::Branch& branch = log_->branch();
   const Tip end = log_->durable();
   if (from.position.lsn > end.position.lsn) return {Status::end, "nothing is here behind that position"};
-  if (from.position.lsn < log_->oldest()) return {Status::not_found, "that part of the log is not kept any longer"};
+  const bool is_given_up = given_up_.contains(target) && from.position.lsn < trim_limit();
+  if (is_given_up || from.position.lsn < log_->oldest()) {
+    return {Status::not_found, "that part of the log is not kept any longer"};
+  }
   const format::BranchEpoch* epoch = bricks::find_epoch(branch, from.position.epoch);
   if (epoch == nullptr || (epoch->ended && epoch->end < from.position.lsn) || from.position.lsn < epoch->first) {
     return {Status::forked, "that position is on another branch"};
@@ -74,7 +77,7 @@ Task<void> Replica::serve_log(std::unique_ptr<net::Channel> channel, net::Bytes 
   const Tip from = read_tip(reader);
   if (!reader.finished()) co_return channel->close({Status::invalid, "a malformed request for the log"});
   if (barred_ > 0) co_return channel->close({Status::unreachable, "the replica is just changing"});
-  if (Error problem = check_fetch(from); problem.status != Status::ok) co_return channel->close(problem);
+  if (Error problem = check_fetch(channel->peer(), from); problem.status != Status::ok) co_return channel->close(problem);
   bricks::LogReader log(log_->segments(), log_->options(), log_->branch(), from);
   while (channel->is_open() && !serving_stop_.is_set()) {
     const Lsn limit = std::min(log_->durable().position.lsn, serve_limit_);
