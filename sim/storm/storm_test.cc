@@ -60,6 +60,14 @@ TEST(StormFound, own_writes_may_be_gone_after_an_invalidate) {
   EXPECT_EQ(again(770000125, "16-19,38-41,44-45,108-109,114-115,120-123,126-127,130-135"), "");
 }
 
+TEST(StormFound, who_is_sent_the_log_over_a_slow_link_holds_no_file_when_it_is_given_up) {
+  EXPECT_EQ(again(2000060111, "6-26,54-107"), "");
+}
+
+TEST(StormFound, what_a_log_did_not_take_when_it_failed_stays_in_the_pool) {
+  EXPECT_EQ(again(2000010006, "95,100,114,117,120,134-135"), "");
+}
+
 TEST(StormPlan, leaving_a_step_out_changes_no_other_step) {
   const Plan plan = make_plan(3, all_faults(), 40);
   const Plan longer = make_plan(3, all_faults(), 80);
