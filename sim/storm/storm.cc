@@ -128,6 +128,10 @@ std::string Storm::describe() {
             short_text(report.durable.position) + ", applied " + short_text(report.applied.position) +
             (report.is_consistent ? ", consistent" : "") + (report.is_holder ? ", holder" : "") +
             (report.is_primary ? ", primary" : "") + "\n";
+    for (const control::Transfer& transfer : report.transfers) {
+      text += "  " + std::string(control::name(transfer.kind)) + " " + std::to_string(transfer.done_bytes) + " of " +
+              std::to_string(transfer.total_bytes) + " from " + transfer.source + "\n";
+    }
     for (const format::BranchEpoch& epoch : report.branch) {
       text += "  " + std::to_string(epoch.number) + " " + short_text(epoch.id) + " " + std::string(name(epoch.cause)) +
               " by " + stage_.cluster.node(host).cluster()->resources().host_name(epoch.host) + " from " +

@@ -68,6 +68,8 @@ TEST(StormFound, what_a_log_did_not_take_when_it_failed_stays_in_the_pool) {
   EXPECT_EQ(again(2000010006, "95,100,114,117,120,134-135"), "");
 }
 
+TEST(StormFound, a_sync_whose_log_nobody_can_read_any_more_begins_again) { EXPECT_EQ(run(2000081093).problem, ""); }
+
 TEST(StormPlan, leaving_a_step_out_changes_no_other_step) {
   const Plan plan = make_plan(3, all_faults(), 40);
   const Plan longer = make_plan(3, all_faults(), 80);

@@ -77,7 +77,8 @@ Task<void> Replica::serve_log(std::unique_ptr<net::Channel> channel, net::Bytes 
   const Tip from = read_tip(reader);
   if (!reader.finished()) co_return channel->close({Status::invalid, "a malformed request for the log"});
   if (barred_ > 0) co_return channel->close({Status::unreachable, "the replica is just changing"});
-  if (Error problem = check_fetch(channel->peer(), from); problem.status != Status::ok) co_return channel->close(problem);
+  if (Error problem = check_fetch(channel->peer(), from); problem.status != Status::ok)
+    co_return channel->close(problem);
   bricks::LogReader log(log_->segments(), log_->options(), log_->branch(), from);
   while (channel->is_open() && !serving_stop_.is_set()) {
     const Lsn limit = std::min(log_->durable().position.lsn, serve_limit_);

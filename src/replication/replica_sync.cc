@@ -202,7 +202,7 @@ Task<Status> Replica::reach(Position cmax) {
   }
 }
 
-// Peers are ahead, all that are connected, and none has the log that continues ours.
+// Peers are ahead, all that are connected, and none has the log that continues ours, or can read it.
 bool Replica::is_cut_off() const {
   const Lsn end = log_->durable().position.lsn;
   bool is_anybody_ahead = false;
@@ -211,7 +211,7 @@ bool Replica::is_cut_off() const {
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
     if (!common.peer_beyond && common.any) return false;
     is_anybody_ahead = true;
-    if (common.any && !common.mine_beyond && peer.oldest <= end) return false;
+    if (common.any && !common.mine_beyond && peer.oldest <= end && !unable_.contains(host)) return false;
   }
   return is_anybody_ahead;
 }
