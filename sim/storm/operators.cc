@@ -178,7 +178,8 @@ std::string Operators::illegal(Prng& prng) const {
 
 // ---- bringing everything back
 
-// Who writes now; else whoever holds the right; else the first that has a whole version.
+// Who writes now; else whoever holds the right; else the first that has a whole version, or one that has only lost the
+// end of its log.
 std::string Operators::choose_winner() {
   std::string winner;
   int best = -1;
@@ -187,8 +188,9 @@ std::string Operators::choose_winner() {
     if (replica == nullptr) continue;
     const replication::Report report = replica->report();
     const bool has_epoch = !report.branch.empty();
-    const int worth = (report.is_primary ? 8 : 0) + (report.is_holder ? 4 : 0) +
-                      (report.is_attached && report.is_consistent && report.is_whole ? 2 : 0) +
+    const bool is_version = report.is_attached && report.is_consistent;
+    const int worth = (report.is_primary ? 16 : 0) + (report.is_holder ? 8 : 0) +
+                      (is_version && report.is_whole ? 4 : 0) + (is_version ? 2 : 0) +
                       (has_epoch && report.state != State::fork ? 1 : 0);
     if (worth > best) best = worth, winner = host;
   }
