@@ -12,11 +12,8 @@
 namespace mars {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
-constexpr const char* last_words = "exceeds maximum supported size";  // the allocator of the sanitizer has its own
-#else
-constexpr const char* last_words = "out of memory";
-#endif
+// The allocator of the address sanitizer ends the process by itself, in its own words.
+constexpr const char* last_words = "out of memory|exceeds maximum supported size";
 
 TEST(OutOfMemoryDeathTest, an_allocation_that_fails_ends_the_process_and_says_so) {
   const auto allocate = [] {
