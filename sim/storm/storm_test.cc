@@ -70,6 +70,10 @@ TEST(StormFound, what_a_log_did_not_take_when_it_failed_stays_in_the_pool) {
 
 TEST(StormFound, a_sync_whose_log_nobody_can_read_any_more_begins_again) { EXPECT_EQ(run(2000081093).problem, ""); }
 
+TEST(StormFound, a_step_that_reads_the_log_holds_up_a_sync_that_replaces_it) {
+  EXPECT_EQ(again(2000200573, "0-71"), "");
+}
+
 TEST(StormPlan, leaving_a_step_out_changes_no_other_step) {
   const Plan plan = make_plan(3, all_faults(), 40);
   const Plan longer = make_plan(3, all_faults(), 80);

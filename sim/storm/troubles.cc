@@ -27,6 +27,15 @@ void Troubles::last(std::string what, std::function<void()> mend) {
   lasting_.push_back({std::move(what), std::move(mend)});
 }
 
+// A disk that was made bad, and not mended yet.
+bool Troubles::has_bad_disk(const std::string& host) const {
+  return std::ranges::any_of(lasting_, [&](const Lasting& lasting) {
+    const bool is_of_disk =
+        lasting.what.find("disk on ") != std::string::npos || lasting.what.starts_with("errors on ");
+    return is_of_disk && lasting.what.find(" on " + host) != std::string::npos;
+  });
+}
+
 void Troubles::begin(Act act, Prng prng) {
   const std::string_view group = row(act).name;
   if (group.starts_with("disk.")) return disk(act, prng);
@@ -267,6 +276,7 @@ void Troubles::pause(const std::string& host) {
   stage_.slow_down(host);
   last("paused " + host, [this, host, &its] {
     if (its.is_running() && its.is_paused()) its.resume();
+    if (has_bad_disk(host)) return;
     stage_.frozen.erase(host);
     stage_.forgive(host);
   });

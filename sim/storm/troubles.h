@@ -44,6 +44,7 @@ class Troubles {
   void mend_disks(const std::string& host);
   void start_dead();
   void last(std::string what, std::function<void()> mend);
+  bool has_bad_disk(const std::string& host) const;
 
   Stage& stage_;
   std::vector<Lasting> lasting_;

@@ -267,6 +267,8 @@ StartFacts Replica::facts() const {
 // Where a peer's history parts from mine, is there data of mine behind that point? Asked of the log itself, because the
 // answer decides between dropping a tail and keeping it (T9).
 Task<void> Replica::learn_data_end() {
+  if (is_replacing_log_) co_return;
+  const Reading reading(*this);
   const Lsn end = log_->durable().position.lsn;
   for (const auto& [host, peer] : peers_) {
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);

@@ -114,6 +114,7 @@ class Replica {
   enum class Role : uint8_t { closed, following, primary };
   class Serving;
   class Barred;
+  class Reading;
 
   static constexpr Lsn no_serve_limit{~uint64_t{0} / 2};
   static constexpr uint32_t log_window = 6u << 20;  // holds the longest batch
@@ -224,6 +225,7 @@ class Replica {
   bool needs_sync() const;
   Task<void> sync_loop();
   Task<Status> sync_from(Uuid source, bool& has_begun);
+  Task<Status> replace_log(SyncHeader header);
   Task<Status> begin_sync(SyncHeader header);
   Task<Status> sweep(net::Channel& channel, Position& cmax);
   Task<Status> finish_sync(Position cmax);
@@ -295,11 +297,13 @@ class Replica {
   net::Channel* handover_channel_ = nullptr;
   std::vector<net::Channel*> served_channels_;  // in the order in which they were opened
 
-  int barred_ = 0;             // the log is being taken away or replaced: no new conversations
-  bool is_leaving_ = false;    // nobody makes room in the log any more
-  bool is_giving_up_ = false;  // this copy: nobody may rely on it
-  Semaphore room_turn_;        // who trims
-  Semaphore turn_;             // step and commands, one at a time
+  int barred_ = 0;           // the log is being taken away or replaced: no new conversations
+  bool is_leaving_ = false;  // nobody makes room in the log any more
+  int readings_ = 0;
+  bool is_replacing_log_ = false;  // no step begins to read it
+  bool is_giving_up_ = false;      // this copy: nobody may rely on it
+  Semaphore room_turn_;            // who trims
+  Semaphore turn_;                 // step and commands, one at a time
   Event stop_;
   Event following_stop_;
   Notifier wake_;
@@ -309,6 +313,20 @@ class Replica {
   Notifier served_;
   size_t serving_count_ = 0;
   Semaphore log_turn_;  // who appends or replaces the log while following
+};
+
+// While it lives a step reads the log, and a sync that begins beside it waits before it takes the log away.
+class Replica::Reading {
+ public:
+  explicit Reading(Replica& replica) : replica_(replica) { ++replica_.readings_; }
+  ~Reading() {
+    if (--replica_.readings_ == 0) replica_.served_.notify();
+  }
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
+
+ private:
+  Replica& replica_;
 };
 
 // While it lives nobody begins a conversation about the log.

@@ -384,6 +384,8 @@ Task<Status> Replica::remember_gone() {
     reached("handover: synced behind its own release");
     co_return Status::ok;
   }
+  if (is_replacing_log_) co_return Status::ok;
+  const Reading reading(*this);
   if (!is_releasing_) reached("handover: died between release and gone");
   is_releasing_ = true;
   serve_limit_ = {std::min(serve_limit_.value, end.value - format::batch_block_bytes)};

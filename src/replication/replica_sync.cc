@@ -87,11 +87,19 @@ Task<Status> Replica::sync_from(Uuid source, bool& has_begun) {
 
 // The state block says "syncing" before the first block is overwritten; the log begins at q.
 Task<Status> Replica::begin_sync(SyncHeader header) {
+  is_replacing_log_ = true;
+  const Status status = co_await replace_log(std::move(header));
+  is_replacing_log_ = false;
+  co_return status;
+}
+
+Task<Status> Replica::replace_log(SyncHeader header) {
   const Barred barred(*this);
   if (fetch_channel_ != nullptr) fetch_channel_->close();
   co_await log_turn_.acquire();
   co_await end_replay();
   co_await end_serving();
+  while (readings_ > 0) co_await io::wait_until(machine_, served_, machine_.now() + 100ms);
   const Uuid id = random_uuid(machine_);
   Status status = co_await state_->update([&](StateBlock& state) {
     state.state = ReplicaState::syncing;
