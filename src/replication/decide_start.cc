@@ -44,15 +44,18 @@ StartAction decide_start(const StartFacts& facts) {
   return facts.wish == Wish::me ? StartAction::open_granted : StartAction::null_reign;  // 9, 10
 }
 
-Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self) {
+Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self, Lsn born) {
   const format::BranchEpoch* last = nullptr;
   for (const format::BranchEpoch& epoch : branch) {
     if (epoch.first < durable_end) last = &epoch;
   }
   if (last == nullptr) return Tail::none;
   const bool is_released = last->ended && !last->released_to.is_nil() && last->end <= durable_end;
-  if (is_released) return last->released_to == self ? Tail::granted : Tail::released_to_other;
-  return last->host == self ? Tail::mine : Tail::foreign;
+  if (is_released) {
+    const bool is_known = last->end > born;
+    return last->released_to == self && is_known ? Tail::granted : Tail::released_to_other;
+  }
+  return last->host == self && last->first >= born ? Tail::mine : Tail::foreign;
 }
 
 // Of two histories that part in a common epoch, the rival is the one that begins another epoch there: the other one

@@ -242,7 +242,7 @@ StartFacts Replica::facts() const {
   StartFacts facts;
   const bricks::Branch& branch = log_->branch();
   const Lsn end = log_->durable().position.lsn;
-  facts.tail = tail_of(branch, end, environment_.self());
+  facts.tail = tail_of(branch, end, environment_.self(), life_.born);
   const StateBlock& state = state_->value();
   if (!state.gone.empty() && !branch.empty()) {
     // Of the epoch in which the durable log ends, whatever the branch knows behind it.
@@ -254,7 +254,7 @@ StartFacts Replica::facts() const {
     }
   }
   for (const auto& [host, peer] : peers_) {
-    if (is_outremembered(branch, end, environment_.self(), life_, peer)) facts.is_outremembered = true;
+    if (is_outremembered(branch, end, environment_.self(), life_.id, peer)) facts.is_outremembered = true;
     if (!peer.is_consistent) continue;
     facts.rival = std::max(facts.rival, rival_of(branch, end, data_end_, peer));
   }
@@ -314,11 +314,9 @@ Task<Result<void>> Replica::attach() {
   attach_next_step_ = "check the disk of " + options_.state_directory +
                       " and bring that file back as it was; or give this replica up: `marsadm leave-resource " +
                       options_.name + "` here, then `marsadm join-resource` from a host that has the data";
-  auto life = co_await machine_.storage().read_file(options_.state_directory + "/life", 64);
+  auto life = co_await read_life(machine_, options_.state_directory);
   if (!life) co_return failure(life.error());
-  auto parsed = parse_uuid(text_of(*life));
-  if (!parsed) co_return failure(parsed.error());
-  life_ = *parsed;
+  life_ = *life;
   state_ = std::make_unique<bricks::StateFile>(machine_);
   if (auto opened = co_await state_->open(options_.state_directory + "/state"); !opened) co_return opened;
   attach_next_step_.clear();
@@ -350,9 +348,9 @@ Task<Result<void>> Replica::open_log() {
   for (const std::string& file : log_->segments().damaged()) environment_.event(options_.resource, file);
   serve_limit_ = log_->durable().position.lsn;
   // A release that the state block does not know yet is not shown to anybody (T3).
-  const bool is_released = tail_of(log_->branch(), serve_limit_, environment_.self()) == Tail::released_to_other &&
-                           log_->branch().back().host == environment_.self() &&
-                           log_->branch().back().end > log_->oldest();
+  const bool is_released =
+      tail_of(log_->branch(), serve_limit_, environment_.self(), life_.born) == Tail::released_to_other &&
+      log_->branch().back().host == environment_.self() && log_->branch().back().end > log_->oldest();
   is_releasing_ = is_released && !facts().is_gone;
   data_end_ = serve_limit_;
   if (is_releasing_) serve_limit_ = {serve_limit_.value - format::batch_block_bytes};
@@ -399,7 +397,8 @@ Task<void> Replica::leave_clean() {
   const StateBlock& state = state_->value();
   const Lsn end = log_->durable().position.lsn;
   // A clean end would forget the writes that are missing, and the next start would open without them.
-  const bool misses_writes = has_lost_writes() && tail_of(log_->branch(), end, environment_.self()) == Tail::mine;
+  const bool misses_writes =
+      has_lost_writes() && tail_of(log_->branch(), end, environment_.self(), life_.born) == Tail::mine;
   const bool is_clean = !log_->failed() && !has_lost_log() && !misses_writes &&
                         state.state == ReplicaState::consistent && state.applied.position.lsn == end;
   if (!is_clean) co_return;

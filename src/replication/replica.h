@@ -26,6 +26,7 @@
 #include "replication/device.h"
 #include "replication/environment.h"
 #include "replication/insertions.h"
+#include "replication/life.h"
 #include "replication/memory.h"
 #include "replication/report.h"
 #include "replication/sync_messages.h"
@@ -88,6 +89,9 @@ class Replica {
   bool is_primary() const { return role_ == Role::primary; }
   bool is_attached() const { return log_ != nullptr; }
   std::string graph() const;
+  // Sequences: of the last write that the device took, and of the last one that is durable in the log.
+  uint64_t admitted() const { return logger_ ? logger_->admitted() : logged(); }
+  uint64_t logged() const { return log_ ? log_->admitted() : 0; }
   uint64_t moved_bytes() const { return moved_bytes_; }
   uint64_t dirty_requests() const { return logger_ ? logger_->dirty_requests() : 0; }
   const std::string& disk() const { return options_.disk; }
@@ -195,6 +199,7 @@ class Replica {
   Task<void> step_follower();
   void show_follower(const control::Switches& on);
   std::string doubtful_primary() const;  // empty: none
+  bool has_forgotten_right() const;
   Task<void> become_follower();
   void start_replay();
   Task<void> end_replay();
@@ -254,7 +259,7 @@ class Replica {
   brick::Graph<xio::Xio> graph_;
   Insertions insertions_;
   bricks::Log::Recovery recovery_;
-  Uuid life_;  // of this replica; a new one when it is joined or invalidated
+  Life life_;
 
   Role role_ = Role::closed;
   std::map<Uuid, Report> peers_;  // the latest of each, also of those that are not connected now

@@ -62,11 +62,8 @@ Task<Result<void>> Replica::create(Environment& environment, const ReplicaOption
                                             std::to_string(segments.reserve_bytes >> 20) +
                                             " MiB of it; make room, or set log-reserve lower");
   }
-  const std::string life = to_string(random_uuid(machine));
-  const ByteView text = bytes_of(life);
-  io::Bytes content(text.begin(), text.end());
-  if (Status status = co_await machine.storage().write_file(options.state_directory + "/life", content, false);
-      status != Status::ok) {
+  const Life life{random_uuid(machine), {}};
+  if (Status status = co_await write_life(machine, options.state_directory, life); status != Status::ok) {
     co_return failure(status, "cannot write to " + options.state_directory + ": " + std::string(name(status)));
   }
   io::OpenOptions open;

@@ -69,11 +69,24 @@ void Replica::show_follower(const control::Switches& on) {
   if (fetching_ && fetching_->total_bytes > fetching_->done_bytes)
     return say(State::fetching, "from " + fetching_->source);
   if (lags) return say(State::replaying);
+  if (wish() == Wish::me && has_forgotten_right()) {
+    return say(State::up_to_date, "the right to write may have gone with the log that this host gave up",
+               "if no other host has it, run `marsadm primary " + options_.name + " --force` here");
+  }
   const std::string doubtful = doubtful_primary();
   if (doubtful.empty()) return say(State::up_to_date);
   say(State::up_to_date, "it follows " + doubtful + ", whose history another host contradicts (fork)",
       "decide which side is kept; if " + doubtful + " is given up, run `marsadm invalidate " + options_.name +
           "` here, too");
+}
+
+// By what was fetched since the last sync alone it would be ours, or granted to us; nobody else shows it.
+bool Replica::has_forgotten_right() const {
+  const Lsn end = log_->durable().position.lsn;
+  const Tail tail = tail_of(log_->branch(), end, environment_.self(), {});
+  const bool would_be_ours = tail == Tail::mine || tail == Tail::granted;
+  return would_be_ours && tail_of(log_->branch(), end, environment_.self(), life_.born) != tail &&
+         std::ranges::none_of(peers_, [](const auto& peer) { return peer.second.is_holder; });
 }
 
 // The primary of our history says that there is another one, which this host may not see: ours may be the one that is

@@ -43,12 +43,10 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (role_ == Role::primary) co_await close_logger();
   co_await end_following();
   role_ = Role::closed;
-  const std::string life = to_string(random_uuid(machine_));
-  const ByteView text = bytes_of(life);
-  io::Bytes content(text.begin(), text.end());
-  Status status = co_await machine_.storage().write_file(options_.state_directory + "/life", content, false);
+  const Life life{random_uuid(machine_), {}};
+  Status status = co_await write_life(machine_, options_.state_directory, life);
   if (status == Status::ok) {
-    life_ = *parse_uuid(life);
+    life_ = life;
     status = co_await state_->update([](StateBlock& state) { state.state = ReplicaState::fresh; });
   }
   if (status == Status::ok) status = co_await log_->restart({}, {}, true);

@@ -30,7 +30,7 @@ bool Replica::is_log_whole() const { return !has_lost_log() && !facts().is_outre
 std::vector<Position> Replica::remembered_of_me() const {
   std::vector<Position> positions;
   const auto add = [&](const Remembered& what) {
-    if (what.life == life_) positions.push_back(what.tip.position);
+    if (what.life == life_.id) positions.push_back(what.tip.position);
   };
   for (const auto& [host, peer] : peers_) {
     if (const auto me = peer.remembered.find(environment_.self()); me != peer.remembered.end()) add(me->second);
@@ -49,7 +49,8 @@ void Replica::note_gap_in_pool() {
   const bricks::Pool& pool = environment_.pool();
   const Position end = log_->durable().position;
   const bool is_same = !state.clean && !state.pool_id.is_nil() && state.pool_id == pool.id() && !pool.was_damaged();
-  if (!is_same || has_lost_log() || tail_of(log_->branch(), end.lsn, environment_.self()) != Tail::mine) return;
+  if (!is_same || has_lost_log() || tail_of(log_->branch(), end.lsn, environment_.self(), life_.born) != Tail::mine)
+    return;
   if (!pool.has_gap(options_.resource, end.epoch, log_->admitted())) return;
   reached("log: damaged, as the pool knows");
   recovery_.is_damaged = true;
@@ -66,7 +67,7 @@ void Replica::note_evidence() {
   for (const auto& [host, peer] : peers_) {
     const auto me = peer.remembered.find(environment_.self());
     if (me == peer.remembered.end()) continue;
-    const Lsn evidence = evidence_of(log_->branch(), life_, me->second);
+    const Lsn evidence = evidence_of(log_->branch(), life_.id, me->second);
     if (evidence <= end || (recovery_.is_damaged && evidence <= recovery_.evidence)) continue;
     if (!has_lost_log()) {
       recovery_.reason = "the log ends at LSN " + to_string(end) + ", and " + environment_.host_name(host) +

@@ -29,7 +29,8 @@ Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device
     reached("role: not opened after all");
     co_return wake_.notify();
   }
-  const bool is_mine = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self()) == Tail::mine;
+  const bool is_mine =
+      tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_.born) == Tail::mine;
   if (cause == EpochCause::force) reached("role: forced");
   if (is_mine && has_lost_writes() && !accepts_loss_) {
     co_return say(State::writes_lost,
@@ -84,7 +85,8 @@ Task<bool> Replica::replay_to_end() {
 
 // Acknowledged writes of a predecessor are not in the log: in the pool, or lost with it.
 bool Replica::has_unlogged() const {
-  const bool is_mine = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self()) == Tail::mine;
+  const bool is_mine =
+      tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_.born) == Tail::mine;
   return environment_.pool().has_inherited(options_.resource, log_->admitted()) || (is_mine && has_lost_writes());
 }
 
@@ -357,7 +359,7 @@ Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor
 // says that the right is gone: a rotten log cannot bring it back (T3). From the moment in which it is durable this
 // process never writes in this epoch again, whatever fails.
 Task<Status> Replica::release_to(Uuid successor) {
-  if (tail_of(log_->branch(), log_->durable().position.lsn, environment_.self()) != Tail::mine)
+  if (tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_.born) != Tail::mine)
     co_return Status::refused;
   if (role_ == Role::following) co_await end_following();
   serve_limit_ = log_->durable().position.lsn;
@@ -375,7 +377,7 @@ Task<Status> Replica::release_to(Uuid successor) {
 Task<Status> Replica::remember_gone() {
   const bricks::Branch& branch = log_->branch();
   const Lsn end = log_->durable().position.lsn;
-  const bool is_released = tail_of(branch, end, environment_.self()) == Tail::released_to_other;
+  const bool is_released = tail_of(branch, end, environment_.self(), life_.born) == Tail::released_to_other;
   if (!is_released || branch.back().host != environment_.self()) co_return Status::ok;
   auto known = format::verify_batch(state_->value().gone);
   if (known && known->header.identity.epoch == branch.back().id && !is_releasing_) co_return Status::ok;

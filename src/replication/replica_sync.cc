@@ -101,7 +101,14 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   co_await end_serving();
   while (readings_ > 0) co_await io::wait_until(machine_, served_, machine_.now() + 100ms);
   const Uuid id = random_uuid(machine_);
-  Status status = co_await state_->update([&](StateBlock& state) {
+  const Life life{life_.id, header.q.position.lsn};
+  Status status = co_await write_life(machine_, options_.state_directory, life);
+  if (status != Status::ok) {
+    log_turn_.release(1);
+    co_return status;
+  }
+  life_ = life;
+  status = co_await state_->update([&](StateBlock& state) {
     state.state = ReplicaState::syncing;
     state.sweep = {};
     state.sweep.active = true;
