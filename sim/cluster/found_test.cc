@@ -329,5 +329,25 @@ TEST_F(Found, a_log_that_cannot_be_read_for_replay_is_log_damaged) {
   expect_whole();
 }
 
+Task<void> write_block(SimDevice& device, uint64_t block) {
+  AlignedBuffer buffer(4096);
+  static_cast<void>(co_await device.write(block * 4096, buffer.span()));
+}
+
+// A power failure could still take it back here (D6).
+TEST_F(Found, what_is_not_durable_is_not_shipped) {
+  make(5);
+  write("a", 0, 1, 'w');
+  const auto durable = [&](const std::string& host) { return cluster->replica(host, "mydata", host)->durable_lsn; };
+  ASSERT_TRUE(cluster->wait([&] { return durable("b") == durable("a"); }));
+  cluster->host("a").disks().fail({.path = folder("a") + "/log/", .op = DiskOp::flush, .times = Fault::forever});
+  for (uint64_t block = 0; block < 200; ++block) {
+    cluster->host("a").machine().scope().spawn(write_block(*cluster->device("a", "mydata"), block));
+  }
+  EXPECT_TRUE(cluster->wait_state("a", "mydata", State::log_failed));
+  cluster->run_for(3s);
+  EXPECT_LE(*durable("b"), *durable("a"));
+}
+
 }  // namespace
 }  // namespace mars::sim

@@ -70,6 +70,24 @@ TEST_F(RecoveryTest, an_untouched_log_is_whole) {
   EXPECT_EQ(log().admitted(), admitted);
 }
 
+// It may have come from a cache that no flush has emptied yet.
+TEST(Recovery, what_is_read_back_and_trusted_outlives_the_power) {
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    sim::World world(seed);
+    TestReplica replica(world);
+    ASSERT_TRUE(replica.create().has_value());
+    TestBatches batches(replica);
+    batches.append_durable('a');
+    const Tip end = batches.append_written('b').header.tip();
+    replica.kill();
+    ASSERT_TRUE(replica.follow({}).has_value());
+    ASSERT_EQ(replica.log().durable(), end);
+    replica.power_loss();
+    ASSERT_TRUE(replica.follow({}).has_value());
+    EXPECT_EQ(replica.log().durable(), end) << seed;
+  }
+}
+
 TEST_F(RecoveryTest, a_torn_last_batch_ends_the_log) {
   batches.append_durable('a');
   const Batch& torn = batches.append_written('b');
