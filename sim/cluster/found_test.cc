@@ -349,5 +349,19 @@ TEST_F(Found, what_is_not_durable_is_not_shipped) {
   EXPECT_LE(*durable("b"), *durable("a"));
 }
 
+// A log that rots could bring the right back, if only the log said that it is gone (T3).
+TEST_F(Found, a_release_does_not_leave_before_the_state_block_knows_of_it) {
+  make(12);
+  cluster->host("a").disks().fail({.path = folder("a") + "/state", .op = DiskOp::write, .times = Fault::forever});
+  EXPECT_NE(cluster->run("b", "primary mydata --timeout 5s").code, ExitCode::done);
+  cluster->run_for(10s);
+  EXPECT_FALSE(cluster->is_primary("b", "mydata")) << all_events(*cluster, {"a", "b"});
+  cluster->host("a").disks().heal();
+  cluster->stop("a");
+  ASSERT_TRUE(cluster->start("a").has_value());
+  EXPECT_EQ(cluster->run("b", "primary mydata").code, ExitCode::done);
+  expect_whole();
+}
+
 }  // namespace
 }  // namespace mars::sim
