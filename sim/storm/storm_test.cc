@@ -74,6 +74,8 @@ TEST(StormFound, a_step_that_reads_the_log_holds_up_a_sync_that_replaces_it) {
   EXPECT_EQ(again(2000200573, "0-71"), "");
 }
 
+TEST(StormFound, who_leaves_a_damaged_history_is_synced) { EXPECT_EQ(again(2000401015, "14-57"), ""); }
+
 TEST(StormPlan, leaving_a_step_out_changes_no_other_step) {
   const Plan plan = make_plan(3, all_faults(), 40);
   const Plan longer = make_plan(3, all_faults(), 80);

@@ -215,6 +215,7 @@ class Replica {
   std::optional<Uuid> choose_source();
   bool nobody_holds(Lsn end) const;
   Task<void> fetch_loop();
+  Task<Status> leave_damaged_history();
   Task<Status> fetch_from(Uuid source);
   uint64_t rate(uint64_t bytes, io::Instant since) const;
   void note_progress(const Uuid& source, const format::Batch& batch);

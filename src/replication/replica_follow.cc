@@ -217,13 +217,17 @@ Task<Status> Replica::drop_tail() {
   auto hash = co_await hash_at(cut);
   if (!hash) co_return hash.error().status;
   end.hash = *hash;
-  // The state block first: whatever is read after a crash, this epoch ends here.
+  // The state block first: whatever is read after a crash, this epoch ends here. Of a log whose end was lost the disk
+  // may hold more than what is left says (D12): then it is no version of anything until it was synced.
+  const bool is_disk_ahead = has_lost_log();
   Status status = co_await state_->update([&](StateBlock& state) {
+    if (is_disk_ahead) state.state = ReplicaState::fresh;
     if (state.applied.position.lsn > cut) state.applied = end;
     state.durable = end;
   });
   if (status == Status::ok) status = co_await log_->cut_back(end);
   if (status == Status::ok) status = co_await state_->update([](StateBlock&) {});
+  if (is_disk_ahead) reached("fork: the end that was dropped was damaged");
   recovery_.is_damaged = false;
   // A release that nobody saw went with the tail: nothing is held back any more.
   is_releasing_ = false;
@@ -343,10 +347,22 @@ Task<Status> Replica::fetch_from(Uuid source) {
     }
     const format::BatchIdentity& identity = batch->header.identity;
     if (identity.cluster != environment_.cluster() || identity.resource != options_.resource) co_return Status::invalid;
+    const bool is_other_reign = bricks::find_epoch(log_->branch(), identity.epoch) == nullptr;
+    if (has_lost_log() && is_other_reign) co_return co_await leave_damaged_history();
     if (Status status = co_await log_->append_fetched(*batch); status != Status::ok) co_return status;
     note_progress(source, *batch);
   }
   co_return Status::ok;
+}
+
+// Another reign begins where our log is damaged. The disk may hold more of the old one than what is left of the log
+// says (D12): it is no version of anything until it was synced.
+Task<Status> Replica::leave_damaged_history() {
+  reached("fetch: another reign begins at a damaged end");
+  const Status status = co_await state_->update([](StateBlock& state) { state.state = ReplicaState::fresh; });
+  if (status == Status::ok) recovery_.is_damaged = false;
+  wake_.notify();
+  co_return status == Status::ok ? Status::forked : status;
 }
 
 uint64_t Replica::rate(uint64_t bytes, io::Instant since) const {
