@@ -372,6 +372,38 @@ TEST_F(DamageFilm, a_replica_whose_disk_fails_keeps_fetching_and_comes_back) {
   expect_equal();
 }
 
+// Attacks: F27, P13, S0
+TEST_F(DamageFilm, a_sync_that_cannot_go_on_says_why_once_and_goes_on_when_it_can) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  for (const std::string& path : {std::string("/dev/sdb"), resource_directory("b") + "/life.tmp"}) {
+    save("a", 0, 40, path == "/dev/sdb" ? 'y' : 'z');
+    run("b", "pause-sync mydata");
+    invalidate("b");
+    disks("b").poke("/dev/sdb", 3 * 4096, std::vector<std::byte>(4096));
+    disks("b").fail({.path = path, .op = DiskOp::write, .times = Fault::forever});
+    run("b", "resume-sync mydata");
+    expect_state("b", path == "/dev/sdb" ? State::disk_failed : State::log_failed);
+    expect_next_step("b", "begins again by itself");
+    const size_t events = cluster().node("b").events().newest("mydata", 1000).size();
+    rest(30s);
+    EXPECT_LE(cluster().node("b").events().newest("mydata", 1000).size(), events + 2) << describe();
+    disks("b").heal();
+    expect_equal();
+  }
+}
+
+// Attacks: F28, S3, P11
+TEST_F(DamageFilm, a_sync_writes_anew_what_cannot_be_read) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_equal();
+  disks("b").break_sector("/dev/sdb", 7 * 4096);
+  invalidate("b");
+  expect_equal();
+}
+
 // Attacks: F28, D14, DV19, P5
 TEST_F(DamageFilm, a_primary_whose_disk_fails_goes_on_and_hands_over_with_everything) {
   cast({"a", "b"});

@@ -245,6 +245,52 @@ TEST_F(MembershipFilm, what_a_host_without_a_replica_can_and_cannot_do) {
   run("a", "primary mydata");
 }
 
+// Attacks: P6, MB2, F14
+TEST_F(MembershipFilm, of_the_last_two_copies_that_can_be_reached_one_stays) {
+  cast({"a", "b", "c"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  power_loss("a");
+  await_silence("b", "a");
+  const auto one = begin("b", "leave-resource mydata --timeout 20s");
+  const auto other = begin("c", "leave-resource mydata --timeout 20s");
+  EXPECT_TRUE(until([&] { return one->answer && other->answer; }));
+  EXPECT_GT(replicas("b") + replicas("c"), 0u) << one->answer->text << "; " << other->answer->text;
+}
+
+// Attacks: P6, P4, OP7
+TEST_F(MembershipFilm, a_host_that_leaves_is_not_forced_at_the_same_moment) {
+  for (int round = 0; round < 4; ++round) {
+    cast({"a", "b", "c"});
+    save("a", 0, 40, 'x');
+    expect_up_to_date();
+    power_loss("a");
+    await_silence("b", "a");
+    allow_two_primaries();
+    const auto leave = begin("b", "leave-resource mydata --timeout 20s");
+    if (round > 0) rest(round * 3ms);
+    const auto forced = begin("b", "primary mydata --force --now --timeout 20s");
+    EXPECT_TRUE(until([&] { return leave->answer && forced->answer; }));
+    const bool has_left = leave->answer->code == ExitCode::done;
+    const bool is_forced = forced->answer->code == ExitCode::done;
+    EXPECT_FALSE(has_left && is_forced) << leave->answer->text << "; " << forced->answer->text;
+    EXPECT_EQ(primary() == "b", is_forced);
+  }
+}
+
+// Attacks: P6, T4, MB1
+TEST_F(MembershipFilm, the_successor_of_a_handover_does_not_leave_with_the_right) {
+  for (int round = 0; round < 6; ++round) {
+    cast({"a", "b"});
+    save("a", 0, 40, 'x');
+    const auto handover = begin("b", "primary mydata --timeout 30s");
+    rest(round * 20ms);
+    const auto leave = begin("b", "leave-resource mydata --timeout 20s");
+    EXPECT_TRUE(until([&] { return leave->answer && handover->answer; }));
+    EXPECT_TRUE(until([&] { return !primary().empty(); })) << leave->answer->text << "; " << handover->answer->text;
+  }
+}
+
 // Attacks: F46, P12, P10
 TEST_F(MembershipFilm, a_crowd_of_strangers_at_the_port_costs_members_nothing) {
   cast({"a", "b"});

@@ -252,7 +252,12 @@ Task<Answer> leave_resource(Call& call) {
   if (call.is_dry_run()) co_return Answer::done("the replica of " + name + " here would be given up");
   call.say("removing the log");
   Result<void> left = co_await call.resources().leave(record->id);
-  if (!left) co_return failed(left.error());
+  if (!left) {
+    const bool is_refused = left.error().status == Status::refused;
+    co_return failed(left.error(), is_refused ? "connect a replica that is whole, or run `marsadm delete-resource " +
+                                                    name + "` to remove it from all hosts"
+                                              : "");
+  }
   co_return Answer::done("this host has left " + name + "; its disk keeps what it has");
 }
 

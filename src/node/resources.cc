@@ -275,9 +275,14 @@ Task<Result<void>> Resources::leave(Uuid resource) {
   if (!hosted_.contains(resource)) {
     left = failure(Status::not_found, "this host has no replica of it");
   } else {
-    ReplicaRecord record{false, hosted_.at(resource).file.disk};
-    const Status status = co_await write_replica(parts_.registers, resource, std::move(record));
-    if (status != Status::ok) left = failure(status, "that this host has left could not be written down");
+    Hosted& hosted = hosted_.at(resource);
+    if (hosted.replica) left = co_await hosted.replica->agree_to_leave();
+    ReplicaRecord record{false, hosted.file.disk};
+    const Status status = left ? co_await write_replica(parts_.registers, resource, std::move(record)) : Status::ok;
+    if (status != Status::ok) {
+      left = failure(status, "that this host has left could not be written down");
+      if (hosted.replica) hosted.replica->stays_after_all();
+    }
     if (left) left = co_await remove(resource);
   }
   turn_.release(1);

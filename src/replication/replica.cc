@@ -185,9 +185,6 @@ Task<void> Replica::act(StartAction action) {
       if (co_await recreate_gone() != Status::ok) say(State::log_damaged, "the log before this host's release is lost");
       break;
     case StartAction::drop_tail:
-      if (has_unlogged())
-        co_return say(State::fork, "memory holds acknowledged writes of a reign that another host ended",
-                      "read them here, then run `marsadm invalidate " + options_.name + "` to give them up");
       co_await drop_empty_tail();
       break;
     case StartAction::open_recovered:
@@ -256,7 +253,7 @@ StartFacts Replica::facts() const {
   for (const auto& [host, peer] : peers_) {
     if (is_outremembered(branch, end, environment_.self(), life_.id, peer)) facts.is_outremembered = true;
     if (!peer.is_consistent) continue;
-    facts.rival = std::max(facts.rival, rival_of(branch, end, data_end_, peer));
+    facts.rival = std::max(facts.rival, rival(peer));
   }
   facts.is_damaged = has_lost_log();
   facts.has_heard = has_heard();

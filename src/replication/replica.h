@@ -100,6 +100,9 @@ class Replica {
   Task<Result<void>> detach();
   Task<Result<LossStatement>> force(bool is_dry_run, bool now);
   Task<Result<void>> invalidate();
+  // Before leave-resource removes it: refused, or it does nothing any more that others could rely on.
+  Task<Result<void>> agree_to_leave();
+  void stays_after_all();
   // Instruments in the running graph (Insertions); refused while the disk is detached.
   Task<Result<std::string>> insert(std::string type, std::string at, Insertions::Maker make, io::Duration deadline);
   Task<Result<void>> take_out(std::string name, io::Duration deadline);
@@ -119,6 +122,13 @@ class Replica {
   class Serving;
   class Barred;
   class Reading;
+  // What ended the last sync here; it begins again and again. Over when the sweep comes beyond `at`.
+  struct SyncTrouble {
+    uint64_t at = 0;
+    control::State state = control::State::failed;
+    std::string reason;
+    std::string next_step;
+  };
 
   static constexpr Lsn no_serve_limit{~uint64_t{0} / 2};
   static constexpr uint32_t log_window = 6u << 20;  // holds the longest batch
@@ -205,12 +215,6 @@ class Replica {
   Task<void> end_replay();
   Task<void> end_following();
   Task<void> end_fetching();
-  Task<void> drop_empty_tail();
-  void note_fork();
-  std::string way_out_of_fork() const;  // what the operator does then
-  bool has_parted() const;
-  Task<Status> drop_tail();
-  Task<Result<Hash128>> hash_at(Lsn lsn);
   Task<Status> recreate_gone();
   std::optional<Uuid> choose_source();
   bool nobody_holds(Lsn end) const;
@@ -219,6 +223,21 @@ class Replica {
   Task<Status> fetch_from(Uuid source);
   uint64_t rate(uint64_t bytes, io::Instant since) const;
   void note_progress(const Uuid& source, const format::Batch& batch);
+
+  // replica_fork.cc
+  bool may_have_more() const;
+  Rival rival(const Report& peer) const;
+  bool is_rival(const format::Batch& batch) const;
+  void note_fork();
+  std::string reason_of_fork() const;
+  std::string way_out_of_fork() const;  // what the operator does then
+  bool has_parted() const;
+  Task<void> drop_empty_tail();
+  Task<Status> drop_tail();
+  Task<Result<Hash128>> hash_at(Lsn lsn);
+
+  // replica_invalidate.cc
+  Task<Result<void>> may_leave();
   Task<Result<void>> invalidate_in_turn();
   Task<Status> withdraw_wish();
   Task<Result<void>> confirm_elsewhere();
@@ -235,6 +254,8 @@ class Replica {
   Task<Status> begin_sync(SyncHeader header);
   Task<Status> sweep(net::Channel& channel, Position& cmax);
   Task<Status> finish_sync(Position cmax);
+  void trouble_in_sync(control::State state, std::string reason, std::string next_step, uint64_t at = 0);
+  Status disk_failed_in_sync(uint64_t at, Status status);
   Task<Status> reach(Position cmax);
   bool is_cut_off() const;
 
@@ -291,6 +312,7 @@ class Replica {
   std::string attach_next_step_;
   std::optional<control::Transfer> fetching_;
   std::optional<control::Transfer> syncing_;
+  std::optional<SyncTrouble> sync_trouble_;
   std::optional<control::Transfer> replaying_;
   Lsn replay_from_;  // where the backlog began that replaying_ is about
   io::Instant replay_began_ = {};
@@ -318,7 +340,8 @@ class Replica {
   Event serving_stop_;
   Notifier served_;
   size_t serving_count_ = 0;
-  Semaphore log_turn_;  // who appends or replaces the log while following
+  int successions_ = 0;  // conversations in which the right to write comes here
+  Semaphore log_turn_;   // who appends or replaces the log while following
 };
 
 // While it lives a step reads the log, and a sync that begins beside it waits before it takes the log away.

@@ -28,7 +28,7 @@ Task<void> Replica::step_follower() {
 void Replica::show_follower(const control::Switches& on) {
   const StartAction action = decide_start(facts());
   const bool is_synced = state_->value().state == ReplicaState::consistent;
-  if (is_forked_ && is_synced) return say(State::fork, "the logs have parted: both sides are kept", way_out_of_fork());
+  if (is_forked_ && is_synced) return say(State::fork, reason_of_fork(), way_out_of_fork());
   if (log_->failed()) return say(State::log_failed, "the log disk failed", "repair it, then detach and attach");
   if (state_->failed() != Status::ok)
     return say(State::log_failed, "the state block cannot be written", "repair its disk, then detach and attach");
@@ -38,6 +38,7 @@ void Replica::show_follower(const control::Switches& on) {
                is_disk ? "check " + options_.disk : "run `marsadm invalidate " + options_.name + "` here");
   }
   if (!is_synced) {
+    if (on.sync && sync_trouble_) return say(sync_trouble_->state, sync_trouble_->reason, sync_trouble_->next_step);
     if (syncing_) return say(State::syncing, "from " + syncing_->source);
     if (!on.sync) return say(State::paused, "the sync is paused", "run `marsadm resume-sync " + options_.name + "`");
     // The registers may reach the source a moment later than its report reached us: it is asked again.
@@ -109,6 +110,7 @@ Task<void> Replica::become_follower() {
   if (!is_releasing_) serve_limit_ = no_serve_limit;
   following_stop_.reset();
   must_sync_ = false;
+  sync_trouble_.reset();
   // A clean end left nothing in the pool: a pool that is gone since then has cost nothing (D6).
   const auto unclean = [](StateBlock& state) {
     state.clean = false;
@@ -160,104 +162,6 @@ Task<void> Replica::end_following() {
   if (role_ == Role::following) role_ = Role::closed;
 }
 
-// ---- forks
-
-std::string Replica::way_out_of_fork() const {
-  return "decide which side is kept, then run `marsadm invalidate " + options_.name + "` on the other";
-}
-
-// Two histories, neither a prefix of the other, and ours is the one inside which a rival begins (T9). A tail without
-// data is no history: it is dropped by the table. Whoever follows the rival has no fork.
-void Replica::note_fork() {
-  const bool was_forked = is_forked_;
-  is_forked_ = false;
-  if (state_->value().state != ReplicaState::consistent) return;
-  const Lsn end = log_->durable().position.lsn;
-  const Lsn data_end = learned_to_ == end ? data_end_ : end;
-  for (const auto& [host, peer] : peers_) {
-    if (!peer.is_consistent || rival_of(log_->branch(), end, data_end, peer) != Rival::before_data) continue;
-    is_forked_ = true;
-    if (was_forked) continue;
-    reached("fork: seen");
-    environment_.event(options_.resource, "fork: this host and " + environment_.host_name(host) + " have parted");
-  }
-}
-
-// Another consistent history and ours each have what the other has not, wherever they parted.
-bool Replica::has_parted() const {
-  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
-    const Report& report = peer.second;
-    return report.is_consistent && bricks::common_position(log_->branch(), log_->durable().position.lsn, report.branch,
-                                                           report.durable.position.lsn)
-                                       .forked();
-  });
-}
-
-// A tail of the old reign, without data, behind the point where another one begins: it goes by itself (T9).
-Task<void> Replica::drop_empty_tail() {
-  if (co_await drop_tail() != Status::ok) say(State::log_failed, "the tail of the log cannot be dropped");
-}
-
-// The last reign was ours and nothing of it counts: a rival began before it had data.
-Task<Status> Replica::drop_tail() {
-  const Lsn durable = log_->durable().position.lsn;
-  Lsn cut = durable;
-  for (const auto& [host, peer] : peers_) {
-    if (!peer.is_consistent || rival_of(log_->branch(), durable, data_end_, peer) != Rival::at_end) continue;
-    const auto common = bricks::common_position(log_->branch(), durable, peer.branch, peer.durable.position.lsn);
-    cut = std::min(cut, common.position.lsn);
-  }
-  if (cut == durable) co_return Status::ok;
-  reached("fork: a tail without data is dropped");
-  environment_.event(options_.resource, "the tail behind LSN " + to_string(cut) + " has no data and is dropped");
-  const Barred barred(*this);
-  co_await end_serving();
-  co_await end_following();
-  Tip end{{bricks::epoch_at(log_->branch(), {cut.value - 1})->id, cut}, {}};
-  auto hash = co_await hash_at(cut);
-  if (!hash) co_return hash.error().status;
-  end.hash = *hash;
-  // The state block first: whatever is read after a crash, this epoch ends here. Of a log whose end was lost the disk
-  // may hold more than what is left says (D12): then it is no version of anything until it was synced.
-  const bool is_disk_ahead = has_lost_log();
-  Status status = co_await state_->update([&](StateBlock& state) {
-    if (is_disk_ahead) state.state = ReplicaState::fresh;
-    if (state.applied.position.lsn > cut) state.applied = end;
-    state.durable = end;
-  });
-  if (status == Status::ok) status = co_await log_->cut_back(end);
-  if (status == Status::ok) status = co_await state_->update([](StateBlock&) {});
-  if (is_disk_ahead) reached("fork: the end that was dropped was damaged");
-  recovery_.is_damaged = false;
-  // A release that nobody saw went with the tail: nothing is held back any more.
-  is_releasing_ = false;
-  serve_limit_ = no_serve_limit;
-  co_return status;
-}
-
-// The hash of the batch that ends at `lsn`.
-Task<Result<Hash128>> Replica::hash_at(Lsn lsn) {
-  const bricks::Branch& branch = log_->branch();
-  if (log_->durable().position.lsn == lsn) co_return log_->durable().hash;
-  const format::BranchEpoch* owner = lsn.value == 0 ? nullptr : bricks::epoch_at(branch, {lsn.value - 1});
-  if (owner == nullptr) co_return failure(Status::not_found, "no epoch holds this position");
-  if (owner->ended && owner->end == lsn) co_return owner->end_hash;
-  const Lsn from = std::max(owner->first, log_->oldest());
-  bricks::LogReader reader(log_->segments(), log_->options(), branch, {{owner->id, from}, {}});
-  if (from >= lsn) {
-    // Our log begins here, after a sync: what lies before it is known from its successor alone.
-    auto successor = co_await reader.next(log_->durable().position.lsn);
-    if (!successor) co_return failure(successor.error());
-    if (successor->header.identity.lsn != lsn) co_return failure(Status::not_found, "the log begins behind it");
-    co_return successor->header.identity.previous;
-  }
-  while (reader.tip().position.lsn < lsn) {
-    auto batch = co_await reader.next(lsn);
-    if (!batch) co_return failure(batch.error());
-  }
-  co_return reader.tip().hash;
-}
-
 // The state block knows the release, the log lost it: it is written again, byte for byte (row 2).
 Task<Status> Replica::recreate_gone() {
   auto release = format::verify_batch(state_->value().gone);
@@ -276,10 +180,18 @@ std::optional<Uuid> Replica::choose_source() {
   std::optional<Uuid> best;
   Lsn most;
   bool is_ahead_anywhere = false;
+  bool is_parted = false;
+  must_sync_ = false;
+  const bool is_synced = state_->value().state == ReplicaState::consistent;
+  if (!is_synced && has_lost_log()) return best;  // the sync will begin another log
   for (const auto& [host, peer] : peers_) {
     if (!environment_.is_connected(host) || !peer.is_attached) continue;
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
     if (!common.any || common.mine_beyond || !common.peer_beyond) continue;
+    if (rival(peer) == Rival::before_data) {
+      is_parted = true;
+      continue;
+    }
     is_ahead_anywhere = true;
     if (peer.oldest > end || unable_.contains(host)) continue;
     const Lsn rank = peer.durable.position.lsn + (peer.is_primary ? 1u << 20 : 0);
@@ -287,8 +199,7 @@ std::optional<Uuid> Replica::choose_source() {
     best = host;
     most = rank;
   }
-  const bool is_synced = state_->value().state == ReplicaState::consistent;
-  must_sync_ = is_synced && is_ahead_anywhere && !best && !is_forked_ && nobody_holds(end);
+  must_sync_ = is_synced && is_ahead_anywhere && !best && !is_forked_ && !is_parted && nobody_holds(end);
   return best;
 }
 
@@ -348,19 +259,19 @@ Task<Status> Replica::fetch_from(Uuid source) {
     const format::BatchIdentity& identity = batch->header.identity;
     if (identity.cluster != environment_.cluster() || identity.resource != options_.resource) co_return Status::invalid;
     const bool is_other_reign = bricks::find_epoch(log_->branch(), identity.epoch) == nullptr;
-    if (has_lost_log() && is_other_reign) co_return co_await leave_damaged_history();
+    if (is_other_reign && is_rival(*batch)) co_return Status::forked;
+    if (is_other_reign && has_lost_log()) co_return co_await leave_damaged_history();
     if (Status status = co_await log_->append_fetched(*batch); status != Status::ok) co_return status;
     note_progress(source, *batch);
   }
   co_return Status::ok;
 }
 
-// Another reign begins where our log is damaged. The disk may hold more of the old one than what is left of the log
+// The heir's reign begins where our log is damaged. The disk may hold more of the old one than what is left of the log
 // says (D12): it is no version of anything until it was synced.
 Task<Status> Replica::leave_damaged_history() {
-  reached("fetch: another reign begins at a damaged end");
+  reached("fetch: the heir's reign begins at a damaged end");
   const Status status = co_await state_->update([](StateBlock& state) { state.state = ReplicaState::fresh; });
-  if (status == Status::ok) recovery_.is_damaged = false;
   wake_.notify();
   co_return status == Status::ok ? Status::forked : status;
 }

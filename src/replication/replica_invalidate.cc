@@ -1,4 +1,6 @@
 // Replica: the operator gives this copy up (T9, P6).
+#include <algorithm>
+
 #include "base/probe.h"
 #include "replication/replica.h"
 #include "replication/sync_messages.h"
@@ -14,9 +16,57 @@ constexpr io::Duration confirmation_patience = 5s;
 constexpr io::Duration hearing_patience = 1s;
 }  // namespace
 
+// This copy goes for good, with what only it has. From here on it neither opens nor confirms anything to others, until
+// stays_after_all().
+Task<Result<void>> Replica::agree_to_leave() {
+  co_await turn_.acquire();
+  is_giving_up_ = true;
+  auto result = co_await may_leave();
+  if (!result) is_giving_up_ = false;
+  turn_.release(1);
+  co_return result;
+}
+
+void Replica::stays_after_all() {
+  is_giving_up_ = false;
+  wake_.notify();
+}
+
+Task<Result<void>> Replica::may_leave() {
+  const Report mine = report();
+  if (mine.is_primary || mine.is_holder) {
+    co_return failure(Status::refused, "this host has the right to write " + options_.name);
+  }
+  if (successions_ > 0 || wish() == Wish::me) {
+    co_return failure(Status::refused,
+                      "this host is to become primary: run `marsadm secondary " + options_.name + "` here first");
+  }
+  if (!mine.is_consistent) co_return Result<void>();
+  const auto is_anybody_connected = [this] {
+    return std::ranges::any_of(
+        peers_, [&](const auto& peer) { return peer.second.is_consistent && environment_.is_connected(peer.first); });
+  };
+  if (is_anybody_connected()) {
+    auto kept = co_await confirm_elsewhere();
+    if (kept || is_anybody_connected()) co_return kept;
+  }
+  // Nobody can be asked: what was last heard of the others has to do.
+  for (const auto& [host, peer] : peers_) {
+    if (peer.is_consistent && peer.is_whole) co_return Result<void>();
+  }
+  for (const auto& [host, memory] : memories_) {
+    if (!memory.what.tip.position.is_none()) co_return Result<void>();
+  }
+  co_return failure(Status::refused, "no other replica is known to be consistent: this may be the only good copy");
+}
+
 // The operator gives this copy up: its log is kept in branch/, the disk will be compared with another replica's.
 Task<Result<void>> Replica::invalidate() {
   co_await turn_.acquire();
+  if (is_giving_up_) {
+    turn_.release(1);
+    co_return failure(Status::refused, "this host is just leaving the resource");
+  }
   is_giving_up_ = true;
   auto result = co_await invalidate_in_turn();
   is_giving_up_ = false;

@@ -29,6 +29,19 @@ class Replica::Serving {
   net::Channel& channel_;
 };
 
+namespace {
+class Succession {
+ public:
+  explicit Succession(int& count) : count_(count) { ++count_; }
+  ~Succession() { --count_; }
+  Succession(const Succession&) = delete;
+  Succession& operator=(const Succession&) = delete;
+
+ private:
+  int& count_;
+};
+}  // namespace
+
 Task<Result<net::Bytes>> Replica::receive_within(net::Channel& channel, io::Duration limit) {
   bool expired = false;
   struct Late {
@@ -178,6 +191,7 @@ Error Replica::check_successor() const {
   if (barred_ > 0 || log_ == nullptr || role_ != Role::following || replayer_ == nullptr)
     return {Status::refused, "not following"};
   if (state_->value().state != ReplicaState::consistent) return {Status::refused, "not consistent"};
+  if (is_giving_up_) return {Status::refused, "it is being given up"};
   if (is_forked_) return {Status::forked, "the histories have parted"};
   if (!is_log_whole()) return {Status::refused, "its log has lost its end"};
   const control::Switches on = environment_.switches(options_.resource);
@@ -189,6 +203,7 @@ Error Replica::check_successor() const {
 Task<void> Replica::serve_handover(std::unique_ptr<net::Channel> channel, net::Bytes) {
   Serving serving(*this, *channel);
   if (Error problem = check_successor(); problem.status != Status::ok) co_return channel->close(problem);
+  const Succession succession(successions_);
   if (co_await channel->send({}) != Status::ok) co_return;
   auto message = co_await receive_within(*channel, 60s);
   if (!message) co_return;

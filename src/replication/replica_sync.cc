@@ -11,6 +11,7 @@
 namespace mars::replication {
 
 using namespace std::chrono_literals;
+using control::State;
 using control::TransferKind;
 using format::ReplicaState;
 using format::StateBlock;
@@ -32,6 +33,8 @@ std::optional<Uuid> Replica::choose_sync_source() const {
 bool Replica::is_ahead(const Report& peer) const {
   const Lsn end = log_->durable().position.lsn;
   const Lsn served = peer.is_primary ? peer.durable.position.lsn : peer.applied.position.lsn;
+  // Who has less than was durable here, or has parted from it, does not replace what lies behind a damage (P6).
+  if ((has_lost_log() && served < recovery_.evidence) || rival(peer) == Rival::before_data) return false;
   const auto common = bricks::common_position(log_->branch(), end, peer.branch, served);
   return !common.any || (common.peer_beyond && !common.mine_beyond);
 }
@@ -50,7 +53,7 @@ Task<void> Replica::sync_loop() {
       syncing_.reset();
       wake_.notify();
       if (status != Status::ok && has_begun) reached("sync: interrupted");
-      if (status != Status::ok && has_begun && !following_stop_.is_set()) {
+      if (status != Status::ok && has_begun && !sync_trouble_ && !following_stop_.is_set()) {
         environment_.event(options_.resource, "the sync from " + environment_.host_name(*source) +
                                                   " was interrupted (" + std::string(name(status)) +
                                                   "); it begins again");
@@ -77,8 +80,10 @@ Task<Status> Replica::sync_from(Uuid source, bool& has_begun) {
   if (!header || header->volume_bytes != options_.volume_bytes || header->branch.empty()) co_return Status::invalid;
   has_begun = true;
   reached("sync: begun");
-  environment_.event(options_.resource, "sync from " + environment_.host_name(source) + " begins at LSN " +
-                                            to_string(header->q.position.lsn));
+  if (!sync_trouble_) {
+    environment_.event(options_.resource, "sync from " + environment_.host_name(source) + " begins at LSN " +
+                                              to_string(header->q.position.lsn));
+  }
   if (Status status = co_await begin_sync(*header); status != Status::ok) co_return status;
   Position cmax = header->q.position;
   if (Status status = co_await sweep(*channel, cmax); status != Status::ok) co_return status;
@@ -104,6 +109,9 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   const Life life{life_.id, header.q.position.lsn};
   Status status = co_await write_life(machine_, options_.state_directory, life);
   if (status != Status::ok) {
+    trouble_in_sync(State::log_failed,
+                    options_.state_directory + "/life cannot be written (" + std::string(name(status)) + ")",
+                    "make room on its disk, or repair it: the sync begins again by itself");
     log_turn_.release(1);
     co_return status;
   }
@@ -117,7 +125,13 @@ Task<Status> Replica::replace_log(SyncHeader header) {
     state.sweep.cmax = header.q.position;
     state.sweep.q = header.q.position;
   });
-  if (status == Status::ok) status = co_await log_->restart(header.q, header.branch, false);
+  if (status == Status::ok) {
+    status = co_await log_->restart(header.q, header.branch, has_lost_log());
+    if (status != Status::ok) {
+      trouble_in_sync(State::log_failed, "the old log cannot be removed (" + std::string(name(status)) + ")",
+                      "check the log disk at " + options_.log_directory + ": the sync begins again by itself");
+    }
+  }
   if (status == Status::ok) {
     status = co_await state_->update([&](StateBlock& state) {
       state.applied = header.q;
@@ -148,27 +162,47 @@ Task<Status> Replica::sweep(net::Channel& channel, Position& cmax) {
       request.offset = asked;
       request.bytes = static_cast<uint32_t>(std::min<uint64_t>(sync_range_bytes, options_.volume_bytes - asked));
       Status status = co_await port.digest(request.offset, request.bytes, request.digest);
-      if (status == Status::ok) status = co_await channel.send(encode(request));
-      if (status != Status::ok) co_return status;
+      // What cannot be read equals nothing: it is sent, and writing it may heal the disk.
+      if (status == Status::io_error) {
+        reached("sync: an unreadable range is written anew");
+        request.digest = {};
+        status = Status::ok;
+      }
+      if (status != Status::ok) co_return disk_failed_in_sync(asked, status);
+      if (status = co_await channel.send(encode(request)); status != Status::ok) co_return status;
       asked += request.bytes;
     }
     auto message = co_await channel.receive();
     if (!message) co_return message.error().status;
     auto answer = decode_sync_answer(*message);
     if (!answer || answer->offset != done || answer->offset + answer->bytes > asked) co_return Status::invalid;
-    if (answer->kind == SyncKind::bytes) {
-      if (Status status = co_await port.write(done, answer->payload); status != Status::ok) co_return status;
-    } else if (answer->kind == SyncKind::zeroes) {
-      if (Status status = co_await port.write_zeroes(done, answer->bytes); status != Status::ok) co_return status;
-    }
+    Status status = Status::ok;
+    if (answer->kind == SyncKind::bytes) status = co_await port.write(done, answer->payload);
+    if (answer->kind == SyncKind::zeroes) status = co_await port.write_zeroes(done, answer->bytes);
+    if (status != Status::ok) co_return disk_failed_in_sync(done, status);
     moved_bytes_ += answer->payload.size();
     if (answer->c.lsn > cmax.lsn) cmax = answer->c;
     done += answer->bytes;
+    if (sync_trouble_ && done > sync_trouble_->at) sync_trouble_.reset();
     syncing_->done_bytes = done;
     syncing_->bytes_per_second = rate(done, sync_began_);
     environment_.report_changed(options_.resource);
   }
-  co_return co_await port.flush();
+  const Status status = co_await port.flush();
+  co_return status == Status::ok ? status : disk_failed_in_sync(done - 1, status);
+}
+
+// It begins again every second; what is wrong here is shown all the time, and told once.
+void Replica::trouble_in_sync(State state, std::string reason, std::string next_step, uint64_t at) {
+  if (!sync_trouble_) environment_.event(options_.resource, "the sync cannot go on: " + reason);
+  sync_trouble_ = SyncTrouble{at, state, std::move(reason), std::move(next_step)};
+}
+
+Status Replica::disk_failed_in_sync(uint64_t at, Status status) {
+  trouble_in_sync(State::disk_failed,
+                  "the data disk failed at byte " + std::to_string(at) + " (" + std::string(name(status)) + ")",
+                  "check " + options_.disk + ": the sync begins again by itself", at);
+  return status;
 }
 
 // Everything up to cmax may be on the disk already; only behind it the replica is a version of the primary (S8).

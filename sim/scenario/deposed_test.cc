@@ -1,0 +1,67 @@
+// A primary that another one was forced against, and that has more than its log can show.
+#include "sim/scenario/film.h"
+
+namespace mars::sim {
+namespace {
+
+class DeposedFilm : public Film {};
+
+// Attacks: F19, F23, P6, T9, D10
+TEST_F(DeposedFilm, a_rival_that_begins_where_the_log_is_damaged_does_not_replace_it) {
+  cast({"a", "b", "c"});
+  save("a", 0, 40, '0');
+  expect_up_to_date();
+  isolate("a");
+  const uint64_t begin = durable("a");
+  for (uint64_t block = 0; block < 30; block += 10) save_apart("a", block, block + 10, 'a');
+  power_loss("a");
+  rot_log("a", begin + 100);
+  const Hosts kept = segments("a");
+  await_silence("b", "a");
+  force("b");
+  save("b", 20, 30, 'b');
+  rejoin("a");
+  boot("a");
+  expect_state("a", State::fork);
+  EXPECT_NE(view("a").reason.find("damaged"), std::string::npos) << describe();
+  expect_next_step("a", "invalidate");
+  rest(60s);
+  expect_state("a", State::fork);
+  EXPECT_EQ(segments("a"), kept);
+  restart("a");
+  rest(60s);
+  expect_state("a", State::fork);
+  invalidate("a");
+  EXPECT_EQ(disks("a").list(log_directory("a") + "/branch").size(), kept.size());
+  expect_equal();
+}
+
+// Attacks: F19, P6, D6, T9
+TEST_F(DeposedFilm, what_only_memory_has_of_a_deposed_reign_is_kept) {
+  for (const bool is_heard_late : {false, true}) {
+    cast({"a", "b"});
+    save("a", 0, 40, '0');
+    expect_up_to_date();
+    isolate("a");
+    const uint64_t begin = durable("a");
+    for (uint64_t block = 0; block < 5; ++block) EXPECT_EQ(cluster().write("a", "mydata", block, 'a'), Status::ok);
+    kill("a");
+    await_silence("b", "a");
+    force("b");
+    save("b", 20, 30, 'b');
+    if (!is_heard_late) rejoin("a");
+    boot("a");
+    rest(is_heard_late ? 3s : 20s);
+    EXPECT_EQ(durable("a"), begin) << "the log has what memory should have";
+    rejoin("a");
+    expect_state("a", State::fork);
+    EXPECT_NE(view("a").reason.find("memory"), std::string::npos) << describe();
+    rest(60s);
+    expect_state("a", State::fork);
+    invalidate("a");
+    expect_equal();
+  }
+}
+
+}  // namespace
+}  // namespace mars::sim

@@ -1,0 +1,148 @@
+// Replica: two histories, neither a prefix of the other, and tails of old reigns that hold nothing (T9).
+#include <algorithm>
+
+#include "base/probe.h"
+#include "replication/replica.h"
+
+namespace mars::replication {
+
+using control::State;
+using format::ReplicaState;
+using format::StateBlock;
+
+namespace {
+// My log ends with a release, and this epoch is the use of it: nothing else can continue it (T2).
+bool is_heir(const bricks::Branch& mine, Lsn my_end, const Uuid& host, EpochCause cause) {
+  const format::BranchEpoch* last = my_end.value == 0 ? nullptr : bricks::epoch_at(mine, {my_end.value - 1});
+  return last != nullptr && last->ended && last->end == my_end && last->released_to == host &&
+         cause == EpochCause::grant;
+}
+}  // namespace
+
+// My history may go on behind the end of the log: damaged there, or acknowledged in memory that outlived the process.
+bool Replica::may_have_more() const {
+  const Tail tail = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_.born);
+  return has_lost_log() || (tail == Tail::mine && has_unlogged());
+}
+
+// A reign that begins at my end continues me only when nothing of mine was there: else both are kept (P6). The heir of
+// a release continues it in any case.
+Rival Replica::rival(const Report& peer) const {
+  const Lsn end = log_->durable().position.lsn;
+  const Lsn data_end = learned_to_ == end ? data_end_ : end;
+  const Rival found = rival_of(log_->branch(), end, data_end, peer);
+  if (found != Rival::at_end || !may_have_more()) return found;
+  for (const format::BranchEpoch& epoch : peer.branch) {
+    if (epoch.first == end && is_heir(log_->branch(), end, epoch.host, epoch.cause)) return found;
+  }
+  return Rival::before_data;
+}
+
+// The same of a batch that begins a reign, which its sender may not have reported yet.
+bool Replica::is_rival(const format::Batch& batch) const {
+  if (!may_have_more()) return false;
+  for (const format::Record& record : batch.records) {
+    if (record.op != RecordOp::epoch) continue;
+    auto start = format::decode_epoch_start(batch.payload(record));
+    return !start || !is_heir(log_->branch(), log_->durable().position.lsn, start->host, start->cause);
+  }
+  return false;
+}
+
+std::string Replica::reason_of_fork() const {
+  if (has_lost_log()) return "another reign begins where this log is damaged, and what lies behind may be nowhere else";
+  if (may_have_more()) return "memory holds acknowledged writes of a reign that another host ended";
+  return "the logs have parted: both sides are kept";
+}
+
+std::string Replica::way_out_of_fork() const {
+  return "decide which side is kept, then run `marsadm invalidate " + options_.name + "` on the other";
+}
+
+// Two histories, neither a prefix of the other, and ours is the one inside which a rival begins (T9). A tail without
+// data is no history: it is dropped by the table. Whoever follows the rival has no fork.
+void Replica::note_fork() {
+  const bool was_forked = is_forked_;
+  is_forked_ = false;
+  if (state_->value().state != ReplicaState::consistent) return;
+  for (const auto& [host, peer] : peers_) {
+    if (!peer.is_consistent || rival(peer) != Rival::before_data) continue;
+    is_forked_ = true;
+    if (was_forked) continue;
+    reached("fork: seen");
+    environment_.event(options_.resource, "fork: this host and " + environment_.host_name(host) + " have parted");
+  }
+}
+
+// Another consistent history and ours each have what the other has not, wherever they parted, or may have it.
+bool Replica::has_parted() const {
+  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
+    const Report& report = peer.second;
+    if (!report.is_consistent) return false;
+    const auto common = bricks::common_position(log_->branch(), log_->durable().position.lsn, report.branch,
+                                                report.durable.position.lsn);
+    return common.forked() || rival(report) == Rival::before_data;
+  });
+}
+
+// A tail of the old reign, without data, behind the point where another one begins: it goes by itself (T9).
+Task<void> Replica::drop_empty_tail() {
+  if (co_await drop_tail() != Status::ok) say(State::log_failed, "the tail of the log cannot be dropped");
+}
+
+// The last reign was ours and nothing of it counts: a rival began before it had data.
+Task<Status> Replica::drop_tail() {
+  const Lsn durable = log_->durable().position.lsn;
+  Lsn cut = durable;
+  for (const auto& [host, peer] : peers_) {
+    if (!peer.is_consistent || rival(peer) != Rival::at_end) continue;
+    const auto common = bricks::common_position(log_->branch(), durable, peer.branch, peer.durable.position.lsn);
+    cut = std::min(cut, common.position.lsn);
+  }
+  if (cut == durable) co_return Status::ok;
+  reached("fork: a tail without data is dropped");
+  environment_.event(options_.resource, "the tail behind LSN " + to_string(cut) + " has no data and is dropped");
+  const Barred barred(*this);
+  co_await end_serving();
+  co_await end_following();
+  Tip end{{bricks::epoch_at(log_->branch(), {cut.value - 1})->id, cut}, {}};
+  auto hash = co_await hash_at(cut);
+  if (!hash) co_return hash.error().status;
+  end.hash = *hash;
+  // The state block first: whatever is read after a crash, this epoch ends here.
+  Status status = co_await state_->update([&](StateBlock& state) {
+    if (state.applied.position.lsn > cut) state.applied = end;
+    state.durable = end;
+  });
+  if (status == Status::ok) status = co_await log_->cut_back(end);
+  if (status == Status::ok) status = co_await state_->update([](StateBlock&) {});
+  // A release that nobody saw went with the tail: nothing is held back any more.
+  is_releasing_ = false;
+  serve_limit_ = no_serve_limit;
+  co_return status;
+}
+
+// The hash of the batch that ends at `lsn`.
+Task<Result<Hash128>> Replica::hash_at(Lsn lsn) {
+  const bricks::Branch& branch = log_->branch();
+  if (log_->durable().position.lsn == lsn) co_return log_->durable().hash;
+  const format::BranchEpoch* owner = lsn.value == 0 ? nullptr : bricks::epoch_at(branch, {lsn.value - 1});
+  if (owner == nullptr) co_return failure(Status::not_found, "no epoch holds this position");
+  if (owner->ended && owner->end == lsn) co_return owner->end_hash;
+  const Lsn from = std::max(owner->first, log_->oldest());
+  bricks::LogReader reader(log_->segments(), log_->options(), branch, {{owner->id, from}, {}});
+  if (from >= lsn) {
+    // Our log begins here, after a sync: what lies before it is known from its successor alone.
+    auto successor = co_await reader.next(log_->durable().position.lsn);
+    if (!successor) co_return failure(successor.error());
+    if (successor->header.identity.lsn != lsn) co_return failure(Status::not_found, "the log begins behind it");
+    co_return successor->header.identity.previous;
+  }
+  while (reader.tip().position.lsn < lsn) {
+    auto batch = co_await reader.next(lsn);
+    if (!batch) co_return failure(batch.error());
+  }
+  co_return reader.tip().hash;
+}
+
+}  // namespace mars::replication
