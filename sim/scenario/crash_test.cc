@@ -331,5 +331,36 @@ TEST_F(CrashFilm, a_backup_is_taken_from_a_frozen_replica_while_the_log_is_still
   expect_equal();
 }
 
+// Attacks: T3, P4, D10
+TEST_F(CrashFilm, a_release_that_rots_does_not_bring_the_right_back_wherever_the_state_block_failed) {
+  for (uint64_t skip = 0; skip < 8; ++skip) {
+    cast({"a", "b"});
+    save("a", 0, 20, 'x');
+    expect_up_to_date();
+    run("a", "pause-fetch mydata");  // its log ends with the release
+    disks("a").fail(
+        {.path = resource_directory("a") + "/state", .op = DiskOp::write, .skip = skip, .times = Fault::forever});
+    const auto handover = begin("b", "primary mydata --timeout 5s");
+    EXPECT_TRUE(until([&] { return handover->answer.has_value(); }));
+    rest(10s);
+    disks("a").heal();
+    if (primary() == "b") {
+      const uint64_t release = durable("a") - 4096;
+      power_loss("a");
+      rot_log("a", release + 100);
+      isolate("a");
+      boot("a");
+      rest(20s);
+      EXPECT_EQ(primary(), "b") << "state writes that went well: " << skip << describe();
+      rejoin("a");
+    } else {
+      restart("a");
+      run("b", "primary mydata");
+    }
+    run("a", "up mydata");
+    expect_equal();
+  }
+}
+
 }  // namespace
 }  // namespace mars::sim

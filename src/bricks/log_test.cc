@@ -254,6 +254,24 @@ TEST_F(FetchTest, a_batch_out_of_turn_is_refused) {
   EXPECT_EQ(follower.run(follower.log().append_fetched(*second)), Status::refused);
 }
 
+TEST_F(FetchTest, a_batch_that_continues_other_bytes_is_refused) {
+  batches.append_durable('a');
+  ASSERT_EQ(fetch(durable()), Status::ok);
+  const auto release = format::encode(format::Release{test_uuid(7), test_uuid(3), test_uuid(8)});
+  for (const bool is_ours : {false, true}) {
+    format::BatchIdentity identity = follower.log().next_identity();
+    identity.admitted = follower.log().admitted();
+    identity.time = follower.log().last_time();
+    if (!is_ours) identity.previous.low ^= 1;
+    format::BatchComposer composer(format::batch_block_bytes);
+    composer.add_control(RecordOp::release, 0, release);
+    composer.finish(identity);
+    auto batch = format::verify_batch(composer.pieces()[0]);
+    ASSERT_TRUE(batch.has_value());
+    EXPECT_EQ(follower.run(follower.log().append_fetched(*batch)), is_ours ? Status::ok : Status::refused);
+  }
+}
+
 TEST_F(FetchTest, nothing_follows_a_release_in_its_epoch) {
   const auto release = format::encode(format::Release{test_uuid(7), test_uuid(3), test_uuid(8)});
   ASSERT_EQ(replica.run(log().append_control(RecordOp::release, release, log().admitted())), Status::ok);
