@@ -169,7 +169,7 @@ void Log::advance_durable(Lsn upto) {
     Append& append = *unflushed_.pop_front();
     durable_ = append.header.tip();
     durable_admitted_ = append.header.identity.admitted;
-    finish(append, Status::ok);
+    finish(append, append.branch_step == nullptr ? Status::ok : extend(branch_, *append.branch_step));
   }
   changed_.notify();
 }

@@ -1,5 +1,6 @@
 // Log: batches that one activity composes and awaits: control records, epoch starts, and what a replica fetched.
 #include <coroutine>
+#include <optional>
 
 #include "bricks/log.h"
 
@@ -51,9 +52,8 @@ Task<Status> Log::append_control(RecordOp op, ByteView payload, uint64_t admitte
   append.pieces = composer.pieces();
   auto verified = format::verify_batch(composer.pieces()[0]);
   CHECK(verified.has_value());
-  const Status status = co_await append;
-  if (status == Status::ok) co_return extend(branch_, *verified);
-  co_return status;
+  append.branch_step = &*verified;
+  co_return co_await append;
 }
 
 // The first batch of an epoch: it carries the id of the new epoch, and the last hash of the parent as its predecessor.
@@ -75,12 +75,10 @@ Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
   append.pieces = composer.pieces();
   auto verified = format::verify_batch(composer.pieces()[0]);
   CHECK(verified.has_value());
+  append.branch_step = &*verified;
   const Status status = co_await append;
-  if (status != Status::ok) {
-    tail_ = parent;
-    co_return status;
-  }
-  co_return extend(branch_, *verified);
+  if (status != Status::ok) tail_ = parent;
+  co_return status;
 }
 
 Task<Status> Log::append_fetched(const format::Batch& batch) {
@@ -96,17 +94,18 @@ Task<Status> Log::append_fetched(const format::Batch& batch) {
   std::copy(batch.bytes.begin(), batch.bytes.end(), copy.data());
   Branch longer = branch_;
   if (Status status = extend(longer, batch); status != Status::ok) co_return status;
-  const bool extends = longer != branch_;
   const ByteView piece = copy.span();
+  std::optional<format::Batch> step;
+  if (longer != branch_) {
+    auto verified = format::verify_batch(piece);
+    CHECK(verified.has_value());
+    step = std::move(*verified);
+  }
   Appended append(*this);
   append.header = batch.header;
   append.pieces = {&piece, 1};
-  const Status status = co_await append;
-  if (status != Status::ok || !extends) co_return status;
-  // Others may have been appended meanwhile: only what this batch says is added now.
-  auto verified = format::verify_batch(copy.span());
-  CHECK(verified.has_value());
-  co_return extend(branch_, *verified);
+  append.branch_step = step ? &*step : nullptr;
+  co_return co_await append;
 }
 
 }  // namespace mars::bricks
