@@ -63,9 +63,11 @@ std::string History::begin(const format::BranchEpoch& epoch, const format::Branc
     reign.parent = number_of(parent->id);
     reign.parent_end = parent->end;
   }
-  // Two hosts that go on from one epoch: only a force makes that possible (T2).
+  // Two that go on from one epoch: only a force makes that possible (T2). A reign of its own in which nobody wrote is
+  // dropped by a host that was deposed, and begun again when the rival is given up (T9).
   for (const Reign& other : reigns_) {
-    const bool is_sibling = reign.parent && other.parent == reign.parent && !other.is_given_up;
+    const bool was_dropped = other.host == reign.host && other.writes.empty();
+    const bool is_sibling = reign.parent && other.parent == reign.parent && !other.is_given_up && !was_dropped;
     if (!is_sibling || other.cause == EpochCause::force || reign.cause == EpochCause::force) continue;
     return "P4: epochs " + short_text(other.id) + " and " + short_text(reign.id) + " both follow " +
            short_text(parent->id) + ", and none was forced";

@@ -89,8 +89,8 @@ class History {
   void excuse(const Uuid& host);
   // The operator gave this host's version up: it may begin again from an earlier point.
   void give_up(const Uuid& host);
-  // The end of its host's log rotted before the host died, and nobody else had it: a tear and this look the same, and
-  // the disk may be ahead of what is left. From now on nothing is known about this reign.
+  // The operator took the disk of a log that rotted as it is, and it may be ahead. From now on nothing is known about
+  // this reign.
   void mix(uint32_t reign) { reigns_.at(reign).is_mixed = true; }
 
   // At this position of this epoch lie at least and at most so many writes.

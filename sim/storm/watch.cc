@@ -60,9 +60,9 @@ void Watch::look_at(const std::string& host, replication::Replica& replica) {
   const auto reign = stage_.history.number_of(report.durable.position.epoch);
   const bool has_less =
       report.durable.position.epoch == seen.durable.epoch && report.durable.position.lsn < seen.durable.lsn;
-  if (reign && has_less && report.is_whole && stage_.rotten.contains(host)) {
+  // A tear and this look the same: the disk is not ahead of what is left.
+  if (has_less && report.is_whole && stage_.rotten.contains(host)) {
     stage_.reached.count("the end of a log rotted away unseen");
-    stage_.history.mix(*reign);
   }
   if (reign && report.is_primary && stage_.history.reign(*reign).host == stage_.id(host)) {
     const History::Reign& its = stage_.history.reign(*reign);

@@ -32,7 +32,7 @@ struct Append : ListHook {
   bool is_control = false;                                   // release, epoch start: has a file kept free for it (D8)
   bool is_urgent = false;                                    // somebody waits for it: flush as soon as it is written
   void (*durable)(Append& append, Status status) = nullptr;  // from the ready queue, in the order of the log
-  // Set when it begins or ends an epoch; alive until durable(). The branch has it in the same moment in which it is durable:
+  // Set when it begins or ends an epoch; alive until durable(). The branch has it in the moment in which it is durable:
   // nobody sees an end of the log in an epoch that the branch does not know.
   const format::Batch* branch_step = nullptr;
 

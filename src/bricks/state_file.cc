@@ -51,6 +51,7 @@ Task<Result<void>> StateFile::open(std::string path) {
   if (!block) co_return failure(block.error().status, path + ": " + block.error().text);
   value_ = std::move(*block);
   durable_applied_ = value_.applied;
+  durable_evidence_ = value_.durable.position.lsn;
   co_return Result<void>();
 }
 
@@ -69,6 +70,7 @@ Task<Status> StateFile::write_slot() {
   ++value_.sequence;
   if (fill_) fill_(value_);
   const Tip applied = value_.applied;
+  const Lsn evidence = value_.durable.position.lsn;
   const auto bytes = format::encode_state_block(value_);
   CHECK(bytes.size() == state_slot_bytes);
   std::memcpy(slot_.data(), bytes.data(), bytes.size());
@@ -78,6 +80,7 @@ Task<Status> StateFile::write_slot() {
   if (status == Status::ok) {
     changes_written_ = covered;
     durable_applied_ = applied;
+    durable_evidence_ = evidence;
   } else {
     failed_ = status;
   }

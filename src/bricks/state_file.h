@@ -33,6 +33,8 @@ class StateFile {
 
   // What the newest durable slot says: the log below it is not needed for our own recovery (D15).
   const Tip& durable_applied() const { return durable_applied_; }
+  // And how far it says that the log was durable: the evidence that tells damage from a tear (D10).
+  Lsn durable_evidence() const { return durable_evidence_; }
 
   // `change` runs once, now. ok: it is durable.
   Task<Status> update(std::move_only_function<void(format::StateBlock&)> change);
@@ -46,6 +48,7 @@ class StateFile {
   std::unique_ptr<io::File> file_;
   format::StateBlock value_;
   Tip durable_applied_;
+  Lsn durable_evidence_;
   std::move_only_function<void(format::StateBlock&)> fill_;
   AlignedBuffer slot_;
   uint64_t changes_ = 0;          // made in memory

@@ -44,7 +44,7 @@ void WriteBack::add(const std::vector<Admitted*>& requests, const format::BatchH
   last_added_ = machine_.now();
   batches_.push_back(std::make_unique<LoggedBatch>());
   LoggedBatch& batch = *batches_.back();
-  batch.end = header.tip();
+  batch.end = newest_ = header.tip();
   batch.admitted = header.identity.admitted;
   for (Admitted* request : requests) {
     request->batch = &batch;
@@ -57,7 +57,7 @@ void WriteBack::add(const std::vector<Admitted*>& requests, const format::BatchH
 void WriteBack::pass(Tip end, uint64_t admitted) {
   last_added_ = machine_.now();
   batches_.push_back(std::make_unique<LoggedBatch>());
-  batches_.back()->end = end;
+  batches_.back()->end = newest_ = end;
   batches_.back()->admitted = admitted;
   work_.notify();
 }
@@ -105,7 +105,8 @@ Task<void> WriteBack::work() {
     if (stop_.is_set()) break;
     is_hurried_ = false;
     std::vector<Run> runs = collect();
-    const Status written = co_await write(runs);
+    Status written = runs.empty() ? Status::ok : co_await leave_evidence();
+    if (written == Status::ok) written = co_await write(runs);
     co_await committing_.acquire();
     if (!runs.empty()) {
       unsettled_from_ = runs.front().offset;
@@ -126,6 +127,15 @@ Task<void> WriteBack::rest() {
     if (machine_.now() >= until) break;
     co_await io::wait_until(machine_, work_, until);
   }
+}
+
+// What was collected is part of what was added.
+Task<Status> WriteBack::leave_evidence() {
+  const Tip end = newest_;
+  if (state_.durable_evidence() >= end.position.lsn) co_return Status::ok;
+  co_return co_await state_.update([end](format::StateBlock& state) {
+    if (state.durable.position.lsn < end.position.lsn) state.durable = end;
+  });
 }
 
 // Runs start in waves of half the width: the machine gives a whole wave to the disk at once, which costs much less than

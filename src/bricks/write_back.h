@@ -1,6 +1,8 @@
 // WriteBack: brings what is durable in the log to the data disk, in rounds: collect in the order of offsets, write side
-// by side, flush, then the applied position advances (D13). While one round is flushed the next one is written, but no
-// two rounds write at the same time: what is newer lands later. Owns the durable index and so knows what is unfinished.
+// by side, flush, then the applied position advances (D13). Before a round is written the state block knows how far the
+// log was durable: if its end rots, the next start sees damage and not a tear, for the disk is ahead of it (D10, D12).
+// While one round is flushed the next one is written, but no two rounds write at the same time: what is newer lands
+// later. Owns the durable index and so knows what is unfinished.
 #pragma once
 
 #include <deque>
@@ -72,6 +74,7 @@ class WriteBack {
   Task<void> rest();
   ShadowIndex::Piece next_piece(uint64_t from) const;
   std::vector<Run> collect();
+  Task<Status> leave_evidence();
   Task<Status> write(const std::vector<Run>& runs);
   Task<void> commit(std::vector<Run> runs, Status written);
   Task<void> write_run(Run run);
@@ -92,6 +95,7 @@ class WriteBack {
   ShadowIndex durable_;
   std::deque<std::unique_ptr<LoggedBatch>> batches_;
   Tip applied_;
+  Tip newest_;  // of what was added
   io::Instant last_added_{};
   uint64_t cursor_ = 0;
   uint64_t unsettled_from_ = 0;  // the range of the round that is written and not yet flushed

@@ -90,8 +90,10 @@ bool was_given_up(const bricks::Branch& mine, Lsn my_end, const Uuid& self, cons
 bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Uuid& my_life,
                       const Report& peer) {
   const bool is_past = was_given_up(mine, my_end, self, peer);
+  // Whose sync has just begun has nothing of the history that it was told.
+  const bool has_nothing = !peer.is_consistent && peer.oldest >= peer.durable.position.lsn;
   for (const format::BranchEpoch& epoch : peer.branch) {
-    if (epoch.host != self || is_past) continue;
+    if (epoch.host != self || is_past || has_nothing) continue;
     const Lsn end = epoch.ended ? std::min(epoch.end, peer.durable.position.lsn) : peer.durable.position.lsn;
     // Of an epoch that I have ended I have no more than its end, however much I wrote since.
     const format::BranchEpoch* ours = bricks::find_epoch(mine, epoch.id);

@@ -177,6 +177,11 @@ TEST(Outremembered, a_restored_host_is_found_by_what_others_have_of_its_own_reig
   EXPECT_TRUE(is_outremembered(branch, {4096}, a, id(1), report_of(branch, 8192)));
   EXPECT_FALSE(is_outremembered(branch, {8192}, a, id(1), report_of(branch, 8192)));
   EXPECT_FALSE(is_outremembered(branch, {4096}, b, id(1), report_of(branch, 8192)));
+  Report being_synced = report_of(branch, 8192);
+  being_synced.is_consistent = false;
+  EXPECT_TRUE(is_outremembered(branch, {4096}, a, id(1), being_synced));
+  being_synced.oldest = {8192};  // it has nothing yet: it says what it was told
+  EXPECT_FALSE(is_outremembered(branch, {4096}, a, id(1), being_synced));
 }
 
 TEST(Outremembered, a_tail_of_my_own_that_another_reign_has_ended_is_not_missed) {

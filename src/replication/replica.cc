@@ -185,7 +185,7 @@ Task<void> Replica::act(StartAction action) {
       if (co_await recreate_gone() != Status::ok) say(State::log_damaged, "the log before this host's release is lost");
       break;
     case StartAction::drop_tail:
-      co_await drop_empty_tail();
+      if (!co_await drop_empty_tail()) co_return;
       break;
     case StartAction::open_recovered:
       co_return co_await open_primary(EpochCause::recover, {}, true, action);
@@ -200,7 +200,7 @@ Task<void> Replica::act(StartAction action) {
       if (has_unlogged()) co_return co_await open_primary(EpochCause::recover, {}, false, action);
       co_return co_await hand_over(environment_.designated(options_.resource));
     case StartAction::follow:
-      if (facts().rival == Rival::at_end) co_await drop_empty_tail();
+      if (facts().rival == Rival::at_end && !co_await drop_empty_tail()) co_return;
       if (co_await remember_gone() != Status::ok) co_return say(State::log_failed, "the state block cannot be written");
       break;
     default:

@@ -232,7 +232,7 @@ class Replica {
   std::string reason_of_fork() const;
   std::string way_out_of_fork() const;  // what the operator does then
   bool has_parted() const;
-  Task<void> drop_empty_tail();
+  Task<bool> drop_empty_tail();  // false: it says why not
   Task<Status> drop_tail();
   Task<Result<Hash128>> hash_at(Lsn lsn);
 

@@ -86,8 +86,14 @@ bool Replica::has_parted() const {
 }
 
 // A tail of the old reign, without data, behind the point where another one begins: it goes by itself (T9).
-Task<void> Replica::drop_empty_tail() {
-  if (co_await drop_tail() != Status::ok) say(State::log_failed, "the tail of the log cannot be dropped");
+Task<bool> Replica::drop_empty_tail() {
+  const Status status = co_await drop_tail();
+  if (status == Status::ok) co_return true;
+  const bool is_disk = log_->failed() || state_->failed() != Status::ok;
+  say(is_disk ? State::log_failed : State::log_damaged,
+      "the end of the log, which another reign replaces, cannot be dropped (" + std::string(mars::name(status)) + ")",
+      is_disk ? "check the log disk; then detach and attach" : "run `marsadm invalidate " + options_.name + "` here");
+  co_return false;
 }
 
 // The last reign was ours and nothing of it counts: a rival began before it had data.
@@ -109,6 +115,12 @@ Task<Status> Replica::drop_tail() {
   auto hash = co_await hash_at(cut);
   if (!hash) co_return hash.error().status;
   end.hash = *hash;
+  // What others remember of this tail is no reason to miss it: it belonged to another life (T10).
+  const Life life{random_uuid(machine_), life_.born};
+  if (Status status = co_await write_life(machine_, options_.state_directory, life); status != Status::ok) {
+    co_return status;
+  }
+  life_ = life;
   // The state block first: whatever is read after a crash, this epoch ends here.
   Status status = co_await state_->update([&](StateBlock& state) {
     if (state.applied.position.lsn > cut) state.applied = end;
@@ -129,15 +141,13 @@ Task<Result<Hash128>> Replica::hash_at(Lsn lsn) {
   const format::BranchEpoch* owner = lsn.value == 0 ? nullptr : bricks::epoch_at(branch, {lsn.value - 1});
   if (owner == nullptr) co_return failure(Status::not_found, "no epoch holds this position");
   if (owner->ended && owner->end == lsn) co_return owner->end_hash;
+  // The batch behind it names it, whatever is damaged before.
+  bricks::LogReader behind(log_->segments(), log_->options(), branch, {{owner->id, lsn}, {}});
+  auto successor = co_await behind.next(log_->durable().position.lsn);
+  if (successor && successor->header.identity.lsn == lsn) co_return successor->header.identity.previous;
   const Lsn from = std::max(owner->first, log_->oldest());
+  if (from >= lsn) co_return failure(Status::not_found, "the log begins behind it");
   bricks::LogReader reader(log_->segments(), log_->options(), branch, {{owner->id, from}, {}});
-  if (from >= lsn) {
-    // Our log begins here, after a sync: what lies before it is known from its successor alone.
-    auto successor = co_await reader.next(log_->durable().position.lsn);
-    if (!successor) co_return failure(successor.error());
-    if (successor->header.identity.lsn != lsn) co_return failure(Status::not_found, "the log begins behind it");
-    co_return successor->header.identity.previous;
-  }
   while (reader.tip().position.lsn < lsn) {
     auto batch = co_await reader.next(lsn);
     if (!batch) co_return failure(batch.error());
