@@ -28,6 +28,20 @@ TEST_F(Commands, options_reach_all_hosts_and_survive) {
   EXPECT_EQ(cluster.run("b", "get mydata open-wait").text, "3.0 s");
 }
 
+TEST_F(Commands, what_happens_every_second_does_not_fill_the_history) {
+  node::Events& events = cluster.node("a").events();
+  const size_t before = events.newest("", 1000).size();
+  for (int second = 0; second < 200; ++second) {
+    events.add("mydata", "it cannot be written");
+    events.add("mydata", "it is tried again");
+    cluster.run_for(1s);
+  }
+  EXPECT_LE(events.newest("", 1000).size(), before + 14);
+  cluster.run_for(10s);
+  events.add("mydata", "it cannot be written");
+  EXPECT_EQ(events.newest("mydata", 1).at(0).text, "it cannot be written");
+}
+
 TEST_F(Commands, events_survive_a_clean_end_and_are_told_by_resource) {
   cluster.stop("b");
   ASSERT_TRUE(cluster.start("b").has_value());

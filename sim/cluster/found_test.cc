@@ -359,7 +359,8 @@ TEST_F(Found, a_release_does_not_leave_before_the_state_block_knows_of_it) {
   cluster->host("a").disks().heal();
   cluster->stop("a");
   ASSERT_TRUE(cluster->start("a").has_value());
-  EXPECT_EQ(cluster->run("b", "primary mydata").code, ExitCode::done);
+  ASSERT_TRUE(cluster->wait([&] { return cluster->all_connected(); }));
+  EXPECT_EQ(cluster->run("b", "primary mydata").code, ExitCode::done) << all_events(*cluster, {"a", "b"});
   expect_whole();
 }
 

@@ -17,6 +17,7 @@ namespace {
 // Whoever shows the same for so long without a reason is stuck and does not say why.
 constexpr io::Duration silence_max = 90s;
 constexpr uint64_t connections_max = 64;
+constexpr io::Duration resumption = 15s;
 constexpr uint64_t log_bytes_max = log_disk_bytes - log_reserve_bytes;
 
 }  // namespace
@@ -32,9 +33,7 @@ void Watch::look() {
     }
   }
   check_writers();
-  if (stage_.cluster.world().network().connection_count() > connections_max) {
-    stage_.broke("P10: " + std::to_string(stage_.cluster.world().network().connection_count()) + " connections");
-  }
+  check_connections();
 }
 
 void Watch::look_at(const std::string& host, replication::Replica& replica) {
@@ -75,6 +74,18 @@ void Watch::look_at(const std::string& host, replication::Replica& replica) {
   const uint64_t changes = stage_.cluster.host(host).disks().change_count();
   if (report.is_consistent && report.is_whole && changes != seen.changes) check_image(host, report);
   seen.changes = changes;
+}
+
+// Who is stopped closes nothing: its kernel keeps what others gave up, until it goes on.
+void Watch::check_connections() {
+  const io::Instant now = stage_.cluster.world().now();
+  for (const std::string& host : stage_.alive()) {
+    if (!stage_.is_responsive(host)) stopped_at_ = now;
+  }
+  const size_t count = stage_.cluster.world().network().connection_count();
+  if (count > connections_max && now - stopped_at_ > resumption) {
+    stage_.broke("P10: " + std::to_string(count) + " connections");
+  }
 }
 
 // ---- who may write

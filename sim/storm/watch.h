@@ -29,6 +29,7 @@ class Watch {
   };
 
   void look_at(const std::string& host, replication::Replica& replica);
+  void check_connections();
   void check_writers();
   bool is_forced_apart(const std::string& x, const std::string& y);
   void check_given_up(const std::string& host, const replication::Report& report, Seen& seen);
@@ -40,6 +41,7 @@ class Watch {
 
   Stage& stage_;
   std::map<std::string, Seen> seen_;
+  io::Instant stopped_at_ = {};  // when a living host was last seen that does nothing
 };
 
 }  // namespace mars::sim

@@ -61,6 +61,7 @@ Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
   CHECK(queued_.empty() && submitted_.empty());
   // What lies behind a damaged end is of a history that ends here: it would be taken for ours when the log gets there.
   if (Status status = co_await segments_.set_aside_behind(tail_.position); status != Status::ok) co_return status;
+  if (!branch_.empty() && branch_.back().first >= tail_.position.lsn) cut(branch_, tail_.position.lsn);
   const Tip parent = tail_;
   tail_.position.epoch = start.id;
   format::BatchIdentity identity = next_identity();
@@ -77,7 +78,7 @@ Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
   CHECK(verified.has_value());
   append.branch_step = &*verified;
   const Status status = co_await append;
-  if (status != Status::ok) tail_ = parent;
+  if (status != Status::ok && durable_ != tail_) tail_ = parent;
   co_return status;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <httplib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <variant>
 
@@ -59,10 +60,14 @@ class Lines {
 }  // namespace
 
 Error Client::not_running() const {
+  if (::access(socket_.c_str(), W_OK) != 0 && errno == EACCES) {
+    return {Status::permission, fmt::format("{} is not for this user", socket_)};
+  }
   return {Status::gone, fmt::format("marsd is not running (nobody listens on {})", socket_)};
 }
 
 Answer answer_of(const Error& error) {
+  if (error.status == Status::permission) return Answer::of(error, "run it as root, or with sudo");
   if (error.status != Status::gone) return Answer::of(error);
   return {ExitCode::not_running,
           error.text,

@@ -70,6 +70,9 @@ Task<Result<void>> FrontDevice::open(xio::Output& top) {
     if (options_.log)
       options_.log(order_.name + ": no block device here (" + opened.error().text + "); it is an NBD export");
   }
+  if (nbd_.has_export(order_.name)) {
+    co_return failure(Status::exists, "another resource here has the device " + order_.name);
+  }
   open_nbd(top);
   co_return Result<void>();
 }

@@ -1,6 +1,7 @@
 #include "meta/exchange.h"
 
 #include <iterator>
+#include <utility>
 
 #include "base/check.h"
 
@@ -11,6 +12,7 @@ namespace {
 constexpr std::string_view message_magic = "MXG1";
 constexpr uint16_t message_version = 1;
 constexpr size_t message_header_bytes = 8;
+constexpr io::Duration room_pause = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -76,11 +78,17 @@ std::optional<Bytes> Conversation::next_message() {
     has_asked_ = true;
     outgoing_.push_back(own_vector(Kind::snapshot_request));
   }
+  if (outgoing_.empty() && std::exchange(wants_snapshot_, false)) queue_snapshot();
   if (outgoing_.empty() && peer_ && !registers_.is_rolled_back() && !peer_->covers(registers_.seen())) queue_news();
   if (outgoing_.empty()) return std::nullopt;
   Bytes message = std::move(outgoing_.front());
   outgoing_.pop_front();
   return message;
+}
+
+bool Conversation::is_delta(const Bytes& message) {
+  constexpr size_t kind_at = message_magic.size() + sizeof message_version;
+  return message.size() > kind_at && message[kind_at] == static_cast<std::byte>(Kind::delta);
 }
 
 Task<Error> Conversation::on_message(Bytes bytes) {
@@ -96,11 +104,12 @@ Task<Error> Conversation::on_message(Bytes bytes) {
       if (!peer_) co_return Error(Status::invalid, "the peer sent changes before its vector");
       needs_snapshot_ = registers_.compare(claimed) || needs_snapshot_;
       peer_->raise(claimed);
+      if (peer_->entries().size() > writers_max) co_return Error(Status::invalid, "the peer names too many writers");
       Status status = co_await registers_.apply(std::move(message->delta));
       co_return status;
     }
     case Kind::snapshot_request:
-      queue_snapshot();
+      wants_snapshot_ = true;
       co_return Status::ok;
     case Kind::snapshot_part:
     case Kind::snapshot_end:
@@ -137,7 +146,12 @@ class Exchange {
     for (;;) {
       Result<Bytes> message = co_await channel_.receive();
       if (!message) break;
-      Error error = co_await conversation_.on_message(std::move(*message));
+      Error error = co_await conversation_.on_message(*message);
+      // A disk that is full now may have room later; the peer would not say it again.
+      while (error.status == Status::no_space && Conversation::is_delta(*message) && channel_.is_open()) {
+        co_await registers_.pause(room_pause);
+        error = co_await conversation_.on_message(*message);
+      }
       if (error.status != Status::ok) {
         channel_.close(error);
         break;

@@ -25,6 +25,8 @@ class Conversation {
 
   // What is to be sent now; nothing: wait for registers.changed() or a message of the peer.
   std::optional<Bytes> next_message();
+  // Changes, which may be taken in again when there was no room for them.
+  static bool is_delta(const Bytes& message);
   // What an error says is the end of the conversation. invalid, unsupported: the peer speaks otherwise.
   Task<Error> on_message(Bytes message);
 
@@ -48,6 +50,7 @@ class Conversation {
   std::optional<VersionVector> peer_;  // what the peer has, or has been sent
   bool needs_snapshot_ = false;        // it remembers more of us than we have
   bool has_asked_ = false;
+  bool wants_snapshot_ = false;  // the peer: one at a time
   format::Delta snapshot_;
   size_t snapshot_bytes_ = 0;
 };

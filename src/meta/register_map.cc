@@ -132,6 +132,10 @@ Status ChangeBuilder::set(std::string scope, std::string key, Bytes value, bool 
 }
 
 Status ChangeBuilder::apply(const format::Delta& delta) {
+  VersionVector claimed = VersionVector::from(delta.claimed);
+  VersionVector all = change_.seen;
+  all.raise(claimed);
+  if (all.entries().size() > writers_max) return Status::invalid;
   if (base_.size() + change_.registers.size() + delta.registers.size() > registers_max) return Status::no_space;
   for (const Register& value : delta.registers) {
     if (!is_legitimate(value)) {
@@ -141,7 +145,6 @@ Status ChangeBuilder::apply(const format::Delta& delta) {
     const Register* now = find({value.scope, value.key});
     if (now == nullptr || replaces(value, *now)) put(value);
   }
-  VersionVector claimed = VersionVector::from(delta.claimed);
   // What we have written is known to nobody better than to us (R3); a claim beyond it is found as `rolled back`.
   claimed.forget(self_.host);
   change_.seen.raise(claimed);

@@ -25,6 +25,7 @@ using format::Register;
 using format::WriterId;
 
 inline constexpr size_t registers_max = 1u << 20;
+inline constexpr size_t writers_max = 4096;  // hosts that a vector may name; a delta has room for more
 inline constexpr size_t delta_part_bytes = 256u << 10;
 
 inline constexpr size_t lives_max = 4096;  // older ones are forgotten, and then believed when others remember them

@@ -171,6 +171,11 @@ Task<Status> Registers::apply(format::Delta delta) {
   co_return co_await submit(std::move(operation));
 }
 
+Task<void> Registers::pause(io::Duration duration) {
+  Notifier nobody(machine_.ready());
+  co_await io::wait_until(machine_, nobody, machine_.now() + duration);
+}
+
 Task<Status> Registers::replace(format::Delta snapshot) {
   Operation operation;
   operation.kind = Operation::Kind::replace;

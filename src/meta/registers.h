@@ -92,6 +92,7 @@ class Registers {
   Task<Status> apply(format::Delta delta);
   // The whole content of a peer takes the place of ours; what we wrote since our start stays, and we publish anew (R3).
   Task<Status> replace(format::Delta snapshot);
+  Task<void> pause(io::Duration duration);  // of whoever tries again
   // Notified after every change.
   Notifier& changed() { return changed_; }
   // Rises with every change: what was derived from registers is valid as long as this stays.

@@ -44,8 +44,12 @@ Task<Result<std::unique_ptr<Channel>>> Joiner::call(Bytes opening) {
   co_return session_->open(join_service, std::move(opening));
 }
 
-Task<void> Joiner::stop() {
+void Joiner::give_up() {
   if (session_ != nullptr) session_->close({Status::stopped, "the joining host has ended the conversation"});
+}
+
+Task<void> Joiner::stop() {
+  give_up();
   co_await scope_.join();
 }
 

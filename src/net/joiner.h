@@ -30,6 +30,7 @@ class Joiner {
   // The member's identity, with the CA certificate that it sent, after call().
   const io::PeerIdentity& identity() const { return identity_; }
   const io::Address& local_address() const { return local_address_; }
+  void give_up();     // the channel ends soon
   Task<void> stop();  // closes the session; the channel ends
 
  private:

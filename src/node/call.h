@@ -44,6 +44,7 @@ class Call {
   Task<bool> stays_in_use(Uuid id, Uuid host);
   // Until something has changed. False: the time is over, nobody waits any more, or marsd stops; then see over().
   Task<bool> wait();
+  std::optional<io::Instant> deadline() const { return deadline_; }
   // What the command ends with then. `left`: what goes on, or was left behind, and how to take it back.
   Answer over(std::string what, std::string left = "it goes on by itself; watch it with `marsadm status`");
   // Another member has asked this host.

@@ -74,7 +74,10 @@ Task<Result<void>> Cluster::open_registers() {
   if (!registers) co_return failure(registers.error());
   registers_ = std::move(*registers);
   const Status status = co_await introduce_self();
-  if (status != Status::ok) co_return failure(status, "the registers cannot be written: " + registers_->problem().text);
+  if (status != Status::ok)
+    co_return failure(
+        status, "the registers cannot be written: " +
+                    (registers_->problem().text.empty() ? std::string(name(status)) : registers_->problem().text));
   watch_ = std::make_unique<meta::Subscription>(*registers_, "", "", [this] {
     if (net_ != nullptr) net_->members_changed();
     if (resources_ != nullptr) resources_->on_registers();
@@ -146,7 +149,7 @@ Task<void> Cluster::join_service(std::unique_ptr<net::Channel> channel, net::Byt
   const Host host{parts_.machine, identity_, *registers_, invitations_};
   std::string name;
   Error error = co_await serve_join(host, *channel, std::move(opening), name);
-  if (error.status != Status::ok) parts_.events.add("", "a host could not join: " + error.text);
+  if (error.status != Status::ok) tell_of_stranger("a host could not join: " + printable(error.text), "");
   if (!name.empty()) parts_.events.add("", "host " + name + " has joined the cluster");
   channel->close(std::move(error));
 }
@@ -215,11 +218,15 @@ void Cluster::on_alarm(const Uuid&, const std::string& text) {
 
 // Strangers can call as often as they like: the same is said once in a while, and not much in all.
 void Cluster::on_refused(const io::Address& from, const Error& why) {
+  tell_of_stranger("a connection from " + from.substr(0, from.rfind(':')) + " was refused: " + printable(why.text),
+                   "; if that should be a member, its own status says more; else keep it from this port");
+}
+
+void Cluster::tell_of_stranger(std::string text, const std::string& hint) {
   const io::Instant now = parts_.machine.now();
   std::erase_if(refusals_, [now](const auto& said) { return now - said.second >= refusal_pause; });
-  std::string text = "a connection from " + from.substr(0, from.rfind(':')) + " was refused: " + printable(why.text);
   if (refusals_.size() >= refusals_max || !refusals_.emplace(text, now).second) return;
-  parts_.events.add("", text + "; if that should be a member, its own status says more; else keep it from this port");
+  parts_.events.add("", text + hint);
 }
 
 }  // namespace mars::node

@@ -68,6 +68,7 @@ class Cluster final : public net::PeerOwner {
   void on_session_up(net::Session& session) override;
   void on_session_down(const Uuid& peer, const Error& reason) override;
   void on_alarm(const Uuid& peer, const std::string& text) override;
+  void tell_of_stranger(std::string text, const std::string& hint);
   void on_refused(const io::Address& from, const Error& why) override;
 
  private:

@@ -43,8 +43,18 @@ Task<Result<Identity>> found_cluster(Node& node) {
   co_return identity;
 }
 
+// The identity is there, and the cluster could not be opened with it: a new one would be another host.
+Task<std::optional<Answer>> waits_for_restart(Node& node) {
+  const auto exists = co_await node.machine().storage().exists(node.places().host());
+  if (exists && !*exists) co_return std::nullopt;
+  if (!exists) co_return failed(exists.error(), "look at the state directory " + node.places().state);
+  co_return refused("this host is a member of a cluster already, and its marsd could not open it",
+                    "look at the log of marsd, repair what it names, and restart marsd");
+}
+
 Task<Answer> create_in_turn(Call& call) {
   if (call.node.cluster() != nullptr) co_return already_member(call.node);
+  if (auto waits = co_await waits_for_restart(call.node)) co_return std::move(*waits);
   if (Result<void> named = check_host_name(call.node.options().name); !named) co_return failed(named.error());
   if (call.is_dry_run()) co_return Answer::done("a new cluster would be made with this host as its first member");
   Result<Identity> identity = co_await found_cluster(call.node);
@@ -141,6 +151,7 @@ Task<Answer> join_in_turn(Call& call) {
     if (node.cluster()->identity().cluster == token->cluster) co_return Answer::done("this host is a member already");
     co_return already_member(node);
   }
+  if (auto waits = co_await waits_for_restart(node)) co_return std::move(*waits);
   if (Result<void> named = check_host_name(node.options().name); !named) co_return failed(named.error());
   if (call.is_dry_run()) co_return Answer::done("this host would join cluster " + to_string(token->cluster));
   Result<Candidate> candidate = co_await make_candidate(node.machine(), node.places(), token->cluster);
@@ -151,9 +162,15 @@ Task<Answer> join_in_turn(Call& call) {
                   node.options().advertise,
                   node.options().listen,
                   node.options().times,
-                  node.machine().now() + std::chrono::seconds(60)};
+                  call.deadline().value_or(node.machine().now() + std::chrono::seconds(60)),
+                  [&call] { return call.node.is_stopping() || call.is_abandoned(); }};
   call.say("calling " + token->addresses.front());
   Result<Identity> identity = co_await enter(node, std::move(order));
+  if (!identity && (node.is_stopping() || call.is_abandoned() || identity.error().status == Status::timed_out)) {
+    co_return call.over("this host is not a member yet: " + identity.error().text,
+                        "the token stays good for this host; repeat the command");
+  }
+  if (node.is_stopping()) co_return call.over("this host is not a member yet", "repeat the command");
   if (!identity) {
     const bool is_no = identity.error().status == Status::permission;
     if (is_no) co_return refused(identity.error().text, "ask for a new token with `marsadm invite` on a member");

@@ -62,6 +62,10 @@ std::string progress_text(Call& call, const ResourceRecord& record) {
   if (holder.is_nil()) return "the right to write is on its way";
   const replication::Report* report = call.report_of(record.id, holder);
   const bool is_going = report != nullptr && report->state == control::State::handing_over;
+  if (report != nullptr && is_broken(*report)) {
+    return "waiting for " + call.host_name(holder) + ", which is " + std::string(control::name(report->state)) + ": " +
+           report->reason;
+  }
   return is_going ? call.host_name(holder) + " hands over" : "waiting for " + call.host_name(holder);
 }
 

@@ -91,6 +91,8 @@ std::string missing(Call& call, const Goal& goal) {
   for (const Uuid& host : goal.hosts) {
     if (holds(call, goal, host)) continue;
     names += (names.empty() ? "" : ", ") + call.host_name(host);
+    const Report* report = call.report_of(goal.record.id, host);
+    if (report != nullptr && is_broken(*report)) names += " (" + std::string(control::name(report->state)) + ")";
     ++count;
   }
   const bool is_any = goal.condition == Condition::primary && !goal.is_one;
@@ -147,17 +149,41 @@ bool should_ask(Call& call, const Goal& goal) {
          call.is_connected(holder);
 }
 
+// Who leaves meanwhile is not waited for.
+void keep_members(Call& call, Goal& goal) {
+  const std::vector<Uuid> members = call.resources().members(goal.record.id);
+  std::erase_if(goal.hosts, [&](const Uuid& host) { return std::ranges::find(members, host) == members.end(); });
+}
+
+// Whoever was asked may not have heard yet of a replica that is known here.
+bool is_known_to_sync(Call& call, const Goal& goal) {
+  return std::ranges::all_of(goal.hosts, [&](const Uuid& host) {
+    const Report* report = call.report_of(goal.record.id, host);
+    return report == nullptr || report->is_consistent;
+  });
+}
+
 }  // namespace
 
 Task<Answer> wait_resource(Call& call) {
   Result<Goal> goal = goal_of(call);
   if (!goal) co_return failed(goal.error());
-  if (should_ask(call, *goal)) {
+  while (should_ask(call, *goal)) {
     Reply reply = co_await ask(call, call.holder(goal->record.id));
-    if (reply.is_from_there || call.is_abandoned() || call.node.is_stopping()) co_return std::move(reply.answer);
+    const bool is_over = call.is_abandoned() || call.node.is_stopping();
+    if (!reply.is_from_there && !is_over) break;
+    if (is_over || reply.answer.code != ExitCode::done || is_known_to_sync(call, *goal)) {
+      co_return std::move(reply.answer);
+    }
+    if (!co_await call.wait()) break;
   }
   const std::string condition = call.command.text("condition");
   for (;;) {
+    Result<ResourceRecord> record = call.resource();
+    if (!record) co_return failed(record.error());
+    if (record->id != goal->record.id) co_return failed({Status::not_found, record->name + " is another resource now"});
+    keep_members(call, *goal);
+    if (goal->hosts.empty()) co_return failed({Status::not_found, "whoever was waited for has left " + record->name});
     learn_target(call, *goal);
     // Before anything else: positions of two histories cannot be compared.
     if (const Report* report = forked(call, *goal)) co_return stuck(*report, goal->record.name);
@@ -167,10 +193,8 @@ Task<Answer> wait_resource(Call& call) {
     const std::string what = goal->admitted ? "waiting for the log" : "waiting for the primary to be known";
     call.say(has_no_target ? what : "waiting for " + rest);
     if (!co_await call.wait()) {
-      co_return Answer{ExitCode::timed_out,
-                       goal->record.name + " is not " + condition + " yet: " + rest,
-                       "look at `marsadm status " + goal->record.name + "`",
-                       {}};
+      co_return call.over(goal->record.name + " is not " + condition + " yet: " + rest,
+                          "look at `marsadm status " + goal->record.name + "`");
     }
   }
 }

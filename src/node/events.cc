@@ -1,5 +1,6 @@
 #include "node/events.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "node/json.h"
@@ -11,6 +12,10 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr io::Duration save_pause = 2s;
+constexpr size_t recent_max = 8;
+constexpr int flood_begins_with = 4;
+constexpr io::Duration flood_pause_max = 3s;  // what comes more seldom is no flood
+constexpr io::Duration flood_interval = 60s;
 
 // One line in the form of key=value, as all lines of the log.
 std::string logfmt(const EventLine& line) {
@@ -56,8 +61,25 @@ Task<void> Events::close() {
   co_await save();
 }
 
+bool Events::is_flood(const std::string& resource, const std::string& text) {
+  const io::Instant now = machine_.now();
+  const auto same =
+      std::ranges::find_if(recent_, [&](const Recent& one) { return one.resource == resource && one.text == text; });
+  if (same == recent_.end() || now - same->last > flood_pause_max) {
+    if (same != recent_.end()) recent_.erase(same);
+    recent_.push_back({resource, text, 1, now, now});
+    if (recent_.size() > recent_max) recent_.pop_front();
+    return false;
+  }
+  same->last = now;
+  if (++same->count >= flood_begins_with && now - same->told < flood_interval) return true;
+  same->told = now;
+  return false;
+}
+
 void Events::add(std::string resource, std::string text) {
   if (text.size() > text_bytes_max) text.resize(text_bytes_max);
+  if (is_flood(resource, text)) return;
   lines_.push_back({static_cast<uint64_t>(machine_.wall_now().count()), std::move(resource), std::move(text)});
   if (lines_.size() > lines_max) lines_.pop_front();
   ++added_;

@@ -33,11 +33,21 @@ class Events {
   Task<void> open();
   // Writes what is not written yet.
   Task<void> close();
+  // What comes again and again, every few seconds, is told three times and then once a minute: the history is bounded.
   void add(std::string resource, std::string text);
   // The newest `count` of this resource (empty: of all), oldest first.
   std::vector<EventLine> newest(const std::string& resource, size_t count) const;
 
  private:
+  struct Recent {
+    std::string resource;
+    std::string text;
+    int count = 0;
+    io::Instant told = {};
+    io::Instant last = {};
+  };
+
+  bool is_flood(const std::string& resource, const std::string& text);
   Task<void> save_loop();
   Task<void> save();
 
@@ -45,6 +55,7 @@ class Events {
   const std::string path_;
   const std::function<void(const std::string&)> log_;
   std::deque<EventLine> lines_;
+  std::deque<Recent> recent_;
   uint64_t added_ = 0;
   uint64_t saved_ = 0;
   Event stop_;

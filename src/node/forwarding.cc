@@ -152,6 +152,9 @@ Task<Answer> run_for(Node& node, net::Channel& channel, net::Bytes opening, Even
   };
   Node::Caller caller;
   caller.gone = &gone;
+  if (node.cluster() == nullptr) {
+    co_return Answer{ExitCode::failed, "marsd is just starting there", "repeat the command in a moment", {}};
+  }
   caller.host = node.cluster()->resources().host_name(channel.peer());
   co_return co_await node.run(std::move(*command), std::move(listener), std::move(caller));
 }

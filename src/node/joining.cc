@@ -198,6 +198,17 @@ io::Sha256 ca_key_of(const format::JoinToken& token) {
   return hash;
 }
 
+bool is_late(io::Machine& machine, const JoinOrder& order) {
+  return machine.now() >= order.deadline || order.is_over();
+}
+
+// The member ends a conversation in time; who only says that it is one may not.
+Task<void> end_in_time(io::Machine& machine, const JoinOrder& order, net::Joiner& joiner, Event& is_done) {
+  while (co_await io::sleep_for(machine, std::chrono::milliseconds(200), is_done)) {
+    if (is_late(machine, order)) joiner.give_up();
+  }
+}
+
 Task<Result<Joined>> ask_at(io::Machine& machine, const JoinOrder& order, io::Address address) {
   Result<std::string> request_pem =
       machine.keys().make_request(order.candidate.key_pem, net::host_uri(order.token.cluster, order.candidate.host));
@@ -216,15 +227,23 @@ Task<Result<Joined>> ask_at(io::Machine& machine, const JoinOrder& order, io::Ad
   const HostPort at = split(order.listen);
   const bool is_anywhere = order.advertise.empty() && is_wildcard(at.host) && !at.port.empty();
   if (is_anywhere) request.addresses.insert(request.addresses.begin(), "*:" + at.port);
+  Event is_done(machine.ready());
+  Scope watch(machine.ready());
+  watch.spawn(end_in_time(machine, order, joiner, is_done));
   Result<std::unique_ptr<net::Channel>> channel = co_await joiner.call(encode(request));
   Result<Joined> joined = failure(Status::gone);
-  if (channel) {
+  if (is_late(machine, order)) {
+    joined = failure(Status::timed_out, "the time is over");
+  } else if (channel) {
     joined = co_await converse(**channel);
   } else {
     joined = failure(channel.error());
   }
+  is_done.set();
+  co_await watch.join();
   co_await joiner.stop();
   if (channel) channel->reset();
+  if (!joined && is_late(machine, order)) joined = failure(Status::timed_out, "the time is over");
   co_return joined;
 }
 
@@ -241,7 +260,8 @@ Task<Result<Joined>> ask_to_join(io::Machine& machine, JoinOrder order) {
     Result<Joined> joined = co_await ask_at(machine, order, address);
     if (joined) co_return joined;
     last = Error(joined.error().status, address + ": " + joined.error().text);
-    if (is_answer(last.status) || machine.now() >= order.deadline) break;
+    if (is_late(machine, order)) co_return failure(std::move(last));
+    if (is_answer(last.status)) break;
   }
   co_return failure(std::move(last));
 }

@@ -59,12 +59,14 @@ struct JoinOrder {
   io::Address listen;
   net::SessionTimes times;
   io::Instant deadline;
+  std::function<bool()> is_over;  // nobody waits for it any more
 };
 struct Joined {
   JoinAnswer answer;
   std::vector<format::Delta> registers;
 };
-// Tries each address of the token. unreachable: none answers; else what the member said.
+// Tries each address of the token. unreachable: none answers; timed_out: the deadline, or it is over; else what the
+// member said.
 Task<Result<Joined>> ask_to_join(io::Machine& machine, JoinOrder order);
 
 // What others are to dial: `advertise`, or what follows from `listen`, or this host's name where `listen` is anywhere.

@@ -113,6 +113,7 @@ Task<void> Resources::stop(io::Duration stop_wait) {
     if (hosted.replica) stopping_.spawn(stop_one(*hosted.replica, parts_.machine.now() + stop_wait));
   }
   co_await stopping_.join();
+  if (!removing_.empty()) is_stuck_ = true;  // the next start goes on with it
 }
 
 Task<void> Resources::stop_one(Replica& replica, io::Instant deadline) {
@@ -131,19 +132,25 @@ Task<void> Resources::stop_one(Replica& replica, io::Instant deadline) {
 Task<void> Resources::end_within_patience(Replica& replica) {
   auto is_done = std::make_shared<bool>(false);
   ending_.spawn(end(replica, is_done));
-  uint64_t written = replica.written_bytes();
-  io::Instant moved = parts_.machine.now();
-  while (!*is_done && parts_.machine.now() < moved + stop_patience) {
-    co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
-    if (replica.written_bytes() == written) continue;
-    written = replica.written_bytes();
-    moved = parts_.machine.now();
-  }
+  const std::function<uint64_t()> written = [&replica] { return replica.written_bytes(); };
+  co_await be_patient(*is_done, written);
   if (*is_done) co_return;
   is_stuck_ = true;
   parts_.events.add(replica.options().name, "its disks do not answer (" + replica.disk() +
                                                 " and the log's): marsd ends without it; what is not on it is in the "
                                                 "log, and the next start writes it");
+}
+
+// Until it is done, or nothing has moved for a while.
+Task<void> Resources::be_patient(const bool& is_done, const std::function<uint64_t()>& written_bytes) {
+  uint64_t written = written_bytes();
+  io::Instant moved = parts_.machine.now();
+  while (!is_done && parts_.machine.now() < moved + stop_patience) {
+    co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
+    if (is_done || written_bytes() == written) continue;
+    written = written_bytes();
+    moved = parts_.machine.now();
+  }
 }
 
 Task<void> Resources::end(Replica& replica, std::shared_ptr<bool> is_done) {
@@ -178,6 +185,7 @@ Task<void> Resources::reconcile_loop() {
 
 Task<void> Resources::reconcile() {
   for (const Uuid& id : ids()) {
+    if (!hosted_.contains(id)) continue;
     const auto known = find_replica(parts_.registers, id, self());
     const bool has_left = known && !known->has_joined;
     if (is_deleted(parts_.registers, id) || has_left) {
@@ -231,108 +239,19 @@ void Resources::forget_gone() {
   }
 }
 
-// ---- making and removing
-
-Task<Result<void>> Resources::make(ReplicaFile file) {
-  const Uuid id = file.record.id;
-  co_await turn_.acquire();
-  Result<void> made;
-  if (hosted_.contains(id)) {  // by another command, while this one waited
-    turn_.release(1);
-    co_return failure(Status::exists, "this host has a replica of " + file.record.name + " already");
-  }
-  if (stop_.is_set()) {
-    made = failure(Status::stopped, "marsd is stopping");
-  } else if (!log_problem_.empty()) {
-    made = failure(Status::not_found, log_problem_);
-  } else {
-    const replication::ReplicaOptions options = replica_options(file);
-    made = co_await Replica::create(*this, options, file.is_creator);
-  }
-  if (made) {
-    const Status status = co_await write_replica_file(parts_.machine, parts_.places.replica(id), file);
-    if (status != Status::ok)
-      made = failure(status, "cannot write " + parts_.places.replica(id) + ": " + std::string(name(status)));
-  }
-  if (made) {
-    hosted_[id].file = std::move(file);
-    const Status status = co_await publish(id);
-    hosted_.at(id).is_published = status == Status::ok;
-    start(hosted_.at(id));
-    deliver(id, hosted_.at(id));
-    reports_.local_changed(id);
-  } else {
-    static_cast<void>(co_await remove_folders(id));
-  }
-  turn_.release(1);
-  due_.set();
-  co_return made;
-}
-
-Task<Result<void>> Resources::leave(Uuid resource) {
-  co_await turn_.acquire();
-  Result<void> left;
-  if (!hosted_.contains(resource)) {
-    left = failure(Status::not_found, "this host has no replica of it");
-  } else {
-    Hosted& hosted = hosted_.at(resource);
-    if (hosted.replica) left = co_await hosted.replica->agree_to_leave();
-    ReplicaRecord record{false, hosted.file.disk};
-    const Status status = left ? co_await write_replica(parts_.registers, resource, std::move(record)) : Status::ok;
-    if (status != Status::ok) {
-      left = failure(status, "that this host has left could not be written down");
-      if (hosted.replica) hosted.replica->stays_after_all();
-    }
-    if (left) left = co_await remove(resource);
-  }
-  turn_.release(1);
-  co_return left;
-}
-
-Task<Result<void>> Resources::remove(Uuid resource) {
-  Hosted gone = std::move(hosted_.at(resource));
-  hosted_.erase(resource);  // nothing new is served from now on
-  removing_.insert(resource);
-  reports_.local_changed(resource);
-  if (gone.replica) co_await gone.replica->stop();
-  static_cast<void>(parts_.pool.take_inherited(resource, ~uint64_t{0}));
-  const Status status = co_await remove_folders(resource);
-  removing_.erase(resource);
-  leftovers_.erase(resource);
-  if (status != Status::ok) {
-    leftovers_[resource] = "the log and state files of " + gone.file.record.name + " could not be removed (" +
-                           std::string(name(status)) + "): the next start of marsd removes them";
-  }
-  parts_.changed.notify();
-  if (status != Status::ok) co_return failure(status, leftovers_[resource]);
-  co_return Result<void>{};
-}
-
-// replica.json goes first: what is left after a crash is rubbish, not half a replica.
-Task<Status> Resources::remove_folders(Uuid resource) {
-  io::Storage& storage = parts_.machine.storage();
-  Status worst = co_await storage.remove(parts_.places.replica(resource));
-  if (worst == Status::not_found) worst = Status::ok;
-  for (const std::string& folder : {parts_.places.resource(resource), parts_.places.log_folder(resource)}) {
-    if (worst != Status::ok) break;
-    const Status status = co_await storage.remove_tree(folder);
-    if (status != Status::not_found) worst = status;
-  }
-  co_return worst;
-}
-
 Task<std::string> Resources::user_of_disk(std::string path, io::Geometry geometry) {
   for (const Uuid& id : ids()) {
-    const ReplicaFile& file = hosted_.at(id).file;
-    const std::string name = file.record.name;
-    if (file.disk == path) co_return name;
+    const ReplicaFile* its = file(id);
+    if (its == nullptr) continue;  // it was removed meanwhile
+    const std::string name = its->record.name;
+    if (its->disk == path) co_return name;
     io::OpenOptions options;
     options.write = false;
-    const std::string disk = file.disk;
+    const std::string disk = its->disk;
     auto other = co_await parts_.machine.storage().open(disk, options);
     if (!other) continue;
-    const io::Geometry& its = (*other)->geometry();
-    if (its.device_number == geometry.device_number && its.inode == geometry.inode) co_return name;
+    const io::Geometry& there = (*other)->geometry();
+    if (there.device_number == geometry.device_number && there.inode == geometry.inode) co_return name;
   }
   co_return std::string();
 }

@@ -121,6 +121,11 @@ class Resources final : public replication::Environment, public ReportOwner {
     std::string problem;
     bool is_published = false;  // registers have it
   };
+  struct Removal {
+    Hosted hosted;
+    bool is_done = false;
+    Status status = Status::ok;
+  };
 
   replication::ReplicaOptions replica_options(const ReplicaFile& file) const;
   Task<Result<void>> open_one(Uuid resource);
@@ -128,7 +133,10 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<void> reconcile_loop();
   Task<void> reconcile();
   Task<Status> publish(Uuid resource);
+  bool has_name(const std::string& name) const;
   Task<Result<void>> remove(Uuid resource);
+  Task<void> finish_removal(Uuid resource, std::shared_ptr<Removal> removal);
+  Task<void> be_patient(const bool& is_done, const std::function<uint64_t()>& written_bytes);
   Task<Status> remove_folders(Uuid resource);
   Task<void> end_within_patience(replication::Replica& replica);
   Task<void> end(replication::Replica& replica, std::shared_ptr<bool> is_done);

@@ -78,10 +78,13 @@ LossStatement Replica::known_loss() const {
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
     if (!common.any || !common.peer_beyond) continue;
     const uint64_t more = peer.durable.position.lsn - common.position.lsn;
-    if (more <= loss.bytes) continue;
+    const bool is_better = more > loss.bytes || (more == loss.bytes && more > 0 && environment_.is_connected(host));
+    if (!is_better) continue;
     loss.bytes = more;
+    // Nothing is known of a log that has no batch yet.
     const uint64_t mine = log_->last_time().physical_ns;
-    loss.milliseconds = peer.durable_time.physical_ns > mine ? (peer.durable_time.physical_ns - mine) / 1'000'000 : 0;
+    const uint64_t its = peer.durable_time.physical_ns;
+    loss.milliseconds = mine > 0 && its > mine ? (its - mine) / 1'000'000 : 0;
     who = environment_.host_name(host);
   }
   for (const auto& [host, peer] : peers_) {
@@ -97,9 +100,10 @@ LossStatement Replica::known_loss() const {
     loss.text = "nothing is known to be missing; the primary was last heard " + std::to_string(seconds) +
                 " s ago, and what it wrote since is not here";
   } else {
-    loss.text = "at least " + std::to_string(loss.bytes) + " bytes of log (" + std::to_string(loss.milliseconds) +
-                " ms of writes) will be missing, as far as known; " + who + " has more; last heard " +
-                std::to_string(seconds) + " s ago";
+    loss.text = "at least " + std::to_string(loss.bytes) + " bytes of log" +
+                (loss.milliseconds > 0 ? " (" + std::to_string(loss.milliseconds) + " ms of writes)" : "") +
+                " will be missing, as far as known; " + who + " has more; last heard " + std::to_string(seconds) +
+                " s ago";
   }
   return loss;
 }

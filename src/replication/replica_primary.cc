@@ -162,7 +162,10 @@ Task<void> Replica::step_primary() {
     co_return co_await hand_over(wanted);
   }
   if (!device_->is_open() && !log_->failed()) co_await open_device();
-  if (log_->failed()) {
+  if (state_->failed() != Status::ok) {
+    say(State::log_failed, "the state block cannot be written: what is written stays in memory and in the log",
+        "repair the disk of " + options_.state_directory + " and restart marsd: what was acknowledged is kept");
+  } else if (log_->failed()) {
     say(State::log_failed, "the log disk failed: writes get an error, reads go on",
         "repair the log disk and restart marsd: what was acknowledged is kept; or stop marsd and force another host");
   } else if (logger_->disk_status() != Status::ok) {
@@ -338,8 +341,10 @@ Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor
   if (role_ == Role::primary) {
     auto closed = co_await device_->close();
     if (!closed) co_return failure(closed.error().status, "the device is in use: " + closed.error().text);
-    if (Status status = co_await logger_->drain(); status != Status::ok && status != Status::io_error) {
-      co_return failure(status, "not everything could be written to the log");
+    const Status drained = co_await logger_->drain();
+    if (state_->failed() != Status::ok) co_return failure(Status::io_error, "its state block cannot be written");
+    if (drained != Status::ok && drained != Status::io_error) {
+      co_return failure(drained, "not everything could be written to the log");
     }
     // A data disk that failed is no obstacle: the successor needs the log only.
     if (log_->failed()) co_return failure(Status::io_error, sentence(HandoverObstacle::log_failed, to));

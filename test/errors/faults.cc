@@ -11,6 +11,7 @@
 #include <malloc.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -34,7 +35,7 @@ void* __libc_memalign(size_t, size_t);
 
 namespace {
 
-enum Class : uint32_t { allocation = 0, io = 1 };
+enum Class : uint32_t { allocation = 0, io = 1, socket_io = 2 };
 
 // As test/real/error_loops.py reads and writes it.
 struct Plan {
@@ -43,6 +44,8 @@ struct Plan {
   uint64_t fail_at;               // the first of them is 1; 0: none
   uint32_t what;                  // Class
   uint32_t is_for_ever;
+  uint32_t error;  // errno; ENOSPC: only calls that may need space are counted; 0: what fits the class
+  uint32_t reserved;
   char call[32];  // its name; empty: any
   char path[64];  // a part of it; empty: any
 };
@@ -62,9 +65,21 @@ void tell(uint64_t number, const char* call, const char* path) {
   ::backtrace_symbols_fd(frames + 2, depth > 2 ? depth - 2 : 0, STDERR_FILENO);
 }
 
+// Whether it can find a full disk.
+bool needs_space(const char* call) {
+  constexpr const char* calls[] = {"write",           "pwrite",    "pwrite64", "pwritev2",  "fsync",      "fdatasync",
+                                   "posix_fallocate", "fallocate", "open",     "open64",    "openat",     "mkdir",
+                                   "rename",          "symlink",   "mmap",     "ftruncate", "ftruncate64"};
+  for (const char* one : calls) {
+    if (std::strcmp(one, call) == 0) return true;
+  }
+  return false;
+}
+
 bool fails(Class what, const char* call, const char* path = "") {
   Plan* const now = plan.load(std::memory_order_acquire);
   if (now == nullptr || is_inside || now->what != what) return false;
+  if (now->error == ENOSPC && !needs_space(call)) return false;
   if (now->call[0] != 0 && std::strcmp(now->call, call) != 0) return false;
   if (now->path[0] != 0 && std::strstr(path, now->path) == nullptr) return false;
   const uint64_t number = ++now->counted;
@@ -109,8 +124,13 @@ F* next_of(F*, const char* name) {
   return reinterpret_cast<F*>(::dlsym(RTLD_NEXT, name));
 }
 
-int refuse() {
-  errno = EIO;
+int error_of(int usual) {
+  Plan* const now = plan.load();
+  return now != nullptr && now->error != 0 ? static_cast<int>(now->error) : usual;
+}
+
+int refuse(int usual = EIO) {
+  errno = error_of(usual);
   return -1;
 }
 
@@ -142,6 +162,11 @@ __attribute__((constructor)) void begin() {
   result call parameters {                                   \
     NEXT(call);                                              \
     return has_failed ? refuse() : next arguments;           \
+  }
+#define OF_SOCKET(result, call, parameters, arguments, error)        \
+  result call parameters {                                           \
+    NEXT(call);                                                      \
+    return fails(socket_io, #call) ? refuse(error) : next arguments; \
   }
 #define OF_DESCRIPTOR(result, call, parameters, arguments) \
   ROW(result, call, parameters, arguments, descriptor_fails(#call, descriptor))
@@ -216,13 +241,13 @@ int symlink(const char* target, const char* path) noexcept {
 
 int posix_fallocate(int descriptor, off_t at, off_t bytes) {
   NEXT(posix_fallocate);
-  return descriptor_fails("posix_fallocate", descriptor) ? EIO : next(descriptor, at, bytes);
+  return descriptor_fails("posix_fallocate", descriptor) ? error_of(EIO) : next(descriptor, at, bytes);
 }
 
 DIR* opendir(const char* path) {
   NEXT(opendir);
   if (!path_fails("opendir", path)) return next(path);
-  errno = EIO;
+  errno = error_of(EIO);
   return nullptr;
 }
 
@@ -231,7 +256,7 @@ void* mmap(void* where, size_t bytes, int protection, int flags, int descriptor,
   if (descriptor < 0 || !descriptor_fails("mmap", descriptor)) {
     return next(where, bytes, protection, flags, descriptor, at);
   }
-  errno = EIO;
+  errno = error_of(EIO);
   return MAP_FAILED;
 }
 
@@ -265,5 +290,23 @@ int ioctl(int descriptor, unsigned long request, ...) noexcept {
   va_end(rest);
   return descriptor_fails("ioctl", descriptor) ? refuse() : next(descriptor, request, argument);
 }
+
+// A connection that breaks, and descriptors that are used up.
+OF_SOCKET(ssize_t, recv, (int descriptor, void* to, size_t bytes, int flags), (descriptor, to, bytes, flags),
+          ECONNRESET)
+OF_SOCKET(ssize_t, recvmsg, (int descriptor, msghdr* message, int flags), (descriptor, message, flags), ECONNRESET)
+OF_SOCKET(ssize_t, send, (int descriptor, const void* from, size_t bytes, int flags), (descriptor, from, bytes, flags),
+          EPIPE)
+OF_SOCKET(ssize_t, sendmsg, (int descriptor, const msghdr* message, int flags), (descriptor, message, flags), EPIPE)
+OF_SOCKET(int, socket, (int domain, int type, int protocol) noexcept, (domain, type, protocol), EMFILE)
+OF_SOCKET(int, accept, (int descriptor, sockaddr* from, socklen_t* bytes), (descriptor, from, bytes), EMFILE)
+OF_SOCKET(int, accept4, (int descriptor, sockaddr* from, socklen_t* bytes, int flags), (descriptor, from, bytes, flags),
+          EMFILE)
+OF_SOCKET(int, connect, (int descriptor, const sockaddr* to, socklen_t bytes), (descriptor, to, bytes), ECONNREFUSED)
+OF_SOCKET(int, bind, (int descriptor, const sockaddr* at, socklen_t bytes) noexcept, (descriptor, at, bytes),
+          EADDRINUSE)
+OF_SOCKET(int, listen, (int descriptor, int backlog) noexcept, (descriptor, backlog), EADDRINUSE)
+OF_SOCKET(int, setsockopt, (int descriptor, int level, int name, const void* value, socklen_t bytes) noexcept,
+          (descriptor, level, name, value, bytes), ENOBUFS)
 
 }  // extern "C"

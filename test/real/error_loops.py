@@ -8,204 +8,22 @@ printed with the command that repeats it.
 """
 
 import argparse
-import contextlib
-import mmap
-import os
 import random
 import re
 import shutil
 import signal
-import struct
 import time
-from dataclasses import astuple, dataclass
-from pathlib import Path
+from dataclasses import astuple
 
 from cases import lab
-from common import Failure, expect, poll, run
+from common import Failure, expect, run
+from faults import CLASSES, Ended, Fault, Ledger, Life, Plan, SIZE, library
 from leftovers import pools_of, sweep_all
-from nbd import Nbd, NbdError
+from nbd import Nbd
 import harness
-from harness import DONE, REFUSED, TIMED_OUT
+from harness import DONE, REFUSED
 
-SIZE = 16 << 20
-BLOCK = 4096
-ANSWER_SECONDS = 75  # a command ends within 60 s by itself
-PLAN = struct.Struct("<QQQII32s64s")  # test/errors/faults.cc
-CLASSES = ("allocation", "io")
 DENSE, PARTS = 1, 5  # of a sample
-
-
-class Plan:
-    """What the library in marsd is to do, and what it has done."""
-
-    def __init__(self, path):
-        self.path = path
-        path.write_bytes(bytes(PLAN.size))
-        with open(path, "r+b") as file:
-            self.memory = mmap.mmap(file.fileno(), PLAN.size)
-
-    def set(self, fault, fail_at):
-        PLAN.pack_into(self.memory, 0, 0, 0, fail_at, CLASSES.index(fault.what), fault.mode == "forever",
-                       fault.call.encode(), fault.path.encode())
-
-    def counted(self):
-        return PLAN.unpack_from(self.memory)[0]
-
-    def has_failed(self):
-        return PLAN.unpack_from(self.memory)[1] > 0
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Which calls are counted, and whether all that follow the n-th fail."""
-
-    what: str
-    mode: str
-    call: str = ""  # its name; empty: any
-    path: str = ""  # a part of it; empty: any
-
-
-class Ledger:
-    """What each block may contain. A write that failed may be there or not, and so may one that was not flushed."""
-
-    def __init__(self, counts_acknowledged):
-        self.counts_acknowledged = counts_acknowledged  # marsd itself dies, so what was acknowledged is there, too (D6)
-        self.possible = {}
-        self.unflushed = {}
-        self.generation = 0
-
-    def write(self, nbd, number):
-        self.generation += 1
-        data = struct.pack("<QQ", self.generation, number) * (BLOCK // 16)
-        self.possible.setdefault(number, [bytes(BLOCK)]).append(data)
-        self.unflushed.pop(number, None)
-        nbd.write(number * BLOCK, data)
-        self.unflushed[number] = data
-        if self.counts_acknowledged:
-            self.possible[number] = [data]
-
-    def flush(self, nbd):
-        nbd.flush()
-        for number, data in self.unflushed.items():
-            self.possible[number] = [data]
-        self.unflushed.clear()
-
-    def check(self, nbd, host):
-        for number, possible in self.possible.items():
-            seen = nbd.read(number * BLOCK, BLOCK)
-            expect(seen in possible, f"block {number} has {seen[:16]!r}; it may have "
-                   f"{[one[:16] for one in possible]}", [host])
-
-
-class Ended(Exception):
-    """marsd is no more."""
-
-
-class Life:
-    """One marsd with a fault, or without. Each step bears that it is refused, and none that it is not answered."""
-
-    def __init__(self, host, ledger):
-        self.host, self.ledger = host, ledger
-        self.done = set()
-        self.told = []
-
-    def start(self):
-        try:
-            self.host.start()
-        except Failure:
-            if self.host.is_running():
-                raise
-            raise Ended from None
-
-    def command(self, *words):
-        answer = self.host.adm(*words, timeout=ANSWER_SECONDS)
-        if answer.code == DONE:
-            self.done.add(words[0])
-            return True
-        self.expect_alive()
-        what = f"marsadm {' '.join(map(str, words))}"
-        expect(answer.code != TIMED_OUT, f"{what} waited for what cannot come: {answer.text}", [self.host])
-        expect(answer.text, f"{what} ended with {answer.code} and says nothing", [self.host])
-        self.told.append(answer.message())
-        return False
-
-    def expect_alive(self):
-        """What a client sees first is a connection that breaks."""
-        for _ in range(20):
-            if not self.host.is_running():
-                raise Ended
-            if self.host.adm("version", timeout=ANSWER_SECONDS).code == DONE:
-                return
-            time.sleep(0.1)
-        raise Failure("marsd runs and does not answer", [self.host])
-
-    def device(self):
-        """The address of the export; None when the state says why there is none, and what to do."""
-        last, since = {}, {}
-
-        def is_lasting():  # what is shown may be half a second old
-            sentence = (last.get("state"), last.get("next_step"))
-            if since.get("sentence") != sentence:
-                since.update(sentence=sentence, at=time.monotonic())
-            return last.get("next_step") and time.monotonic() - since["at"] > 0.7
-
-        def settled():
-            if not self.host.is_running():
-                raise Ended
-            answer = self.host.adm("view", "r", "--json", timeout=ANSWER_SECONDS)
-            if answer.code != DONE:
-                self.expect_alive()
-                return False
-            last.clear()
-            last.update(next(iter(answer.json()["resources"][0]["replicas"]), {}))
-            return last.get("is_device_open") or is_lasting()
-
-        poll(lambda: f"r opens or says why not: {last}", settled, 25, 0.05, [self.host])
-        if last.get("is_device_open"):
-            return last["device"]
-        self.told.append(f"{last['state']}: {last.get('reason', '')}; {last['next_step']}")
-        return None
-
-    def use(self, first):
-        """Writes that overlap, flushes, and reads that are compared at once."""
-        device = self.device()
-        if device is None:
-            return
-        try:
-            with Nbd(device, timeout=ANSWER_SECONDS) as nbd:
-                for turn in range(3):
-                    for number in range(first, first + 4 + turn):
-                        self.attempt(self.ledger.write, nbd, number)
-                    self.attempt(self.ledger.flush, nbd)
-                self.attempt(self.ledger.check, nbd, self.host)
-        except (ConnectionError, NbdError, BrokenPipeError) as error:
-            self.told.append(str(error))
-            self.expect_alive()
-
-    def attempt(self, action, nbd, *arguments):
-        try:
-            action(nbd, *arguments)
-        except NbdError as error:
-            self.told.append(f"NBD: {error}")
-
-    def descriptors(self):
-        """How many are open when no client is there any more, without the files of the log: it may have one more."""
-        def count():
-            folder, seen = Path(f"/proc/{self.host.process.pid}/fd"), 0
-            for one in os.listdir(folder):
-                with contextlib.suppress(OSError):
-                    seen += not os.readlink(folder / one).endswith(".seg")
-            return seen
-
-        seen = count()
-        for _ in range(10):
-            time.sleep(0.02)
-            seen = min(seen, count())
-        return seen
-
-    def stop(self):
-        self.host.stop()
-        raise Ended
 
 
 def new_cluster(life):
@@ -230,11 +48,29 @@ def after_a_crash(life):
     life.use(8)
 
 
+def take_over(life):
+    """A second host: it joins, is synced, follows, becomes the primary, gives the right back, is closed and opened."""
+    partner = life.partner
+    life.start()
+    life.command("join-cluster", "-", input=partner.host.do("invite").out + "\n")
+    if life.command("join-resource", "r", life.host.disk):
+        partner.use(4)
+        life.command("wait-resource", "r", "synced", "--timeout", "20s")
+        partner.use(6)
+        if life.command("primary", "r", "--timeout", "20s"):
+            life.use(8)
+        is_back = partner.command("primary", "r", "--timeout", "20s")
+        life.command("detach", "r")
+        if is_back:
+            partner.use(2)
+        life.command("attach", "r")
+
+
 class Loop:
     """A workload and a fault, n by n, on one host."""
 
-    def __init__(self, the_lab, workload, fault):
-        self.host = the_lab.host("a")
+    def __init__(self, the_lab, workload, fault, name="a"):
+        self.host = the_lab.host(name)
         self.host.flags = ["--io", "threads"]
         self.workload, self.fault = workload, fault
         self.plan = Plan(the_lab.base / "plan")
@@ -245,20 +81,22 @@ class Loop:
         if workload is after_a_crash:
             self.save_crashed()
 
-    def folders(self):
-        return [self.host.state, self.host.logs, self.host.run_dir, self.host.devices]
+    def folders(self, host=None):
+        host = host or self.host
+        return [host.state, host.logs, host.run_dir, host.devices]
 
     def shared_memory(self):
         return next(pools_of(self.host.base.parent))
 
-    def clear(self):
-        for folder in self.folders():
+    def clear(self, host=None):
+        host = host or self.host
+        for folder in self.folders(host):
             shutil.rmtree(folder)
             folder.mkdir(mode=0o700)
         shutil.rmtree(self.shared_memory(), ignore_errors=True)
-        with open(self.host.disk, "wb") as file:
+        with open(host.disk, "wb") as file:
             file.truncate(SIZE)
-        self.host.log_file.write_bytes(b"")
+        host.log_file.write_bytes(b"")
 
     def save_crashed(self):
         self.clear()
@@ -277,6 +115,9 @@ class Loop:
 
     def copy(self, paths, to):
         run("cp", "-a", "--sparse=always", *[path for path in paths if path.exists()], to)
+
+    def new_life(self):
+        return Life(self.host, self.ledger)
 
     def prepare(self):
         self.clear()
@@ -301,7 +142,7 @@ class Loop:
         """Returns whether a call has failed."""
         self.prepare()
         self.arm(n)
-        life = Life(self.host, self.ledger)
+        life = self.new_life()
         try:
             self.workload(life)
             self.expect_nothing_left_open(life)
@@ -385,8 +226,74 @@ class Loop:
         raise Failure(f"r does not open: {again.told}", [self.host])
 
 
-def library():
-    return Path(os.environ.get("MARS_BUILD_DIR") or harness.programs(None)).resolve().parent / "lib" / "libfaults.so"
+class Pair(Loop):
+    """The same on the second of two hosts; the first one has no fault, and shows that it is not concerned."""
+
+    def __init__(self, the_lab, workload, fault):
+        self.first = the_lab.host("a")
+        self.first.flags = ["--io", "threads"]
+        super().__init__(the_lab, workload, fault, "b")
+
+    def new_life(self):
+        life = super().new_life()
+        life.partner = Life(self.first, self.ledger)
+        return life
+
+    def prepare(self):
+        if self.first.is_running():
+            self.first.stop()
+        self.clear()
+        self.clear(self.first)
+        self.ledger = Ledger(self.fault.what == "allocation")
+        partner = Life(self.first, self.ledger)
+        partner.start()
+        self.first.do("create-cluster")
+        self.first.do("create-resource", "r", self.first.disk)
+        partner.use(0)
+
+    def expect_nothing_left_open(self, life):
+        """Connections come and go."""
+
+    def look_again(self, life):
+        again = self.new_life()
+        again.start()
+        self.join(again)
+        self.host.do("up", "r")
+        self.reach_equality(again)
+        self.host.do("primary", "r")
+        with Nbd(self.host.device("r"), timeout=20) as nbd:
+            self.ledger.check(nbd, self.host)
+            for number in range(20, 24):
+                self.ledger.write(nbd, number)
+            self.ledger.flush(nbd)
+        self.host.lab.wait_equal("r")
+        for host in (self.first, self.host):
+            code = host.stop()
+            expect(code == 0, f"without faults marsd of {host.name} ended with {code}", [host])
+            log = host.log_file.read_text(errors="replace")
+            found = re.search(r"CHECK failed.*|.*Sanitizer.*|.*runtime error.*", log)
+            expect(not found, f"marsd of {host.name} says: {found and found.group(0)}", [host])
+        expect(self.first.disk.read_bytes() == self.host.disk.read_bytes(), "the disks of a and b differ", [self.host])
+
+    def join(self, again):
+        """What failed half-way is repeated, with another token; it may turn out to be done."""
+        for words, input in ((("join-cluster", "-"), self.first.do("invite").out + "\n"),
+                             (("join-resource", "r", self.host.disk, "--overwrite"), None)):
+            answer = self.host.adm(*words, input=input)
+            is_there = answer.code == REFUSED and "already" in answer.text
+            expect(answer.code == DONE or is_there, f"{words[0]} cannot be repeated: {answer.text}", [self.host])
+
+    def reach_equality(self, again):
+        """By the next steps that the state of the second host names."""
+        for _ in range(4):
+            answer = self.host.adm("wait-resource", "r", "synced", "--timeout", "30s")
+            if answer.code == DONE:
+                return
+            step = re.search(r"marsadm ([a-z-]+ r(?: --[a-z-]+)*)", answer.text)
+            expect(step, f"no command leads out of: {answer.text}", [self.host, self.first])
+            expect("accept-loss" not in step.group(1), f"something is lost: {answer.text}", [self.host])
+            again.command(*step.group(1).split())
+        raise Failure(f"b does not come up to date: {again.told}", [self.host, self.first])
 
 
 def parse():
@@ -396,6 +303,7 @@ def parse():
     parser.add_argument("--workload", choices=[one.__name__ for one in WORKLOADS])
     parser.add_argument("--call", default="", help="only calls of this name are counted")
     parser.add_argument("--path", default="", help="only calls on files with this in their path are counted")
+    parser.add_argument("--error", default="", help="ENOSPC: of calls that may need space")
     parser.add_argument("--full", action="store_true", help="every n, not a sample")
     parser.add_argument("--from", dest="begin", type=int, help="as --full, from this n on")
     parser.add_argument("--to", dest="end", type=int, help="as --full, up to this n")
@@ -419,7 +327,8 @@ def numbers(arguments, total):
 
 def repeat_command(loop, n):
     fault = loop.fault
-    where = "".join(f" --{word} {value}" for word, value in (("call", fault.call), ("path", fault.path)) if value)
+    where = "".join(f" --{word} {value}" for word, value in (("call", fault.call), ("path", fault.path),
+                                                               ("error", fault.error)) if value)
     return (f"python3 test/real/error_loops.py --workload {loop.workload.__name__} --class {fault.what} "
             f"--mode {fault.mode}{where} --from {n} --to {n}")
 
@@ -444,7 +353,9 @@ def run_loop(loop, arguments, wanted=None):
                 print(f"n = {n}: {loop.failed_call()}; {'; '.join(loop.told) or 'nobody noticed'}", flush=True)
         except Failure as failure:
             found.append(f"{failure}\n    repeat: {repeat_command(loop, n)}")
-            print(f"n = {n}: {failure}\n" + "\n".join(loop.host.log_tail(60)), flush=True)
+            print(f"n = {n}: {failure}", flush=True)
+            for host in loop.host.lab.hosts.values():
+                print(f"-- {host.name}:\n" + "\n".join(host.log_tail(60)), flush=True)
             if loop.host.is_running():
                 loop.host.kill()
             if len(found) >= arguments.findings:
@@ -455,25 +366,34 @@ def run_loop(loop, arguments, wanted=None):
     return found
 
 
-def one_host(fault):
+def hosts_for(workload, fault):
     """A sanitizer has an allocator of its own, in which nothing fails: allocations fail in programs without one."""
     options = {"netns": False, "fuse": False}
+    names = "ab" if workload is take_over else "a"
     if fault.what == "allocation":
-        return harness.Lab(harness.programs(None), "a", **options)
-    return lab(options)
+        return harness.Lab(harness.programs(None), names, **options)
+    return lab(options, names)
+
+
+# What is tried with each workload. After the first allocation that fails there is hardly a second one; with no socket
+# at all nobody could ask.
+KINDS = [("io", "once", ""), ("io", "forever", ""), ("io", "once", "ENOSPC"), ("io", "forever", "ENOSPC"),
+         ("socket", "once", ""), ("allocation", "once", "")]
 
 
 def chosen(arguments):
     """(workload, fault, n or None for those of the arguments): what was found once, then the loops."""
-    is_narrowed = any((arguments.workload, arguments.what, arguments.mode, arguments.call, arguments.path))
+    is_narrowed = any((arguments.workload, arguments.what, arguments.mode, arguments.call, arguments.path,
+                       arguments.error))
     rows = [] if is_narrowed else FOUND
+    kinds = KINDS if (arguments.what, arguments.mode) not in (("allocation", "forever"), ("socket", "forever")) else [
+        (arguments.what, arguments.mode, "")]
     for workload in WORKLOADS:
-        for what, mode in (("io", "once"), ("io", "forever"), ("allocation", "once"), ("allocation", "forever")):
-            # After the first allocation that fails there is hardly a second one: only when it is asked for.
-            is_same = (what, mode) == ("allocation", "forever") and arguments.mode is None
-            if is_same or {arguments.workload, arguments.what, arguments.mode} - {workload.__name__, what, mode, None}:
+        for what, mode, error in kinds:
+            wanted = {arguments.workload, arguments.what, arguments.mode}
+            if wanted - {workload.__name__, what, mode, None} or (arguments.error and arguments.error != error):
                 continue
-            rows = [*rows, (workload, Fault(what, mode, arguments.call, arguments.path), None)]
+            rows = [*rows, (workload, Fault(what, mode, arguments.call, arguments.path, error), None)]
     return rows
 
 
@@ -482,12 +402,13 @@ def scenario(arguments):
     expect(library().exists(), f"{library()} is not built")
     found = []
     for workload, fault, n in chosen(arguments):
-        with one_host(fault) as the_lab:
-            found += run_loop(Loop(the_lab, workload, fault), arguments, n and [n])
+        with hosts_for(workload, fault) as the_lab:
+            kind = Pair if workload is take_over else Loop
+            found += run_loop(kind(the_lab, workload, fault), arguments, n and [n])
     expect(not found, "\n".join(found))
 
 
-WORKLOADS = [new_cluster, after_a_crash]
+WORKLOADS = [new_cluster, after_a_crash, take_over]
 
 # What was found once, by a call and a file, which do not move as numbers do.
 FOUND = [(new_cluster, Fault("io", "once", "fstat", "spare-2"), 3),  # the size of a new log file was taken for 0

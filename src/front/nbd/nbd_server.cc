@@ -52,6 +52,8 @@ NbdServer::NbdServer(io::Machine& machine, NbdOptions options)
 
 NbdServer::~NbdServer() { CHECK(exports_.empty()); }
 
+bool NbdServer::has_export(std::string_view name) const { return exports_.contains(name); }
+
 Task<Error> NbdServer::listen(io::Address address, uint32_t mode, std::optional<io::TlsConfig> tls) {
   Result<std::unique_ptr<io::Listener>> listener = co_await machine_.network().listen(address, mode);
   if (!listener) {

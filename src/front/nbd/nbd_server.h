@@ -87,6 +87,7 @@ class NbdServer final : public Catalogue {
 
   std::vector<io::Address> addresses() const;
   NbdExport* find_export(std::string_view name) const;
+  bool has_export(std::string_view name) const;  // open or not
   bool is_in_use(std::string_view name) const;
   size_t connection_count() const { return connections_; }
 

@@ -1,3 +1,5 @@
+#include <openssl/evp.h>
+#include <openssl/obj_mac.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 
@@ -50,10 +52,14 @@ Sha256 sha256_of(std::span<const std::byte> bytes) {
   return hash;
 }
 
-Sha256 hash_of_key(EVP_PKEY& key) {
+std::optional<Sha256> hash_of_key(EVP_PKEY& key) {
+  char curve[64] = {};
+  size_t length = 0;
+  if (EVP_PKEY_get_group_name(&key, curve, sizeof curve, &length) != 1) return std::nullopt;
+  if (std::string_view(curve, length) != SN_X9_62_prime256v1) return std::nullopt;
   unsigned char* encoded = nullptr;
   const int bytes = i2d_PUBKEY(&key, &encoded);
-  if (bytes <= 0) out_of_memory();  // it was read as a key, so nothing else can go wrong
+  if (bytes <= 0) return std::nullopt;
   const Sha256 hash = sha256_of({reinterpret_cast<const std::byte*>(encoded), static_cast<size_t>(bytes)});
   OPENSSL_free(encoded);
   return hash;

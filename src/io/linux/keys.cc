@@ -181,17 +181,25 @@ Result<std::string> OpensslKeys::sign(const KeyPair& ca, std::string request_pem
   return certificate_text(*certificate);
 }
 
+namespace {
+Result<Sha256> hash_or_refusal(EVP_PKEY& key) {
+  const std::optional<Sha256> hash = hash_of_key(key);
+  ERR_clear_error();
+  if (!hash) return failure(Status::unsupported, "not a key of the curve P-256");
+  return *hash;
+}
+}  // namespace
+
 Result<Sha256> OpensslKeys::public_key_hash(std::string pem) {
   if (const X509Ptr certificate = parse_certificate(pem)) {
-    if (EVP_PKEY* key = X509_get0_pubkey(certificate.get())) return hash_of_key(*key);
+    if (EVP_PKEY* key = X509_get0_pubkey(certificate.get())) return hash_or_refusal(*key);
   }
   if (const X509RequestPtr request = parse_request(pem)) {
-    if (EVP_PKEY* key = X509_REQ_get0_pubkey(request.get())) return hash_of_key(*key);
+    if (EVP_PKEY* key = X509_REQ_get0_pubkey(request.get())) return hash_or_refusal(*key);
   }
   const EvpKeyPtr key = parse_key(pem);
   if (key == nullptr) return openssl_failure(Status::invalid, "neither a certificate, a request nor a key in PEM");
-  ERR_clear_error();
-  return hash_of_key(*key);
+  return hash_or_refusal(*key);
 }
 
 Sha256 OpensslKeys::sha256(std::span<const std::byte> bytes) { return sha256_of(bytes); }

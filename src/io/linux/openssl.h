@@ -33,8 +33,9 @@ X509RequestPtr parse_request(const std::string& pem);
 
 std::string certificate_text(X509& certificate);
 
-// SHA-256 of the SubjectPublicKeyInfo.
-Sha256 hash_of_key(EVP_PKEY& key);
+// SHA-256 of the SubjectPublicKeyInfo. Nothing of a key that is not of our kind, P-256: OpenSSL reads keys of others
+// that it cannot write.
+std::optional<Sha256> hash_of_key(EVP_PKEY& key);
 Sha256 sha256_of(std::span<const std::byte> bytes);
 
 // The only URI among the subject's alternative names, and the organisational unit (the role); empty when there is none.

@@ -257,7 +257,9 @@ Result<PeerIdentity> OpensslSession::identity() {
     return failure(Status::permission, "the peer's certificate names no host and role of this cluster");
   }
   identity.is_authenticated = true;
-  identity.key = hash_of_key(*key);
+  const std::optional<Sha256> hash = hash_of_key(*key);
+  if (!hash) return failure(Status::permission, "the peer's key is not of the curve P-256");
+  identity.key = *hash;
   identity.ca_pem = ca_pem_;
   return identity;
 }
