@@ -350,7 +350,7 @@ TEST_F(ForkFilm, the_loser_loses_power_at_many_steps_of_its_way_back) {
     until([&] { return is_dead("a"); }, 3s);
     revive("a");
     EXPECT_TRUE(until([&] { return running->answer.has_value(); })) << op;
-    rest(1s);
+    rest(5s);
     if (state("a") != State::fork) break;
   }
   if (state("a") == State::fork) invalidate("a");
@@ -415,6 +415,7 @@ TEST_F(ForkFilm, the_winner_cannot_be_given_up_by_mistake_while_it_is_the_primar
   expect_exit("a", "invalidate mydata", ExitCode::refused, "secondary");
   isolate("b");
   await_silence("a", "b");
+  await_silence("b", "a");
   expect_exit("b", "invalidate mydata", ExitCode::unreachable, "network");
   rejoin("b");
   expect_equal();

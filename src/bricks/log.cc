@@ -239,8 +239,14 @@ Task<void> Log::roll() {
 void Log::space_freed() { space_.notify(); }
 
 void Log::give_up() {
+  gave_up_ = !failed();
   fail(Status::no_space);
   space_.notify();
+}
+
+// Only room was missing, and what waited for it is gone: nothing has failed on the disk.
+void Log::begin_again() {
+  if (std::exchange(gave_up_, false)) failed_ = Status::ok;
 }
 
 Task<Status> Log::trim(Lsn limit) {
@@ -263,6 +269,7 @@ Task<Status> Log::cut_back(Tip end) {
   tail_ = durable_ = end;
   written_ = flush_wanted_ = end.position.lsn;
   current_ = nullptr;
+  begin_again();
   // Power lost behind the state block: the abandoned files chain on and are read as before, and cut off again. Lost
   // between two files: as before, with a shorter end. No step makes a hole that looks like damage.
   Status status = co_await state_.update([this, end](format::StateBlock& state) {
@@ -278,6 +285,7 @@ Task<Status> Log::restart(Tip tip, Branch branch, bool keeps_files) {
   current_ = nullptr;
   Status status = keeps_files ? co_await segments_.set_aside({}) : co_await segments_.drop_all();
   if (status == Status::ok) begin_at(tip, std::move(branch));
+  if (status == Status::ok) begin_again();
   co_return status;
 }
 

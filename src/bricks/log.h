@@ -99,7 +99,8 @@ class Log {
   Task<Status> restart(Tip tip, Branch branch, bool keeps_files);
   Task<Status> trim(Lsn limit);
   void space_freed();
-  // Somebody must end and there is no room: what waits for space gets io_error, logging has ended.
+  // Somebody must end and there is no room: what waits for space gets io_error, logging has ended until cut_back() or
+  // restart().
   void give_up();
 
   const Branch& branch() const { return branch_; }
@@ -137,6 +138,8 @@ class Log {
   Task<Status> make_durable_again(Lsn from);
   Task<Status> rewrite(Segment& segment, Lsn from, Lsn to);
   Task<void> learn_last_time(Tip end);
+  void forget_beyond(const format::Batch& batch);
+  void begin_again();
   Lsn evidence_in_state() const;
   Task<Lsn> evidence_on_disk(Lsn bad);
   Task<Lsn> evidence_in(Segment& segment, Lsn from, Lsn bad);
@@ -170,6 +173,7 @@ class Log {
   bool needs_space_ = false;
   bool closing_ = false;
   Status failed_ = Status::ok;
+  bool gave_up_ = false;  // it failed for want of room alone
   Event stop_;
   Notifier space_;
   std::move_only_function<void()> rolled_;

@@ -76,6 +76,11 @@ Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
   append.pieces = composer.pieces();
   auto verified = format::verify_batch(composer.pieces()[0]);
   CHECK(verified.has_value());
+  Branch longer = branch_;
+  if (Status status = extend(longer, *verified); status != Status::ok) {
+    tail_ = parent;
+    co_return status;
+  }
   append.branch_step = &*verified;
   const Status status = co_await append;
   if (status != Status::ok && durable_ != tail_) tail_ = parent;

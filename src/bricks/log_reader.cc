@@ -96,7 +96,8 @@ Task<Result<format::Batch>> LogReader::read_from(Segment& segment, Lsn limit) {
   auto header = format::decode_batch_header(buffered());
   if (!header) co_return failure(header.error());
   if (at + header->batch_bytes > segment.limit()) co_return failure(Status::invalid, "the batch would leave its file");
-  if (at + header->batch_bytes > limit) co_return failure(Status::end);
+  // A limit is the end of a batch: a length that leads beyond it is not what was written.
+  if (at + header->batch_bytes > limit) co_return failure(Status::damaged, "the batch has a wrong length");
   if (buffered().size() < header->batch_bytes) {
     if (Status status = co_await fill(segment, limit, header->batch_bytes); status != Status::ok) {
       co_return failure(status, "cannot be read");

@@ -32,7 +32,7 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
   branch_ = state_.value().branch;
   Recovery result;
   result.admitted = state_.value().admitted;
-  Lsn known_durable = evidence_in_state();
+  Lsn known_durable;
   Error why(Status::not_found);
   {
     LogReader reader(segments_, options_, branch_, state_.value().applied);
@@ -42,6 +42,7 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
         why = batch.error();
         break;
       }
+      forget_beyond(*batch);
       if (Status status = extend(branch_, *batch); status != Status::ok) co_return failure(status);
       result.admitted = batch->header.identity.admitted;
       last_time_ = batch->header.identity.time;
@@ -49,7 +50,9 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
     }
     result.end = reader.tip();
   }
-  if (why.status == Status::gone) co_return failure(why);
+  // A newer version's batch is no tear: nobody touches it who cannot read it.
+  if (why.status == Status::gone || why.status == Status::unsupported) co_return failure(why);
+  known_durable = std::max(known_durable, evidence_in_state());
   const Lsn end = result.end.position.lsn;
   result.reason = why.text;
   if (why.status == Status::not_found) result.reason += " in " + options_.directory + "/log";
@@ -111,10 +114,22 @@ Task<void> Log::learn_last_time(Tip end) {
   }
 }
 
-// What the state block knows to have been durable: its hint, and everything below a release that was (T3).
+// The state block knows epochs behind a damaged end; a forced one began in front of them, and the state block had not
+// heard of it when the host died.
+void Log::forget_beyond(const format::Batch& batch) {
+  const bool begins_epoch = !batch.records.empty() && batch.records.front().op == RecordOp::epoch;
+  const Lsn at = batch.header.identity.lsn;
+  if (!begins_epoch || find_epoch(branch_, batch.header.identity.epoch) != nullptr || branch_.empty()) return;
+  if (branch_.back().first >= at) cut(branch_, at);
+}
+
+// What the state block knows to have been durable: its hint, and everything below a release that was (T3). Of an epoch
+// that has ended no more than its end: what lay behind it was given up.
 Lsn Log::evidence_in_state() const {
   const format::StateBlock& state = state_.value();
   Lsn evidence = state.durable.position.lsn;
+  const format::BranchEpoch* epoch = find_epoch(branch_, state.durable.position.epoch);
+  if (epoch != nullptr && epoch->ended) evidence = std::min(evidence, epoch->end);
   if (!state.gone.empty()) {
     auto release = format::verify_batch(state.gone);
     if (release) evidence = std::max(evidence, release->header.identity.lsn);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "bricks/test_batches_test.h"
+#include "format/seal.h"
 
 namespace mars::bricks {
 namespace {
@@ -319,6 +320,63 @@ TEST_F(RecoveryTest, what_lay_behind_the_damage_is_out_of_the_way_of_a_new_epoch
   applied_is({{whole.position.epoch, log().segments().all().back()->first()}, {}});
   ASSERT_EQ(replica.run(log().trim(whole.position.lsn)), Status::ok);
   expect_tear_at(whole.position.lsn);
+}
+
+// The state block still says that the former epoch was durable further than the new one is now.
+TEST_F(RecoveryTest, what_was_given_up_is_no_evidence_against_the_new_epoch) {
+  const Batch& rotten = batches.append_durable('a');
+  for (int i = 0; i < 5; ++i) batches.append_durable('b', 60000);
+  hint();
+  spoil(rotten);
+  expect_damage_at(begin_of(rotten));
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::force)), Status::ok);
+  TestBatches more(replica);
+  more.append_durable('c');
+  expect_tear_at(log().durable().position.lsn);
+}
+
+// The state block knows the epoch that rotted; the forced one begins in front of it, and a crash comes in between.
+TEST(Recovery, a_new_epoch_begins_in_front_of_a_rotten_one_whatever_dies) {
+  for (uint64_t op = 0; op < 14; ++op) {
+    for (const bool is_power : {false, true}) {
+      sim::World world(1);
+      TestReplica replica(world);
+      ASSERT_TRUE(replica.create().has_value());
+      TestBatches batches(replica);
+      batches.append_durable('a');
+      const Lsn end = replica.log().durable().position.lsn;
+      ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);
+      const Segment& segment = *replica.log().segments().candidates(end)[0];
+      replica.host().disks().poke(segment.path, segment.offset_of(end) + 512, filled_with(512, '?'));
+      replica.kill();
+      ASSERT_EQ(status_of(replica.follow({})), Status::damaged);
+      if (op > 0) {
+        is_power ? replica.host().power_loss_at_disk_op(op) : replica.host().kill_at_disk_op(op);
+      }
+      const Status begun = replica.run(replica.begin_epoch(EpochCause::force));
+      if (op == 0) {
+        ASSERT_EQ(begun, Status::ok);
+      } else if (begun == Status::ok) {
+        break;  // it did not die
+      }
+      replica.kill();
+      const Result<void> again = replica.follow({});
+      EXPECT_TRUE(again || again.error().status == Status::damaged) << op << ": " << again.error().text;
+    }
+  }
+}
+
+TEST_F(RecoveryTest, a_newer_versions_batch_is_no_tear) {
+  batches.append_durable('a');
+  const Batch& newer = batches.append_durable('b');
+  forget_hint();
+  const auto whole = disks().peek(path_of(newer), offset_of(newer), newer.header.batch_bytes);
+  std::vector<std::byte> head(whole.begin(), whole.begin() + load_u32(whole.data() + 12));
+  head[8] = std::byte{2};
+  format::seal(head);
+  disks().poke(path_of(newer), offset_of(newer), head);
+  replica.kill();
+  EXPECT_EQ(status_of(replica.follow({})), Status::unsupported);
 }
 
 TEST_F(RecoveryTest, a_lost_file_that_was_set_aside_is_no_evidence_any_more) {

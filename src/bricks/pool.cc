@@ -49,6 +49,7 @@ Result<std::unique_ptr<Pool>> Pool::open(io::Machine& machine, std::string name,
     pool->taken_.assign(header->page_count, false);
     pool->free_pages_ = header->page_count;
     pool->adopt();
+    if (pool->was_damaged_) pool->rename(machine);
   } else {
     pool->start_anew(machine, bytes);
   }
@@ -90,6 +91,15 @@ void Pool::adopt() {
       free_slots_.push_back(slot);
     }
   }
+}
+
+// Whoever was written down with the old id misses writes, perhaps, and learns that at each start until the operator has
+// accepted it.
+void Pool::rename(io::Machine& machine) {
+  header_.pool_id = random_uuid(machine);
+  const auto encoded = format::encode_pool_header(header_);
+  std::copy(encoded.begin(), encoded.end(), memory().begin());
+  for (Inherited& one : inherited_) seal(one.lease.slot, one.record);
 }
 
 // Two records never share a page: one of them would be damaged.

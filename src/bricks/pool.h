@@ -41,7 +41,8 @@ class Pool {
   const Uuid& boot_id() const { return header_.boot_id; }
   bool is_persistent() const { return memory_ != nullptr; }
   const std::string& why_not() const { return why_not_; }
-  // A slot of the predecessor could not be read: some resource may miss acknowledged writes.
+  // A slot of the predecessor could not be read: some resource may miss acknowledged writes. The pool has another id
+  // then.
   bool was_damaged() const { return was_damaged_; }
 
   // Nothing when there is not that much in one piece; wait() then. `bytes` may be 0.
@@ -69,7 +70,7 @@ class Pool {
   void leave(PoolLease lease);
 
   // Nothing lies in it, for nobody.
-  bool is_empty() const { return free_slots_.size() == header_.record_slots && inherited_.empty() && !was_damaged_; }
+  bool is_empty() const { return free_slots_.size() == header_.record_slots && inherited_.empty(); }
 
   uint64_t pages() const { return header_.page_count; }
   uint64_t free_pages() const { return free_pages_; }
@@ -78,6 +79,7 @@ class Pool {
   Pool() = default;
   void start_anew(io::Machine& machine, uint64_t bytes);
   void adopt();
+  void rename(io::Machine& machine);
   bool data_is_whole(const format::PoolRecord& record);
   bool is_whole(const format::PoolRecord& record);
   std::span<std::byte> memory();

@@ -157,6 +157,25 @@ TEST_F(PoolTest, every_kind_of_damage_is_noticed) {
   }
 }
 
+// Who was written down with the old id learns it at every start, until the operator has accepted the loss.
+TEST_F(PoolTest, after_damage_it_has_another_id_and_keeps_what_is_whole) {
+  const PoolLease lease = admit(mine, 1, 1000);
+  admit(other, 1, 1000);
+  const Uuid id = pool->id();
+  pool.reset();
+  host().kill();
+  memory()[format::pool_header_bytes + lease.slot * format::pool_record_bytes + 40] ^= std::byte{4};
+  host().start();
+  open();
+  EXPECT_NE(pool->id(), id);
+  const Uuid second = pool->id();
+  EXPECT_TRUE(pool->has_inherited(other));
+  restart();
+  EXPECT_EQ(pool->id(), second);
+  EXPECT_FALSE(pool->was_damaged());
+  EXPECT_TRUE(pool->has_inherited(other));
+}
+
 TEST_F(PoolTest, a_damaged_header_gives_another_pool) {
   admit(mine, 1);
   const Uuid id = pool->id();

@@ -98,6 +98,7 @@ Task<Result<void>> Segments::open_one(std::string name) {
   segment->file = std::move(*file);
   Status status = co_await read_header(*segment, name);
   if (status == Status::gone) co_return failure(status);
+  if (status == Status::unsupported) co_return failure(status, damaged_.back());
   if (status != Status::ok && !co_await make_up_header(*segment, name)) {
     lost_.push_back(*format::parse_segment_name(name));
     co_return Result<void>();

@@ -50,6 +50,11 @@ Task<Result<void>> StateFile::open(std::string path) {
   auto block = format::newest_state_block(both.span());
   if (!block) co_return failure(block.error().status, path + ": " + block.error().text);
   value_ = std::move(*block);
+  // It may never have been flushed; what follows relies on it, and the next one is written over the other slot.
+  const uint64_t offset = format::slot_of(value_.sequence) * state_slot_bytes;
+  Status status = co_await io::write(*file_, offset, both.span().subspan(offset, state_slot_bytes));
+  if (status == Status::ok) status = co_await io::flush(*file_);
+  if (status != Status::ok) co_return failure(status, "cannot write " + path + " again");
   durable_applied_ = value_.applied;
   durable_evidence_ = value_.durable.position.lsn;
   co_return Result<void>();

@@ -127,6 +127,23 @@ TEST_F(StateFileTest, power_lost_under_an_update_leaves_the_old_or_the_new) {
   }
 }
 
+// A slot that was written and not flushed counts after kill -9, and the next one goes over the other slot.
+TEST_F(StateFileTest, what_was_read_is_on_the_disk_before_the_next_one_is_written) {
+  for (uint64_t round = 1; round < 12; ++round) {
+    const uint64_t value = 10 * round;
+    ASSERT_EQ(set(value), Status::ok);
+    host().kill_at_disk_op(2);
+    static_cast<void>(set(value + 1));
+    ASSERT_TRUE(reopen().has_value());
+    const uint64_t seen = file->value().admitted;
+    ASSERT_GE(seen, value);
+    host().power_loss_at_disk_op(2);
+    static_cast<void>(set(value + 2));
+    ASSERT_TRUE(reopen(true).has_value());
+    EXPECT_GE(file->value().admitted, seen);
+  }
+}
+
 TEST_F(StateFileTest, every_flipped_bit_of_the_newest_slot_gives_the_older_one) {
   ASSERT_EQ(set(2), Status::ok);
   ASSERT_EQ(set(3), Status::ok);

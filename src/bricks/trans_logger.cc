@@ -285,18 +285,25 @@ Task<Result<Lsn>> TransLogger::durable_admitted() {
 
 // ---- life
 
-Task<Status> TransLogger::adopt() {
+Task<Status> TransLogger::adopt(bool accepts_gap) {
   auto inherited = pool_.take_inherited(log_.options().resource, admitted_);
   uint64_t expected = admitted_;
-  bool is_whole = true;
-  for (const Pool::Inherited& one : inherited) {
-    is_whole = is_whole && one.record.sequence == ++expected && one.record.epoch == log_.tail().position.epoch;
-  }
+  const auto is_next = [&](const Pool::Inherited& one) {
+    return one.record.sequence == ++expected && one.record.epoch == log_.tail().position.epoch;
+  };
+  const auto gap = std::ranges::find_if_not(inherited, is_next);
   if (!inherited.empty()) reached("pool: acknowledged writes of a predecessor");
-  if (!is_whole) {
+  if (gap != inherited.end()) {
     reached("pool: one of them is missing");
-    for (const Pool::Inherited& one : inherited) pool_.leave(one.lease);
-    co_return Status::damaged;
+    if (!accepts_gap) {
+      for (const Pool::Inherited& one : inherited) pool_.leave(one.lease);
+      co_return Status::damaged;
+    }
+    std::for_each(gap, inherited.end(), [this](const Pool::Inherited& one) {
+      pool_.clear(one.lease.slot);
+      pool_.give_back(one.lease);
+    });
+    inherited.erase(gap, inherited.end());
   }
   for (const Pool::Inherited& one : inherited) {
     Admitted& mine = stock_.take();

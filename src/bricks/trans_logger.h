@@ -47,7 +47,8 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   // The acknowledged writes of a predecessor that died: into the log, in order, before anything new (D6).
   // After start(), before the first request. damaged: one is missing (writes-lost); nothing was appended. Waits while
   // the log has no room; io_error: the log has failed, and they are left in the pool.
-  Task<Status> adopt();
+  // `accepts_gap`: what lies behind a missing one is given up; without, nothing is touched then (damaged).
+  Task<Status> adopt(bool accepts_gap = false);
 
   xio::Info info() const override;
   void enter(xio::Request& request) override;

@@ -89,7 +89,7 @@ Task<Answer> attach(Call& call) {
                       "hand over to another host and accept the disk here as a secondary, or give --force");
   }
   if (call.is_dry_run()) co_return Answer::done("the disk of " + record->name + " would be opened");
-  if (call.command.flag("accept-disk")) call.replica(record->id)->accept_disk();
+  if (call.command.flag("accept-disk")) call.replica(record->id)->accept_disk(call.command.flag("force"));
   if (call.command.flag("accept-loss")) call.replica(record->id)->accept_loss();
   std::vector<std::string> kinds = {"attach"};
   co_return co_await open_disk(call, *record, std::move(kinds));

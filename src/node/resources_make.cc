@@ -44,6 +44,10 @@ Task<Result<void>> Resources::make(ReplicaFile file) {
     const Status status = co_await publish(id);
     hosted_.at(id).is_published = status == Status::ok;
     start(hosted_.at(id));
+    for (const Uuid& host : members(id)) {
+      // A replica that was here before had it.
+      if (Reports::Heard* heard = reports_.find(id, host)) heard->is_delivered = false;
+    }
     deliver(id, hosted_.at(id));
     reports_.local_changed(id);
   } else {
@@ -100,6 +104,9 @@ Task<void> Resources::finish_removal(Uuid resource, std::shared_ptr<Removal> rem
   if (removal->hosted.replica) co_await removal->hosted.replica->stop();
   static_cast<void>(parts_.pool.take_inherited(resource, ~uint64_t{0}));
   removal->status = co_await remove_folders(resource);
+  if (removal->status == Status::ok && is_deleted(parts_.registers, resource)) {
+    static_cast<void>(co_await replication::remove_left_life(parts_.machine, parts_.places.resource(resource)));
+  }
   removing_.erase(resource);
   leftovers_.erase(resource);
   if (removal->status != Status::ok) {

@@ -44,7 +44,7 @@ StartAction decide_start(const StartFacts& facts) {
   return facts.wish == Wish::me ? StartAction::open_granted : StartAction::null_reign;  // 9, 10
 }
 
-Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self, Lsn born) {
+Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self, const Life& life) {
   const format::BranchEpoch* last = nullptr;
   for (const format::BranchEpoch& epoch : branch) {
     if (epoch.first < durable_end) last = &epoch;
@@ -52,10 +52,11 @@ Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self, Ls
   if (last == nullptr) return Tail::none;
   const bool is_released = last->ended && !last->released_to.is_nil() && last->end <= durable_end;
   if (is_released) {
-    const bool is_known = last->end > born;
+    const bool is_known = last->end > life.born && !has_given_up(life, last->grant);
     return last->released_to == self && is_known ? Tail::granted : Tail::released_to_other;
   }
-  return last->host == self && last->first >= born ? Tail::mine : Tail::foreign;
+  const bool is_known = last->first >= life.born && !has_given_up(life, last->id);
+  return last->host == self && is_known ? Tail::mine : Tail::foreign;
 }
 
 // Of two histories that part in a common epoch, the rival is the one that begins another epoch there: the other one

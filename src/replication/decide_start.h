@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "bricks/branch.h"
+#include "replication/life.h"
 #include "replication/report.h"
 
 namespace mars::replication {
@@ -58,9 +59,9 @@ std::string_view name(StartAction action);
 StartAction decide_start(const StartFacts& facts);
 
 // The facts that follow from logs alone.
-// `born`: where my log began when it was synced last. Of a reign that lies before that I know only what others had:
-// I may have released it, or used a grant, in a life that I gave up.
-Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self, Lsn born);
+// `life`: where my log began when it was synced last, and what I gave up. Of a reign that lies before that, or that I
+// gave up, I know only what others had: I may have released it, or used a grant.
+Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self, const Life& life);
 // Against one peer's branch. `has_data(from)` would read the log; `my_data_end` is the end of the last batch with data,
 // or with a forced epoch, of my log.
 Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Report& peer);

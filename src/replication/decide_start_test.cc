@@ -114,29 +114,29 @@ Report report_of(bricks::Branch branch, uint64_t end) {
 
 TEST(TailOf, an_epoch_without_release_is_its_hosts) {
   const bricks::Branch branch = {epoch(1, a, 0)};
-  EXPECT_EQ(tail_of(branch, {8192}, a, {}), Tail::mine);
-  EXPECT_EQ(tail_of(branch, {8192}, b, {}), Tail::foreign);
-  EXPECT_EQ(tail_of({}, {}, a, {}), Tail::none);
+  EXPECT_EQ(tail_of(branch, {8192}, a, Life{}), Tail::mine);
+  EXPECT_EQ(tail_of(branch, {8192}, b, Life{}), Tail::foreign);
+  EXPECT_EQ(tail_of({}, {}, a, Life{}), Tail::none);
 }
 
 TEST(TailOf, a_release_gives_the_token_to_one_host) {
   const bricks::Branch branch = {ended(epoch(1, a, 0), 8192, b)};
-  EXPECT_EQ(tail_of(branch, {8192}, b, {}), Tail::granted);
-  EXPECT_EQ(tail_of(branch, {8192}, a, {}), Tail::released_to_other);
+  EXPECT_EQ(tail_of(branch, {8192}, b, Life{}), Tail::granted);
+  EXPECT_EQ(tail_of(branch, {8192}, a, Life{}), Tail::released_to_other);
 }
 
 TEST(TailOf, a_release_that_is_not_durable_gives_nothing) {
   const bricks::Branch branch = {ended(epoch(1, a, 0), 8192, b)};
-  EXPECT_EQ(tail_of(branch, {4096}, a, {}), Tail::mine);
+  EXPECT_EQ(tail_of(branch, {4096}, a, Life{}), Tail::mine);
 }
 
 TEST(TailOf, what_lies_before_a_sync_gives_no_right) {
   const bricks::Branch reign = {ended(epoch(1, b, 0), 4096), epoch(2, a, 4096)};
-  EXPECT_EQ(tail_of(reign, {8192}, a, {4096}), Tail::mine);
-  EXPECT_EQ(tail_of(reign, {8192}, a, {6144}), Tail::foreign);
+  EXPECT_EQ(tail_of(reign, {8192}, a, Life{{}, {4096}, {}}), Tail::mine);
+  EXPECT_EQ(tail_of(reign, {8192}, a, Life{{}, {6144}, {}}), Tail::foreign);
   const bricks::Branch grant = {ended(epoch(1, b, 0), 8192, a)};
-  EXPECT_EQ(tail_of(grant, {8192}, a, {4096}), Tail::granted);
-  EXPECT_EQ(tail_of(grant, {8192}, a, {8192}), Tail::released_to_other);
+  EXPECT_EQ(tail_of(grant, {8192}, a, Life{{}, {4096}, {}}), Tail::granted);
+  EXPECT_EQ(tail_of(grant, {8192}, a, Life{{}, {8192}, {}}), Tail::released_to_other);
 }
 
 TEST(RivalOf, who_is_merely_ahead_in_one_epoch_is_no_rival) {

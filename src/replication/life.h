@@ -1,10 +1,14 @@
-// Life: what a replica is since it was made or given up (doc/decisions/002), and where its log began when it was synced
-// last (doc/decisions/024). A small file beside the state block: "UUID LSN", whole and durable before this returns.
+// Life: what a replica is since it was made or given up (doc/decisions/002), where its log began when it was synced
+// last, and the rights to write that it has given up (doc/decisions/024). A small file beside the state block, "UUID
+// LSN UUID
+// ...", whole and durable before this returns.
 #pragma once
 
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "bricks/branch.h"
 #include "format/values.h"
 #include "io/machine.h"
 
@@ -13,8 +17,15 @@ namespace mars::replication {
 struct Life {
   Uuid id;   // a new one when it is joined or invalidated
   Lsn born;  // what lies before it came from others: no right to write follows from that (T2)
+  // Own epochs and grants to this host in histories that were given up here: others may bring them back without their
+  // end.
+  std::vector<Uuid> given_up;
   friend bool operator==(const Life&, const Life&) = default;
 };
+
+// What `branch` says of rights of `self` is given up with it; the oldest are forgotten when there are very many.
+void give_up_rights(Life& life, const bricks::Branch& branch, const Uuid& self);
+bool has_given_up(const Life& life, const Uuid& right);
 
 std::string to_text(const Life& life);
 // A file without a position is from before there was one: zero.
@@ -22,5 +33,10 @@ Result<Life> parse_life(std::string_view text);
 
 Task<Result<Life>> read_life(io::Machine& machine, std::string state_directory);
 Task<Status> write_life(io::Machine& machine, std::string state_directory, Life life);
+
+// The same beside the folder of a replica that leaves: for the one that joins later.
+Task<Status> leave_life(io::Machine& machine, std::string state_directory, Life life);
+Task<Result<Life>> read_left_life(io::Machine& machine, std::string state_directory);
+Task<Status> remove_left_life(io::Machine& machine, std::string state_directory);
 
 }  // namespace mars::replication

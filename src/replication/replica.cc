@@ -239,7 +239,7 @@ StartFacts Replica::facts() const {
   StartFacts facts;
   const bricks::Branch& branch = log_->branch();
   const Lsn end = log_->durable().position.lsn;
-  facts.tail = tail_of(branch, end, environment_.self(), life_.born);
+  facts.tail = tail_of(branch, end, environment_.self(), life_);
   const StateBlock& state = state_->value();
   if (!state.gone.empty() && !branch.empty()) {
     // Of the epoch in which the durable log ends, whatever the branch knows behind it.
@@ -247,7 +247,9 @@ StartFacts Replica::facts() const {
     auto release = format::verify_batch(state.gone);
     if (release && last != nullptr && release->header.identity.epoch == last->id) {
       facts.is_gone = true;
-      facts.is_gone_lost = end < release->header.end();
+      // Where the epoch was cut back to before that release, nothing is lost: another reign has taken its place.
+      const bool was_cut = last->ended && last->end <= release->header.identity.lsn;
+      facts.is_gone_lost = end < release->header.end() && !was_cut;
     }
   }
   for (const auto& [host, peer] : peers_) {
@@ -307,6 +309,7 @@ Task<bool> Replica::try_attach() {
 }
 
 Task<Result<void>> Replica::attach() {
+  is_disk_ours_ = false;
   attach_problem_ = State::failed;
   attach_next_step_ = "check the disk of " + options_.state_directory +
                       " and bring that file back as it was; or give this replica up: `marsadm leave-resource " +
@@ -319,6 +322,10 @@ Task<Result<void>> Replica::attach() {
   attach_next_step_.clear();
   if (auto opened = co_await open_disk(); !opened) co_return opened;
   if (auto opened = co_await open_log(); !opened) co_return opened;
+  if (options_.allow_changed_disk) {
+    if (auto accepted = co_await accept_other_disk(); !accepted) co_return accepted;
+  }
+  is_disk_ours_ = true;
   role_ = Role::closed;
   times_.clear();
   replaying_.reset();
@@ -346,7 +353,7 @@ Task<Result<void>> Replica::open_log() {
   serve_limit_ = log_->durable().position.lsn;
   // A release that the state block does not know yet is not shown to anybody (T3).
   const bool is_released =
-      tail_of(log_->branch(), serve_limit_, environment_.self(), life_.born) == Tail::released_to_other &&
+      tail_of(log_->branch(), serve_limit_, environment_.self(), life_) == Tail::released_to_other &&
       log_->branch().back().host == environment_.self() && log_->branch().back().end > log_->oldest();
   is_releasing_ = is_released && !facts().is_gone;
   data_end_ = serve_limit_;
@@ -391,11 +398,12 @@ Task<void> Replica::let_go() {
 
 // The fingerprint says what the disk looked like when it was last ours (D17).
 Task<void> Replica::leave_clean() {
+  if (!is_disk_ours_) co_return;
   const StateBlock& state = state_->value();
   const Lsn end = log_->durable().position.lsn;
   // A clean end would forget the writes that are missing, and the next start would open without them.
   const bool misses_writes =
-      has_lost_writes() && tail_of(log_->branch(), end, environment_.self(), life_.born) == Tail::mine;
+      has_lost_writes() && tail_of(log_->branch(), end, environment_.self(), life_) == Tail::mine;
   const bool is_clean = !log_->failed() && !has_lost_log() && !misses_writes &&
                         state.state == ReplicaState::consistent && state.applied.position.lsn == end;
   if (!is_clean) co_return;

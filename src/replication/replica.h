@@ -110,7 +110,11 @@ class Replica {
   void end_instruments() { insertions_.give_up(); }
   // The operator accepts that acknowledged writes were lost with the pool, or that the disk is another one.
   void accept_loss() { accepts_loss_ = true; }
-  void accept_disk() { options_.allow_changed_disk = true; }
+  // `gives_up_content`: although nobody else has what its log has.
+  void accept_disk(bool gives_up_content) {
+    options_.allow_changed_disk = true;
+    gives_up_content_ = gives_up_content;
+  }
 
   // Services. Each returns when its channel ends.
   Task<void> serve_log(std::unique_ptr<net::Channel> channel, net::Bytes opening);
@@ -162,7 +166,8 @@ class Replica {
   Task<Result<void>> open_disk();
   Task<Result<void>> take_disk(std::string path);
   Task<Result<void>> open_moved_disk(Error problem);
-  Task<void> accept_other_disk();
+  bool is_only_copy() const;
+  Task<Result<void>> accept_other_disk();
 
   // replica_memory.cc
   Task<void> keep_memories();
@@ -251,6 +256,7 @@ class Replica {
   Task<void> sync_loop();
   Task<Status> sync_from(Uuid source, bool& has_begun);
   Task<Status> replace_log(SyncHeader header);
+  bool keeps_log(const SyncHeader& header) const;
   Task<Status> begin_sync(SyncHeader header);
   Task<Status> sweep(net::Channel& channel, Position& cmax);
   Task<Status> finish_sync(Position cmax);
@@ -301,8 +307,11 @@ class Replica {
   Lsn serve_limit_;  // a release leaves the host only when `gone` is durable
   bool is_releasing_ = false;
   bool must_sync_ = false;  // nobody has the log that continues ours
+  bool lacks_log_ = false;  // nobody who can be reached has it; others may
   bool is_forked_ = false;
   bool accepts_loss_ = false;
+  bool gives_up_content_ = false;
+  bool is_disk_ours_ = false;  // the one that was attached: it may be remembered
   bool was_cut_off_ = false;
 
   control::State shown_ = control::State::detached;
@@ -313,6 +322,7 @@ class Replica {
   std::optional<control::Transfer> fetching_;
   std::optional<control::Transfer> syncing_;
   std::optional<SyncTrouble> sync_trouble_;
+  std::map<Uuid, int> sync_failures_;  // of each source, since a sync was done
   std::optional<control::Transfer> replaying_;
   Lsn replay_from_;  // where the backlog began that replaying_ is about
   io::Instant replay_began_ = {};

@@ -62,7 +62,12 @@ Task<Result<void>> Replica::create(Environment& environment, const ReplicaOption
                                             std::to_string(segments.reserve_bytes >> 20) +
                                             " MiB of it; make room, or set log-reserve lower");
   }
-  const Life life{random_uuid(machine), {}};
+  auto left = co_await read_left_life(machine, options.state_directory);
+  if (!left) {
+    co_return failure(left.error().status, "cannot read what a former replica here gave up, " +
+                                               options.state_directory + ".left: " + left.error().text);
+  }
+  const Life life{random_uuid(machine), {}, std::move(left->given_up)};
   if (Status status = co_await write_life(machine, options.state_directory, life); status != Status::ok) {
     co_return failure(status, "cannot write to " + options.state_directory + ": " + std::string(name(status)));
   }

@@ -1,4 +1,6 @@
 // Replica: its data disk, wherever it is.
+#include <algorithm>
+
 #include "base/probe.h"
 #include "replication/fingerprint.h"
 #include "replication/replica.h"
@@ -13,7 +15,6 @@ Task<Result<void>> Replica::open_disk() {
   auto opened = co_await take_disk(options_.disk);
   if (!opened) opened = co_await open_moved_disk(std::move(opened.error()));
   if (!opened) co_return opened;
-  if (options_.allow_changed_disk) co_await accept_other_disk();  // a fingerprint does not see every block
   disk_ = std::make_unique<bricks::Disk>(machine_.ready(), *disk_file_, options_.volume_bytes);
   data_ = std::make_unique<bricks::Seam>(machine_.ready(), *disk_);
   if (auto added = graph_.add("data", "seam", *data_); !added) co_return added;
@@ -83,9 +84,33 @@ Task<Result<void>> Replica::open_moved_disk(Error problem) {
   co_return Result<void>();
 }
 
-// What is on it is no version of ours: it will be compared and brought up to date (rung 3).
-Task<void> Replica::accept_other_disk() {
+// What only this host's log has would be given up with the disk, and nobody else could show it (P6, D17).
+bool Replica::is_only_copy() const {
+  const Lsn end = log_->durable().position.lsn;
+  const Tail tail = tail_of(log_->branch(), end, environment_.self(), life_);
+  const bool is_right_here = tail == Tail::mine || tail == Tail::granted;
+  if (state_->value().state != ReplicaState::consistent || (!is_right_here && !has_parted())) return false;
+  return std::ranges::none_of(peers_, [&](const auto& peer) {
+    const auto common =
+        bricks::common_position(log_->branch(), end, peer.second.branch, peer.second.durable.position.lsn);
+    return environment_.is_connected(peer.first) && peer.second.is_consistent && common.any && !common.mine_beyond;
+  });
+}
+
+// What is on it is no version of ours: it will be compared and brought up to date (rung 3). A fingerprint does not see
+// every block, so that holds of the former disk, too.
+Task<Result<void>> Replica::accept_other_disk() {
   options_.allow_changed_disk = false;
+  if (is_only_copy() && !gives_up_content_) {
+    attach_problem_ = State::disk_changed;
+    attach_next_step_ =
+        "bring the former disk back; or connect a replica that has everything; or give that up with "
+        "`marsadm attach " +
+        options_.name + " --accept-disk --force`";
+    co_return failure(Status::refused,
+                      "the log here has what no replica that can be reached has, and would be given up "
+                      "with the former disk");
+  }
   const format::DiskIdentity identity = identity_of(*disk_file_);
   const Status status = co_await state_->update([&](StateBlock& state) {
     state.disks = {identity};
@@ -93,6 +118,7 @@ Task<void> Replica::accept_other_disk() {
     state.state = ReplicaState::fresh;
   });
   if (status == Status::ok) environment_.event(options_.resource, "another disk was accepted; it will be synced");
+  co_return Result<void>();
 }
 
 }  // namespace mars::replication

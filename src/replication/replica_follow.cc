@@ -61,6 +61,10 @@ void Replica::show_follower(const control::Switches& on) {
   if (action == StartAction::wait) return say(State::opening, "waiting for the other members");
   if (must_sync_)
     return say(State::waiting_for_peer, "the log that continues here is gone everywhere", "resume the sync");
+  if (lacks_log_) {
+    return say(State::waiting_for_peer, "no member that can be reached has the log that continues here",
+               "connect the other members; else it is synced in a moment");
+  }
   if (log_->needs_space()) return say(State::waiting_for_space, "the log disk is full", "make room on the log disk");
   const bool lags = replayer_ && replayer_->applied().position.lsn < log_->durable().position.lsn;
   if (!on.fetch || !on.replay) {
@@ -84,9 +88,9 @@ void Replica::show_follower(const control::Switches& on) {
 // By what was fetched since the last sync alone it would be ours, or granted to us; nobody else shows it.
 bool Replica::has_forgotten_right() const {
   const Lsn end = log_->durable().position.lsn;
-  const Tail tail = tail_of(log_->branch(), end, environment_.self(), {});
+  const Tail tail = tail_of(log_->branch(), end, environment_.self(), Life{});
   const bool would_be_ours = tail == Tail::mine || tail == Tail::granted;
-  return would_be_ours && tail_of(log_->branch(), end, environment_.self(), life_.born) != tail &&
+  return would_be_ours && tail_of(log_->branch(), end, environment_.self(), life_) != tail &&
          std::ranges::none_of(peers_, [](const auto& peer) { return peer.second.is_holder; });
 }
 
@@ -111,6 +115,8 @@ Task<void> Replica::become_follower() {
   following_stop_.reset();
   must_sync_ = false;
   sync_trouble_.reset();
+  sync_failures_.clear();
+  lacks_log_ = false;
   // A clean end left nothing in the pool: a pool that is gone since then has cost nothing (D6).
   const auto unclean = [](StateBlock& state) {
     state.clean = false;
@@ -148,7 +154,7 @@ Task<void> Replica::end_fetching() {
   wake_.notify();
   while (following_.count() > 0) {
     // A fetched batch may wait for room that nobody makes any more.
-    const bool is_stuck = replayer_ != nullptr && replayer_->failed().status != Status::ok;
+    const bool is_stuck = replayer_ == nullptr || replayer_->is_resting() || replayer_->failed().status != Status::ok;
     if ((is_leaving_ || is_stuck) && log_->needs_space()) log_->give_up();
     log_->changed().notify();
     co_await io::wait_until(machine_, wake_, machine_.now() + 10ms);
@@ -181,7 +187,7 @@ std::optional<Uuid> Replica::choose_source() {
   Lsn most;
   bool is_ahead_anywhere = false;
   bool is_parted = false;
-  must_sync_ = false;
+  must_sync_ = lacks_log_ = false;
   const bool is_synced = state_->value().state == ReplicaState::consistent;
   if (!is_synced && has_lost_log()) return best;  // the sync will begin another log
   for (const auto& [host, peer] : peers_) {
@@ -199,7 +205,8 @@ std::optional<Uuid> Replica::choose_source() {
     best = host;
     most = rank;
   }
-  must_sync_ = is_synced && is_ahead_anywhere && !best && !is_forked_ && !is_parted && nobody_holds(end);
+  lacks_log_ = is_synced && is_ahead_anywhere && !best && !is_forked_ && !is_parted;
+  must_sync_ = lacks_log_ && nobody_holds(end);
   return best;
 }
 
@@ -209,7 +216,11 @@ bool Replica::nobody_holds(Lsn end) const {
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self()) continue;
     const auto peer = peers_.find(member);
-    if (peer == peers_.end() || !environment_.is_connected(member)) return false;
+    if (peer == peers_.end() || !environment_.is_connected(member)) {
+      // It may have the log; but it may never come back.
+      if (!has_heard()) return false;
+      continue;
+    }
     const bool is_ahead = peer->second.durable.position.lsn > end;
     if (is_ahead && peer->second.oldest <= end && !unable_.contains(member)) return false;
   }
@@ -218,6 +229,10 @@ bool Replica::nobody_holds(Lsn end) const {
 
 Task<void> Replica::fetch_loop() {
   while (!following_stop_.is_set()) {
+    if (is_replacing_log_) {
+      co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
+      continue;
+    }
     co_await log_turn_.acquire();
     const bool may = !following_stop_.is_set() && environment_.switches(options_.resource).fetch && !log_->failed();
     const std::optional<Uuid> source = may ? choose_source() : std::nullopt;

@@ -21,7 +21,7 @@ bool is_heir(const bricks::Branch& mine, Lsn my_end, const Uuid& host, EpochCaus
 
 // My history may go on behind the end of the log: damaged there, or acknowledged in memory that outlived the process.
 bool Replica::may_have_more() const {
-  const Tail tail = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_.born);
+  const Tail tail = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_);
   return has_lost_log() || (tail == Tail::mine && has_unlogged());
 }
 
@@ -111,12 +111,15 @@ Task<Status> Replica::drop_tail() {
   const Barred barred(*this);
   co_await end_serving();
   co_await end_following();
+  // Fetch may have brought more meanwhile, or a sync has replaced everything: it is decided anew.
+  const bool is_same = log_->durable().position.lsn == durable;
+  if (!is_same || state_->value().state != ReplicaState::consistent) co_return Status::ok;
   Tip end{{bricks::epoch_at(log_->branch(), {cut.value - 1})->id, cut}, {}};
   auto hash = co_await hash_at(cut);
   if (!hash) co_return hash.error().status;
   end.hash = *hash;
   // What others remember of this tail is no reason to miss it: it belonged to another life (T10).
-  const Life life{random_uuid(machine_), life_.born};
+  const Life life{random_uuid(machine_), life_.born, life_.given_up};
   if (Status status = co_await write_life(machine_, options_.state_directory, life); status != Status::ok) {
     co_return status;
   }
@@ -126,6 +129,7 @@ Task<Status> Replica::drop_tail() {
     if (state.applied.position.lsn > cut) state.applied = end;
     state.durable = end;
   });
+  learned_to_ = {};
   if (status == Status::ok) status = co_await log_->cut_back(end);
   if (status == Status::ok) status = co_await state_->update([](StateBlock&) {});
   // A release that nobody saw went with the tail: nothing is held back any more.

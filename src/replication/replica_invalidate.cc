@@ -22,6 +22,12 @@ Task<Result<void>> Replica::agree_to_leave() {
   co_await turn_.acquire();
   is_giving_up_ = true;
   auto result = co_await may_leave();
+  if (result && log_ != nullptr) {
+    Life life = life_;
+    give_up_rights(life, log_->branch(), environment_.self());
+    const Status status = co_await leave_life(machine_, options_.state_directory, std::move(life));
+    if (status != Status::ok) result = failure(status, "cannot write " + options_.state_directory + ".left");
+  }
   if (!result) is_giving_up_ = false;
   turn_.release(1);
   co_return result;
@@ -93,7 +99,8 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (role_ == Role::primary) co_await close_logger();
   co_await end_following();
   role_ = Role::closed;
-  const Life life{random_uuid(machine_), {}};
+  Life life{random_uuid(machine_), life_.born, life_.given_up};
+  give_up_rights(life, log_->branch(), environment_.self());
   Status status = co_await write_life(machine_, options_.state_directory, life);
   if (status == Status::ok) {
     life_ = life;
@@ -103,6 +110,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (status == Status::ok) status = co_await state_->update(&Replica::forget_history);
   if (status != Status::ok) co_return failure(status, "cannot write to the state directory or the log disk");
   recovery_ = {};
+  learned_to_ = {};
   is_forked_ = false;
   is_releasing_ = false;
   serve_limit_ = no_serve_limit;

@@ -48,9 +48,8 @@ void Replica::note_gap_in_pool() {
   const StateBlock& state = state_->value();
   const bricks::Pool& pool = environment_.pool();
   const Position end = log_->durable().position;
-  const bool is_same = !state.clean && !state.pool_id.is_nil() && state.pool_id == pool.id() && !pool.was_damaged();
-  if (!is_same || has_lost_log() || tail_of(log_->branch(), end.lsn, environment_.self(), life_.born) != Tail::mine)
-    return;
+  const bool is_same = !state.clean && !state.pool_id.is_nil() && state.pool_id == pool.id();
+  if (!is_same || has_lost_log() || tail_of(log_->branch(), end.lsn, environment_.self(), life_) != Tail::mine) return;
   if (!pool.has_gap(options_.resource, end.epoch, log_->admitted())) return;
   reached("log: damaged, as the pool knows");
   recovery_.is_damaged = true;

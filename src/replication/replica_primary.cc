@@ -29,8 +29,7 @@ Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device
     reached("role: not opened after all");
     co_return wake_.notify();
   }
-  const bool is_mine =
-      tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_.born) == Tail::mine;
+  const bool is_mine = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_) == Tail::mine;
   if (cause == EpochCause::force) reached("role: forced");
   if (is_mine && has_lost_writes() && !accepts_loss_) {
     co_return say(State::writes_lost,
@@ -85,8 +84,7 @@ Task<bool> Replica::replay_to_end() {
 
 // Acknowledged writes of a predecessor are not in the log: in the pool, or lost with it.
 bool Replica::has_unlogged() const {
-  const bool is_mine =
-      tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_.born) == Tail::mine;
+  const bool is_mine = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_) == Tail::mine;
   return environment_.pool().has_inherited(options_.resource, log_->admitted()) || (is_mine && has_lost_writes());
 }
 
@@ -95,7 +93,7 @@ bool Replica::has_lost_writes() const {
   const StateBlock& state = state_->value();
   const bricks::Pool& pool = environment_.pool();
   if (state.clean || state.pool_id.is_nil() || state.boot_id != pool.boot_id()) return false;
-  return state.pool_id != pool.id() || pool.was_damaged();
+  return state.pool_id != pool.id();
 }
 
 Task<Status> Replica::start_logger(bool adopts) {
@@ -112,7 +110,7 @@ Task<Status> Replica::start_logger(bool adopts) {
   if (auto added = graph_.add("device", "seam", *entrance_); !added) co_return added.error().status;
   if (auto added = graph_.add("trans_logger", "trans_logger", *logger_); !added) co_return added.error().status;
   logger_->start(state_->value().applied, log_->admitted());
-  if (adopts && !accepts_loss_) co_return co_await logger_->adopt();
+  if (adopts) co_return co_await logger_->adopt(accepts_loss_);
   environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
   co_return Status::ok;
 }
@@ -134,6 +132,7 @@ Task<Status> Replica::begin_epoch(EpochCause cause, Uuid grant) {
   logger_->pass(log_->tail());
   co_return co_await state_->update([this](StateBlock& state) {
     state.clean = false;
+    state.durable = log_->durable();  // not more: what lay behind the parent's end was given up
     state.gone.clear();
     state.boot_id = environment_.pool().boot_id();
     state.pool_id = environment_.pool().is_persistent() ? environment_.pool().id() : Uuid{};
@@ -364,9 +363,9 @@ Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor
 // says that the right is gone: a rotten log cannot bring it back (T3). From the moment in which it is durable this
 // process never writes in this epoch again, whatever fails.
 Task<Status> Replica::release_to(Uuid successor) {
-  if (tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_.born) != Tail::mine)
-    co_return Status::refused;
   if (role_ == Role::following) co_await end_following();
+  // Meanwhile another reign may have been fetched, or heard of.
+  if (facts().tail != Tail::mine || facts().rival != Rival::none) co_return Status::refused;
   serve_limit_ = log_->durable().position.lsn;
   is_releasing_ = true;
   const auto release = format::encode(format::Release{random_uuid(machine_), environment_.self(), successor});
@@ -382,7 +381,7 @@ Task<Status> Replica::release_to(Uuid successor) {
 Task<Status> Replica::remember_gone() {
   const bricks::Branch& branch = log_->branch();
   const Lsn end = log_->durable().position.lsn;
-  const bool is_released = tail_of(branch, end, environment_.self(), life_.born) == Tail::released_to_other;
+  const bool is_released = tail_of(branch, end, environment_.self(), life_) == Tail::released_to_other;
   if (!is_released || branch.back().host != environment_.self()) co_return Status::ok;
   auto known = format::verify_batch(state_->value().gone);
   if (known && known->header.identity.epoch == branch.back().id && !is_releasing_) co_return Status::ok;

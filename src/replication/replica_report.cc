@@ -27,7 +27,7 @@ Report Replica::report() const {
   report.applied_time = times_.at(report.applied.position.lsn);
   report.is_attached = true;
   report.is_consistent = state_->value().state == format::ReplicaState::consistent;
-  const Tail tail = tail_of(log_->branch(), report.durable.position.lsn, environment_.self(), life_.born);
+  const Tail tail = tail_of(log_->branch(), report.durable.position.lsn, environment_.self(), life_);
   // Whose log has lost its end cannot know what it says of the token (T10): it keeps nobody else from being forced.
   report.is_holder =
       report.is_consistent && is_log_whole() && !facts().is_gone && (tail == Tail::mine || tail == Tail::granted);

@@ -153,7 +153,8 @@ Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes
     if (!fits || serving_stop_.is_set()) break;
     status = co_await answer_range(*channel, port, *request, buffer);
   }
-  channel->close();
+  channel->close(status == Status::io_error ? Error(status, "the source cannot read its data disk")
+                                            : Error(Status::ok));
   // The pin ends with the conversation; what the target says of its own log pins from here on.
   pins_.erase(target);
 }

@@ -16,14 +16,19 @@ using control::TransferKind;
 using format::ReplicaState;
 using format::StateBlock;
 
+// Who has failed least; of those the primary, because it has the newest.
 std::optional<Uuid> Replica::choose_sync_source() const {
   std::optional<Uuid> best;
+  const auto rank = [this](const Uuid& host, const Report& peer) {
+    const auto failed = sync_failures_.find(host);
+    return std::pair(failed == sync_failures_.end() ? 0 : failed->second, peer.is_primary ? 0 : 1);
+  };
   for (const auto& [host, peer] : peers_) {
     if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent || !peer.is_whole) continue;
     if (state_->value().state == ReplicaState::consistent && !is_ahead(peer)) continue;
     // Who forks from the designated primary's history is no source for anybody.
     if (peer.state == control::State::fork && !peer.is_primary) continue;
-    if (!best || peer.is_primary) best = host;
+    if (!best || rank(host, peer) < rank(*best, peers_.at(*best))) best = host;
   }
   return best;
 }
@@ -53,6 +58,10 @@ Task<void> Replica::sync_loop() {
       syncing_.reset();
       wake_.notify();
       if (status != Status::ok && has_begun) reached("sync: interrupted");
+      if (status == Status::ok) sync_failures_.clear();
+      if (status != Status::ok && !following_stop_.is_set() && environment_.is_connected(*source)) {
+        ++sync_failures_[*source];
+      }
       if (status != Status::ok && has_begun && !sync_trouble_ && !following_stop_.is_set()) {
         environment_.event(options_.resource, "the sync from " + environment_.host_name(*source) +
                                                   " was interrupted (" + std::string(name(status)) +
@@ -101,12 +110,17 @@ Task<Status> Replica::begin_sync(SyncHeader header) {
 Task<Status> Replica::replace_log(SyncHeader header) {
   const Barred barred(*this);
   if (fetch_channel_ != nullptr) fetch_channel_->close();
-  co_await log_turn_.acquire();
+  while (!log_turn_.try_acquire(1)) {
+    // A fetched batch may wait for room that only this can make.
+    if (log_->needs_space()) log_->give_up();
+    co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
+  }
   co_await end_replay();
   co_await end_serving();
   while (readings_ > 0) co_await io::wait_until(machine_, served_, machine_.now() + 100ms);
   const Uuid id = random_uuid(machine_);
-  const Life life{life_.id, header.q.position.lsn};
+  Life life{life_.id, header.q.position.lsn, life_.given_up};
+  give_up_rights(life, log_->branch(), environment_.self());
   Status status = co_await write_life(machine_, options_.state_directory, life);
   if (status != Status::ok) {
     trouble_in_sync(State::log_failed,
@@ -126,7 +140,7 @@ Task<Status> Replica::replace_log(SyncHeader header) {
     state.sweep.q = header.q.position;
   });
   if (status == Status::ok) {
-    status = co_await log_->restart(header.q, header.branch, has_lost_log());
+    status = co_await log_->restart(header.q, header.branch, keeps_log(header));
     if (status != Status::ok) {
       trouble_in_sync(State::log_failed, "the old log cannot be removed (" + std::string(name(status)) + ")",
                       "check the log disk at " + options_.log_directory + ": the sync begins again by itself");
@@ -141,6 +155,7 @@ Task<Status> Replica::replace_log(SyncHeader header) {
     });
   }
   recovery_ = {};
+  learned_to_ = {};
   is_releasing_ = false;
   serve_limit_ = no_serve_limit;
   unable_.clear();
@@ -148,6 +163,13 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   log_turn_.release(1);
   wake_.notify();
   co_return status;
+}
+
+// What the source has not is kept in branch/: behind a damage, and where the histories have parted (P6).
+bool Replica::keeps_log(const SyncHeader& header) const {
+  const auto common =
+      bricks::common_position(log_->branch(), log_->durable().position.lsn, header.branch, header.q.position.lsn);
+  return has_lost_log() || common.mine_beyond;
 }
 
 // Requests run ahead of their answers, so that distance costs nothing.

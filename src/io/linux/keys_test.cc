@@ -90,6 +90,21 @@ TEST_F(KeysTest, nonsense_is_invalid) {
   EXPECT_EQ(status_of(keys_.sign({"nonsense", "too"}, request_of(make_key()), host_uri, "host")), Status::invalid);
 }
 
+// OpenSSL reads keys that it cannot write again; nobody here has one of another kind.
+TEST_F(KeysTest, keys_of_other_kinds_are_refused) {
+  const EvpKeyPtr rsa(EVP_RSA_gen(2048));
+  const EvpKeyPtr curve(EVP_EC_gen("P-384"));
+  for (EVP_PKEY* key : {rsa.get(), curve.get()}) {
+    const BioPtr memory(BIO_new(BIO_s_mem()));
+    ASSERT_EQ(PEM_write_bio_PrivateKey(memory.get(), key, nullptr, nullptr, 0, nullptr, nullptr), 1);
+    char* data = nullptr;
+    const long bytes = BIO_get_mem_data(memory.get(), &data);
+    const std::string pem(data, static_cast<size_t>(bytes));
+    EXPECT_EQ(status_of(keys_.public_key_hash(pem)), Status::unsupported);
+    EXPECT_EQ(hash_of_key(*key), std::nullopt);
+  }
+}
+
 TEST_F(KeysTest, sha256_of_nothing_is_the_known_one) {
   const Sha256 hash = keys_.sha256({});
   EXPECT_EQ(hash[0], std::byte{0xe3});
