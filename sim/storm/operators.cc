@@ -217,7 +217,7 @@ void Operators::recover_host(const std::string& host, const std::string& winner)
   if (!on.attach || !on.fetch || !on.replay || !on.sync) order(host, "up " + name_of_it);
   switch (report.state) {
     case State::disk_changed:
-      order(host, "attach " + name_of_it + " --accept-disk");
+      order(host, "attach " + name_of_it + " --accept-disk --force");
       break;
     case State::writes_lost:
       order(host, "attach " + name_of_it + " --accept-loss");

@@ -100,7 +100,6 @@ bool Replica::is_only_copy() const {
 // What is on it is no version of ours: it will be compared and brought up to date (rung 3). A fingerprint does not see
 // every block, so that holds of the former disk, too.
 Task<Result<void>> Replica::accept_other_disk() {
-  options_.allow_changed_disk = false;
   if (is_only_copy() && !gives_up_content_) {
     attach_problem_ = State::disk_changed;
     attach_next_step_ =
@@ -111,6 +110,7 @@ Task<Result<void>> Replica::accept_other_disk() {
                       "the log here has what no replica that can be reached has, and would be given up "
                       "with the former disk");
   }
+  options_.allow_changed_disk = false;
   const format::DiskIdentity identity = identity_of(*disk_file_);
   const Status status = co_await state_->update([&](StateBlock& state) {
     state.disks = {identity};
