@@ -36,6 +36,24 @@ TEST_F(DeposedFilm, a_rival_that_begins_where_the_log_is_damaged_does_not_replac
   expect_equal();
 }
 
+// Attacks: F23, P13, T9, D10
+TEST_F(DeposedFilm, the_same_host_that_goes_on_behind_a_damage_is_no_rival) {
+  cast({"a", "b"});
+  save("a", 0, 40, '0');
+  expect_up_to_date();
+  run("b", "pause-replay mydata");
+  const uint64_t begin = durable("a");
+  restart("a");
+  expect_primary("a");
+  save("a", 0, 20, 'a');
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+  power_loss("b");
+  rot_log("b", begin + 100);
+  boot("b");
+  run("b", "resume-replay mydata");
+  expect_equal();
+}
+
 // Attacks: F19, P6, D6, T9
 TEST_F(DeposedFilm, what_only_memory_has_of_a_deposed_reign_is_kept) {
   for (const bool is_heard_late : {false, true}) {

@@ -141,8 +141,11 @@ void TransLogger::wait_for_memory() {
 
 Admitted* TransLogger::take_memory(xio::Request& request) {
   const size_t payload = request.op == Op::write ? request.bytes : 0;
+  // Whose data disk has failed frees nothing any more, and leaves half of the pool to the other resources (D14).
+  if (write_back_.failed() != Status::ok && 2 * held_pages_ >= pool_.pages()) return nullptr;
   auto lease = pool_.try_take(payload);
   if (!lease) return nullptr;
+  held_pages_ += lease->pages;
   Admitted& mine = stock_.take();
   mine.lease = *lease;
   mine.data = payload == 0 ? nullptr : pool_.data(lease->first_page);
@@ -214,6 +217,7 @@ void TransLogger::release(Admitted& request) {
   if (request.is_needed()) return;
   pool_.clear(request.lease.slot);
   const PoolLease lease = request.lease;
+  held_pages_ -= lease.pages;
   stock_.give_back(request);
   pool_.give_back(lease);
 }
@@ -308,6 +312,7 @@ Task<Status> TransLogger::adopt(bool accepts_gap) {
   for (const Pool::Inherited& one : inherited) {
     Admitted& mine = stock_.take();
     mine.lease = one.lease;
+    held_pages_ += one.lease.pages;
     mine.op = one.record.op;
     mine.fua = one.record.fua;
     mine.volume = one.record.volume;

@@ -113,6 +113,10 @@ Task<void> Resources::stop(io::Duration stop_wait) {
     if (hosted.replica) stopping_.spawn(stop_one(*hosted.replica, parts_.machine.now() + stop_wait));
   }
   co_await stopping_.join();
+  const io::Instant deadline = parts_.machine.now() + stop_patience;
+  while (!removing_.empty() && parts_.machine.now() < deadline) {
+    co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
+  }
   if (!removing_.empty()) is_stuck_ = true;  // the next start goes on with it
 }
 

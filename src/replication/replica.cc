@@ -402,8 +402,7 @@ Task<void> Replica::leave_clean() {
   const StateBlock& state = state_->value();
   const Lsn end = log_->durable().position.lsn;
   // A clean end would forget the writes that are missing, and the next start would open without them.
-  const bool misses_writes =
-      has_lost_writes() && tail_of(log_->branch(), end, environment_.self(), life_) == Tail::mine;
+  const bool misses_writes = has_unlogged() && tail_of(log_->branch(), end, environment_.self(), life_) == Tail::mine;
   const bool is_clean = !log_->failed() && !has_lost_log() && !misses_writes &&
                         state.state == ReplicaState::consistent && state.applied.position.lsn == end;
   if (!is_clean) co_return;

@@ -213,6 +213,7 @@ class Replica {
   // replica_follow.cc
   Task<void> step_follower();
   void show_follower(const control::Switches& on);
+  void show_unsynced(const control::Switches& on);
   std::string doubtful_primary() const;  // empty: none
   bool has_forgotten_right() const;
   Task<void> become_follower();

@@ -37,17 +37,7 @@ void Replica::show_follower(const control::Switches& on) {
     return say(is_disk ? State::disk_failed : State::log_damaged, replayer_->failed().text,
                is_disk ? "check " + options_.disk : "run `marsadm invalidate " + options_.name + "` here");
   }
-  if (!is_synced) {
-    if (on.sync && sync_trouble_) return say(sync_trouble_->state, sync_trouble_->reason, sync_trouble_->next_step);
-    if (syncing_) return say(State::syncing, "from " + syncing_->source);
-    if (!on.sync) return say(State::paused, "the sync is paused", "run `marsadm resume-sync " + options_.name + "`");
-    // The registers may reach the source a moment later than its report reached us: it is asked again.
-    if (const auto source = choose_sync_source()) {
-      return say(State::syncing, "from " + environment_.host_name(*source));
-    }
-    if (!has_heard()) return say(State::opening, "waiting for the other members");
-    return say(State::waiting_for_peer, "no consistent replica can be reached to sync from", "connect one");
-  }
+  if (!is_synced) return show_unsynced(on);
   if (has_lost_log()) {
     return say(State::log_damaged, recovery_.reason,
                "connect a member that has the log: it is fetched again; if nobody has it, `marsadm attach " +
@@ -83,6 +73,26 @@ void Replica::show_follower(const control::Switches& on) {
   say(State::up_to_date, "it follows " + doubtful + ", whose history another host contradicts (fork)",
       "decide which side is kept; if " + doubtful + " is given up, run `marsadm invalidate " + options_.name +
           "` here, too");
+}
+
+// No version of anything, until a sync is done.
+void Replica::show_unsynced(const control::Switches& on) {
+  if (on.sync && sync_trouble_) return say(sync_trouble_->state, sync_trouble_->reason, sync_trouble_->next_step);
+  const bool is_swept = syncing_ && syncing_->done_bytes == syncing_->total_bytes;
+  if (is_swept && on.sync && (!on.fetch || !on.replay)) {
+    return say(
+        State::paused,
+        std::string("the sync needs the log from its source, and ") + (on.fetch ? "replay" : "fetch") + " is paused",
+        "run `marsadm up " + options_.name + "`");
+  }
+  if (syncing_) return say(State::syncing, "from " + syncing_->source);
+  if (!on.sync) return say(State::paused, "the sync is paused", "run `marsadm resume-sync " + options_.name + "`");
+  // The registers may reach the source a moment later than its report reached us: it is asked again.
+  if (const auto source = choose_sync_source()) {
+    return say(State::syncing, "from " + environment_.host_name(*source));
+  }
+  if (!has_heard()) return say(State::opening, "waiting for the other members");
+  return say(State::waiting_for_peer, "no consistent replica can be reached to sync from", "connect one");
 }
 
 // By what was fetched since the last sync alone it would be ours, or granted to us; nobody else shows it.

@@ -11,11 +11,14 @@ using format::ReplicaState;
 using format::StateBlock;
 
 namespace {
-// My log ends with a release, and this epoch is the use of it: nothing else can continue it (T2).
+// This epoch continues my log, and nothing else can (T2): it is the use of the release with which my log ends; or the
+// same host goes on behind its own end, of which nobody has more than that host had.
 bool is_heir(const bricks::Branch& mine, Lsn my_end, const Uuid& host, EpochCause cause) {
   const format::BranchEpoch* last = my_end.value == 0 ? nullptr : bricks::epoch_at(mine, {my_end.value - 1});
-  return last != nullptr && last->ended && last->end == my_end && last->released_to == host &&
-         cause == EpochCause::grant;
+  if (last == nullptr) return false;
+  const bool is_released = last->ended && last->end == my_end && !last->released_to.is_nil();
+  if (is_released) return last->released_to == host && cause == EpochCause::grant;
+  return last->host == host && cause == EpochCause::recover;
 }
 }  // namespace
 

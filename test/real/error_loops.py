@@ -23,7 +23,8 @@ from nbd import Nbd
 import harness
 from harness import DONE, REFUSED
 
-DENSE, PARTS = 1, 5  # of a sample
+DENSE = 1  # of a sample: these first, and one out of each of so many equal parts
+PARTS, PARTS_OF_PAIRS = 3, 1
 
 
 def new_cluster(life):
@@ -314,15 +315,15 @@ def parse():
     return parser.parse_args()
 
 
-def numbers(arguments, total):
+def numbers(arguments, total, parts):
     """Which n are tried: all that are asked for, or the first few and one out of each of some equal parts."""
     prng = random.Random(arguments.seed)
     if arguments.full or arguments.begin or arguments.end or arguments.step:
         step = arguments.step or 1
         first = (arguments.begin or 1) + prng.randrange(step)
         return range(first, (arguments.end or 1 << 40) + 1, step)
-    rest = max(total - DENSE, PARTS)
-    return [*range(1, DENSE + 1), *(DENSE + 1 + (part * rest + prng.randrange(rest)) // PARTS for part in range(PARTS))]
+    rest = max(total - DENSE, parts)
+    return [*range(1, DENSE + 1), *(DENSE + 1 + (part * rest + prng.randrange(rest)) // parts for part in range(parts))]
 
 
 def repeat_command(loop, n):
@@ -343,7 +344,7 @@ def run_loop(loop, arguments, wanted=None):
     if not total and not wanted:
         print(f"    {name}: NOT RUN, because there is no such call; these programs may have a sanitizer's allocator")
         return []
-    for n in wanted or numbers(arguments, total):
+    for n in wanted or numbers(arguments, total, PARTS_OF_PAIRS if isinstance(loop, Pair) else PARTS):
         tried += 1
         try:
             if not loop.round(n):
