@@ -4,8 +4,10 @@ Both offer the same: prefix(host), listen(host), advertise(host), cut(a, b), res
 unshape(a, b), remove(). A cut is silent, as a pulled cable: nothing is closed, nothing arrives.
 """
 
+import contextlib
 import itertools
 import os
+import random
 import re
 import socket
 import threading
@@ -181,8 +183,12 @@ class Gate:
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """One that the kernel gives to nobody who calls out: it stays free until it is listened on."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(max(first - 12000, 1024), first)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def try_namespaces(label):

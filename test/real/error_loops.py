@@ -190,7 +190,10 @@ class Loop:
     def look_again(self, life):
         """Without faults: what was done is there, what was not can be done, and it is a host like any other."""
         again = Life(self.host, self.ledger)
-        again.start()
+        try:
+            again.start()
+        except Ended:
+            raise Failure("without faults marsd does not start", [self.host]) from None
         self.finish("create-cluster", life, again)
         self.finish("create-resource", life, again, "r", self.host.disk)
         device = self.opened(again)
@@ -257,7 +260,10 @@ class Pair(Loop):
 
     def look_again(self, life):
         again = self.new_life()
-        again.start()
+        try:
+            again.start()
+        except Ended:
+            raise Failure("without faults marsd does not start", [self.host]) from None
         self.join(again)
         self.host.do("up", "r")
         self.reach_equality(again)
