@@ -156,6 +156,8 @@ class Film : public testing::Test {
   void truncate_log(const std::string& host, uint64_t lsn);
   void rot_whole_log(const std::string& host);
   void erase_log(const std::string& host);  // log/ and branch/
+  // The blocks 0 to 399 of a host that runs: they have to come from elsewhere.
+  void forget_disk(const std::string& host);
 
   std::string describe();
 

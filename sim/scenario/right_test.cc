@@ -79,10 +79,7 @@ TEST_F(RightFilm, an_interrupted_sync_with_a_full_log_begins_again) {
   save("a", 0, 400, 's');
   expect_up_to_date();
   network().set_link("a", "b", {.bytes_per_second = 300'000});
-  run("b", "detach mydata");
-  disks("b").remove_device("/dev/sdb");
-  disks("b").add_device("/dev/sdb", Cluster::disk_bytes);
-  begin("b", "attach mydata --accept-disk");
+  forget_disk("b");
   EXPECT_TRUE(until([&] { return !view("b").transfers.empty() && view("b").transfers[0].done_bytes > 0; }));
   disks("b").drive("/dev/sdb").stick();
   network().set_link("a", "b", {});
@@ -135,16 +132,28 @@ TEST_F(RightFilm, a_forced_reign_is_never_dropped_as_an_empty_tail) {
   expect_state("a", State::fork);
 }
 
+// Attacks: D9, P10, P13
+TEST_F(RightFilm, a_state_block_that_cannot_be_written_begins_no_reign_again_and_again) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  restart("a");
+  disks("a").fail(
+      {.path = resource_directory("a") + "/state", .op = DiskOp::write, .skip = 2, .times = Fault::forever});
+  rest(60s);
+  EXPECT_LE(segments("a").size(), 6u) << describe();
+  disks("a").heal();
+  restart("a");
+  expect_primary("a");
+  expect_equal();
+}
+
 // Attacks: P13, S3, F28
 TEST_F(RightFilm, a_source_that_cannot_read_is_not_the_only_one) {
   cast({"a", "b", "c"});
   save("a", 0, 400, 's');
   expect_up_to_date();
   disks("a").break_sector("/dev/sdb", 200 * 4096);
-  run("c", "detach mydata");
-  disks("c").remove_device("/dev/sdb");
-  disks("c").add_device("/dev/sdb", Cluster::disk_bytes);
-  run("c", "attach mydata --accept-disk");
+  forget_disk("c");
   EXPECT_TRUE(until([&] { return state("c") == State::up_to_date; }, 60s)) << describe();
 }
 

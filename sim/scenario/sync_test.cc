@@ -17,13 +17,6 @@ class SyncFilm : public Film {
     forget_disk(host);
     EXPECT_TRUE(until([&] { return state(host) == State::syncing; })) << describe();
   }
-  // Everything has to come from elsewhere.
-  void forget_disk(const std::string& host) {
-    run(host, "detach mydata");
-    const std::vector<std::byte> other(4096, std::byte{'?'});
-    for (uint64_t block = 0; block < 400; ++block) disks(host).poke("/dev/sdb", block * 4096, other);
-    run(host, "attach mydata --accept-disk");
-  }
   uint64_t synced_bytes(const std::string& host) {
     for (const control::Transfer& transfer : view(host).transfers) {
       if (transfer.kind == control::TransferKind::sync) return transfer.done_bytes;

@@ -188,6 +188,7 @@ void Log::finish(Append& append, Status status) {
 // prefix: nothing is tried again with other bytes (D5).
 void Log::fail(Status status) {
   reached("log: a write or flush failed");
+  gave_up_ = false;
   if (failed()) return;
   failed_ = status;
   while (Append* append = unflushed_.pop_front()) finish(*append, Status::io_error);
@@ -239,8 +240,10 @@ Task<void> Log::roll() {
 void Log::space_freed() { space_.notify(); }
 
 void Log::give_up() {
-  gave_up_ = !failed();
-  fail(Status::no_space);
+  if (!failed()) {
+    fail(Status::no_space);
+    gave_up_ = true;
+  }
   space_.notify();
 }
 

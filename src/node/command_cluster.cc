@@ -163,7 +163,8 @@ Task<Answer> join_in_turn(Call& call) {
                   node.options().listen,
                   node.options().times,
                   call.deadline().value_or(node.machine().now() + std::chrono::seconds(60)),
-                  [&call] { return call.node.is_stopping() || call.is_abandoned(); }};
+                  [&call] { return call.node.is_stopping() || call.is_abandoned(); },
+                  &call.node.changed()};
   call.say("calling " + token->addresses.front());
   Result<Identity> identity = co_await enter(node, std::move(order));
   if (!identity && (node.is_stopping() || call.is_abandoned() || identity.error().status == Status::timed_out)) {

@@ -204,8 +204,9 @@ bool is_late(io::Machine& machine, const JoinOrder& order) {
 
 // The member ends a conversation in time; who only says that it is one may not.
 Task<void> end_in_time(io::Machine& machine, const JoinOrder& order, net::Joiner& joiner, Event& is_done) {
-  while (co_await io::sleep_for(machine, std::chrono::milliseconds(200), is_done)) {
-    if (is_late(machine, order)) joiner.give_up();
+  while (!is_done.is_set()) {
+    if (is_late(machine, order)) co_return joiner.give_up();
+    co_await io::wait_until(machine, *order.changed, order.deadline);
   }
 }
 
@@ -240,6 +241,7 @@ Task<Result<Joined>> ask_at(io::Machine& machine, const JoinOrder& order, io::Ad
     joined = failure(channel.error());
   }
   is_done.set();
+  order.changed->notify();
   co_await watch.join();
   co_await joiner.stop();
   if (channel) channel->reset();

@@ -59,7 +59,8 @@ struct JoinOrder {
   io::Address listen;
   net::SessionTimes times;
   io::Instant deadline;
-  std::function<bool()> is_over;  // nobody waits for it any more
+  std::function<bool()> is_over;  // nobody waits for it any more; `changed` is notified then
+  Notifier* changed = nullptr;
 };
 struct Joined {
   JoinAnswer answer;

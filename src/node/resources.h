@@ -134,6 +134,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<void> reconcile();
   Task<Status> publish(Uuid resource);
   bool has_name(const std::string& name) const;
+  Result<void> may_make(const ResourceRecord& record) const;
   Task<Result<void>> remove(Uuid resource);
   Task<void> finish_removal(Uuid resource, std::shared_ptr<Removal> removal);
   Task<void> be_patient(const bool& is_done, const std::function<uint64_t()>& written_bytes);

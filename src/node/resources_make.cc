@@ -14,19 +14,27 @@ bool Resources::has_name(const std::string& name) const {
   return std::ranges::any_of(hosted_, [&](const auto& entry) { return entry.second.file.record.name == name; });
 }
 
+// Asked in our turn: another command may have been first.
+Result<void> Resources::may_make(const ResourceRecord& record) const {
+  if (hosted_.contains(record.id)) {
+    return failure(Status::exists, "this host has a replica of " + record.name + " already");
+  }
+  if (removing_.contains(record.id)) {
+    return failure(Status::busy, "the former replica of " + record.name + " is still being removed: try again later");
+  }
+  if (has_name(record.name)) return failure(Status::exists, "this host has a resource " + record.name + " already");
+  return {};
+}
+
 Task<Result<void>> Resources::make(ReplicaFile file) {
   const Uuid id = file.record.id;
   co_await turn_.acquire();
-  Result<void> made;
-  if (hosted_.contains(id)) {  // by another command, while this one waited
+  Result<void> made = may_make(file.record);
+  if (!made) {  // nothing is here yet that would have to be removed
     turn_.release(1);
-    co_return failure(Status::exists, "this host has a replica of " + file.record.name + " already");
+    co_return made;
   }
-  if (removing_.contains(id)) {
-    made = failure(Status::busy, "the former replica of " + file.record.name + " is just being removed");
-  } else if (has_name(file.record.name)) {
-    made = failure(Status::exists, "this host has a resource " + file.record.name + " already");
-  } else if (stop_.is_set()) {
+  if (stop_.is_set()) {
     made = failure(Status::stopped, "marsd is stopping");
   } else if (!log_problem_.empty()) {
     made = failure(Status::not_found, log_problem_);

@@ -173,7 +173,9 @@ Task<void> Replica::step() {
   }
   note_fork();
   // A failed log takes nothing more, and a later success proves nothing (D5): until it is attached anew, it is shown.
-  if (!is_consistent || log_->failed()) co_return co_await step_follower();
+  // The same holds for the state block: each attempt to open would begin an epoch that it cannot write down.
+  const bool has_failed = log_->failed() || state_->failed() != Status::ok;
+  if (!is_consistent || has_failed) co_return co_await step_follower();
   co_await act(decide_start(facts()));
 }
 
@@ -368,7 +370,7 @@ Task<Result<void>> Replica::open_log() {
 
 // Everything that is open is closed, as cleanly as it can be. The device is closed already.
 Task<void> Replica::let_go() {
-  const Barred barred(*this);
+  const Counted barred(barred_);
   is_leaving_ = true;
   co_await end_serving();
   if (role_ == Role::primary) co_await close_logger();

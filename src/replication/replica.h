@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 
+#include "base/counted.h"
 #include "base/sync.h"
 #include "base/task.h"
 #include "brick/graph.h"
@@ -124,7 +125,6 @@ class Replica {
  private:
   enum class Role : uint8_t { closed, following, primary };
   class Serving;
-  class Barred;
   class Reading;
   // What ended the last sync here; it begins again and again. Over when the sweep comes beyond `at`.
   struct SyncTrouble {
@@ -198,6 +198,8 @@ class Replica {
   Task<Status> release_to(Uuid successor);
   Task<Status> remember_gone();
   bool has_unlogged() const;
+
+  // replica_room.cc
   Lsn trim_limit() const;
   Task<void> trim();
   Task<void> trim_in_turn();
@@ -364,18 +366,6 @@ class Replica::Reading {
   }
   Reading(const Reading&) = delete;
   Reading& operator=(const Reading&) = delete;
-
- private:
-  Replica& replica_;
-};
-
-// While it lives nobody begins a conversation about the log.
-class Replica::Barred {
- public:
-  explicit Barred(Replica& replica) : replica_(replica) { ++replica_.barred_; }
-  ~Barred() { --replica_.barred_; }
-  Barred(const Barred&) = delete;
-  Barred& operator=(const Barred&) = delete;
 
  private:
   Replica& replica_;

@@ -45,9 +45,9 @@ Result<void> Replica::may_be_forced() const {
   if (state_->value().state != ReplicaState::consistent) {
     return failure(Status::refused, "this replica is not consistent: its sync is not done");
   }
-  if (log_->failed()) {
+  if (log_->failed() || state_->failed() != Status::ok) {
     return failure(Status::refused,
-                   "the log of this replica has failed: repair the log disk, then run `marsadm "
+                   "the log of this replica has failed, or its state block: repair the log disk, then run `marsadm "
                    "detach " +
                        options_.name + "` and `marsadm attach " + options_.name + "`");
   }

@@ -111,7 +111,7 @@ Task<Status> Replica::drop_tail() {
   if (cut == durable) co_return Status::ok;
   reached("fork: a tail without data is dropped");
   environment_.event(options_.resource, "the tail behind LSN " + to_string(cut) + " has no data and is dropped");
-  const Barred barred(*this);
+  const Counted barred(barred_);
   co_await end_serving();
   co_await end_following();
   // Fetch may have brought more meanwhile, or a sync has replaced everything: it is decided anew.

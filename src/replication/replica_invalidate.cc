@@ -94,7 +94,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (has_parted() && co_await withdraw_wish() != Status::ok) {
     co_return failure(Status::io_error, "the wish could not be written down");
   }
-  const Barred barred(*this);
+  const Counted barred(barred_);
   co_await end_serving();
   if (role_ == Role::primary) co_await close_logger();
   co_await end_following();

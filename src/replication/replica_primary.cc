@@ -1,4 +1,4 @@
-// Replica: the reign. Opening, closing, handing over, and the room that the log takes.
+// Replica: the reign. Opening, closing, handing over.
 #include <algorithm>
 
 #include "base/probe.h"
@@ -23,7 +23,7 @@ constexpr io::Duration held_up_after = 3s;
 // meanwhile may change the answer of the table, so it is asked once more.
 Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device, std::optional<StartAction> expected) {
   if (!has_lost_writes() || accepts_loss_) say(State::opening);
-  const Barred barred(*this);
+  const Counted barred(barred_);
   if (!co_await replay_to_end()) co_return;
   if (expected && decide_start(facts()) != *expected) {
     reached("role: not opened after all");
@@ -237,7 +237,7 @@ void Replica::tell_undrained() {
 }
 
 Task<void> Replica::close_logger() {
-  const Barred barred(*this);
+  const Counted barred(barred_);
   co_await end_serving();
   if (logger_ == nullptr) co_return;
   co_await logger_->stop();
@@ -323,6 +323,10 @@ Task<void> Replica::hand_over(Designated wanted) {
     co_return wake_.notify();
   }
   const Status status = co_await release_to(successor);
+  if (status == Status::refused) {  // nothing was written: the next step looks at what has come between
+    reached("handover: broken off before the release");
+    co_return wake_.notify();
+  }
   if (status != Status::ok) {
     say(State::failed, "the right to write may be on its way to " + to, "look at both hosts with `marsadm status`");
     co_return;
@@ -413,87 +417,6 @@ Task<Status> Replica::remember_gone() {
   log_->changed().notify();
   environment_.report_changed(options_.resource);
   co_return Status::ok;
-}
-
-// ---- room
-
-// D15. A member that we have not heard since our start may need everything that we have; one that has nothing in common
-// with us will be synced, and pins its q; one whose log was sacrificed pins nothing.
-Lsn Replica::trim_limit() const {
-  Lsn limit = state_->durable_applied().position.lsn;
-  const Lsn end = log_->durable().position.lsn;
-  for (const Uuid& member : environment_.members(options_.resource)) {
-    if (member == environment_.self() || given_up_.contains(member)) continue;
-    const auto peer = peers_.find(member);
-    if (peer == peers_.end()) return log_->oldest();
-    const auto common =
-        bricks::common_position(log_->branch(), end, peer->second.branch, peer->second.durable.position.lsn);
-    if (common.any) limit = std::min(limit, common.position.lsn);
-  }
-  for (const auto& [member, pin] : pins_) limit = std::min(limit, pin);
-  return limit;
-}
-
-Task<void> Replica::trim() {
-  co_await room_turn_.acquire();
-  if (log_ != nullptr) co_await trim_in_turn();
-  room_turn_.release(1);
-}
-
-Task<void> Replica::trim_in_turn() {
-  co_await shrink_branch(branch_segments_max * options_.segment_bytes);
-  const Status status = co_await log_->trim(trim_limit());
-  if (status != Status::ok && status != Status::gone)
-    environment_.event(options_.resource, "the log cannot be trimmed");
-}
-
-// Histories that were given up are kept within a bound, and only while there is room (G4): whatever lies in branch/,
-// the operator has decided against it, or a crash has left it behind the end of a log.
-Task<bool> Replica::shrink_branch(uint64_t bytes_max) {
-  if (log_->segments().branch_bytes() <= bytes_max) co_return false;
-  auto gone = co_await log_->segments().shrink_branch(bytes_max);
-  if (gone) {
-    environment_.event(options_.resource, std::to_string(*gone >> 10) + " KiB of given-up history were removed from " +
-                                              options_.log_directory + "/branch" +
-                                              (bytes_max == 0 ? ": the log disk is full" : ""));
-  } else if (gone.error().status != Status::gone) {
-    environment_.event(options_.resource, gone.error().text);
-  }
-  co_return gone.has_value();
-}
-
-// The log disk is full: first what was given up goes, then the replica with the worst lag loses its claim on our log
-// (G4, as far as it goes here).
-Task<void> Replica::make_room() {
-  co_await room_turn_.acquire();
-  if (log_ != nullptr && log_->needs_space()) co_await give_up_worst();
-  room_turn_.release(1);
-}
-
-Task<void> Replica::give_up_worst() {
-  if (co_await shrink_branch(0)) co_return log_->space_freed();
-  std::optional<Uuid> worst;
-  Lsn least = state_->durable_applied().position.lsn;
-  for (const Uuid& member : environment_.members(options_.resource)) {
-    if (member == environment_.self() || given_up_.contains(member)) continue;
-    const auto peer = peers_.find(member);
-    const Lsn has = peer == peers_.end() ? Lsn{} : peer->second.durable.position.lsn;
-    if (has >= least) continue;
-    worst = member;
-    least = has;
-  }
-  if (worst) {
-    reached("room: a replica's log is given up");
-    given_up_.insert(*worst);
-    pins_.erase(*worst);
-    // What it is just being sent holds a file of the log, for as long as its link takes.
-    for (net::Channel* channel : served_channels_) {
-      if (channel->peer() == *worst) channel->close({Status::not_found, "the log is not kept any longer for you"});
-    }
-    environment_.event(options_.resource, "the log disk is full: the log is not kept any longer for " +
-                                              environment_.host_name(*worst) + "; it will be synced by digests");
-  }
-  co_await trim_in_turn();
 }
 
 }  // namespace mars::replication

@@ -29,19 +29,6 @@ class Replica::Serving {
   net::Channel& channel_;
 };
 
-namespace {
-class Succession {
- public:
-  explicit Succession(int& count) : count_(count) { ++count_; }
-  ~Succession() { --count_; }
-  Succession(const Succession&) = delete;
-  Succession& operator=(const Succession&) = delete;
-
- private:
-  int& count_;
-};
-}  // namespace
-
 Task<Result<net::Bytes>> Replica::receive_within(net::Channel& channel, io::Duration limit) {
   bool expired = false;
   struct Late {
@@ -204,7 +191,7 @@ Error Replica::check_successor() const {
 Task<void> Replica::serve_handover(std::unique_ptr<net::Channel> channel, net::Bytes) {
   Serving serving(*this, *channel);
   if (Error problem = check_successor(); problem.status != Status::ok) co_return channel->close(problem);
-  const Succession succession(successions_);
+  const Counted succession(successions_);
   if (co_await channel->send({}) != Status::ok) co_return;
   auto message = co_await receive_within(*channel, 60s);
   if (!message) co_return;

@@ -108,7 +108,7 @@ Task<Status> Replica::begin_sync(SyncHeader header) {
 }
 
 Task<Status> Replica::replace_log(SyncHeader header) {
-  const Barred barred(*this);
+  const Counted barred(barred_);
   if (fetch_channel_ != nullptr) fetch_channel_->close();
   while (!log_turn_.try_acquire(1)) {
     // A fetched batch may wait for room that only this can make.
