@@ -258,6 +258,26 @@ TEST_F(MembershipFilm, of_the_last_two_copies_that_can_be_reached_one_stays) {
   EXPECT_GT(replicas("b") + replicas("c"), 0u) << one->answer->text << "; " << other->answer->text;
 }
 
+// Attacks: P6, MB2, D17
+TEST_F(MembershipFilm, who_is_connected_and_has_no_copy_is_no_reason_to_leave) {
+  cast({"a", "b", "c"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  rest(15s);  // the others remember that c had everything
+  stop("c");
+  disks("c").remove_device("/dev/sdb");
+  disks("c").add_device("/dev/sdb", Cluster::disk_bytes);
+  boot("c");
+  expect_state("c", State::disk_changed);
+  run("a", "secondary mydata");
+  run("a", "pause-sync mydata");
+  run("a", "invalidate mydata");
+  expect_exit("b", "leave-resource mydata --timeout 20s", ExitCode::refused, "only good copy");
+  run("a", "up mydata");
+  EXPECT_TRUE(until([&] { return state("a") == State::up_to_date; })) << describe();
+  EXPECT_TRUE(is_on_disk("a", 0, 40, 'x'));
+}
+
 // Attacks: P6, P4, OP7
 TEST_F(MembershipFilm, a_host_that_leaves_is_not_forced_at_the_same_moment) {
   for (int round = 0; round < 4; ++round) {

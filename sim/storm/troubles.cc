@@ -60,6 +60,7 @@ void Troubles::mend_all() {
     stage_.cluster.host(host).disks().on_change({});
   }
   stage_.tell("all troubles are over");
+  stage_.bury_the_dead();  // who died at its last change, and nobody has looked since
   start_dead();
 }
 

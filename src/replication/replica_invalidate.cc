@@ -56,12 +56,15 @@ Task<Result<void>> Replica::may_leave() {
     auto kept = co_await confirm_elsewhere();
     if (kept || is_anybody_connected()) co_return kept;
   }
-  // Nobody can be asked: what was last heard of the others has to do.
-  for (const auto& [host, peer] : peers_) {
-    if (peer.is_consistent && peer.is_whole) co_return Result<void>();
-  }
-  for (const auto& [host, memory] : memories_) {
-    if (!memory.what.tip.position.is_none()) co_return Result<void>();
+  // Of those who cannot be asked what was last heard has to do; who is connected says itself that it has none.
+  for (const Uuid& member : environment_.members(options_.resource)) {
+    if (member == environment_.self() || environment_.is_connected(member)) continue;
+    const auto peer = peers_.find(member);
+    const auto memory = memories_.find(member);
+    const bool is_heard_whole = peer != peers_.end() && peer->second.is_consistent && peer->second.is_whole;
+    const bool is_remembered =
+        peer == peers_.end() && memory != memories_.end() && !memory->second.what.tip.position.is_none();
+    if (is_heard_whole || is_remembered) co_return Result<void>();
   }
   co_return failure(Status::refused, "no other replica is known to be consistent: this may be the only good copy");
 }
