@@ -109,6 +109,34 @@ TEST_F(RightFilm, a_member_that_is_dead_for_good_keeps_nobody_from_being_synced)
   expect_equal();
 }
 
+// Attacks: P6, S0, SY5
+TEST_F(RightFilm, an_interrupted_sync_does_not_go_back_behind_what_was_here) {
+  stage.log_disk_bytes = 4 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b", "c"});
+  save("a", 0, 40, 'o');
+  expect_up_to_date();
+  isolate("b");
+  save("a", 0, 40, 'x');
+  EXPECT_TRUE(until([&] { return applied("c") == durable("a"); }));
+  isolate("c");
+  fill(12);
+  expect_event("a", "the log is not kept any longer for c");
+  network().set_link("a", "c", {.bytes_per_second = 100'000});
+  heal("a", "c");
+  EXPECT_TRUE(until([&] { return state("c") == State::syncing; })) << describe();
+  cut("a", "c");
+  heal("b", "c");
+  expect_state("c", State::waiting_for_peer);
+  expect_next_step("c", "invalidate");
+  rest(30s);
+  expect_state("c", State::waiting_for_peer);
+  network().set_link("a", "c", {});
+  heal("a", "c");
+  rejoin("b");
+  expect_equal();
+}
+
 // Attacks: T9, P6
 TEST_F(RightFilm, a_forced_reign_is_never_dropped_as_an_empty_tail) {
   cast({"a", "b"});

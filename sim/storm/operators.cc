@@ -236,6 +236,12 @@ void Operators::recover_host(const std::string& host, const std::string& winner)
     case State::rolled_back:
       if (host != winner) order(host, "invalidate " + name_of_it);
       break;
+    case State::waiting_for_peer:
+      if (host != winner && report.next_step.find("invalidate") != std::string::npos) {
+        order(host, "invalidate " + name_of_it);
+        break;
+      }
+      [[fallthrough]];
     default:
       if (is_on_losing_side(host, winner)) order(host, "invalidate " + name_of_it);
       break;

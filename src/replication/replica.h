@@ -255,6 +255,7 @@ class Replica {
   // replica_sync.cc
   std::optional<Uuid> choose_sync_source() const;
   bool is_ahead(const Report& peer) const;
+  bool has_what_was_here(const Report& peer) const;
   bool needs_sync() const;
   Task<void> sync_loop();
   Task<Status> sync_from(Uuid source, bool& has_begun);

@@ -116,6 +116,7 @@ Task<Result<void>> Replica::accept_other_disk() {
     state.disks = {identity};
     state.clean = false;
     state.state = ReplicaState::fresh;
+    state.sweep = {};
   });
   if (status == Status::ok) environment_.event(options_.resource, "another disk was accepted; it will be synced");
   co_return Result<void>();

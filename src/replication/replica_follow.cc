@@ -92,6 +92,12 @@ void Replica::show_unsynced(const control::Switches& on) {
     return say(State::syncing, "from " + environment_.host_name(*source));
   }
   if (!has_heard()) return say(State::opening, "waiting for the other members");
+  const Position& base = state_->value().sweep.base.position;
+  if (!base.is_none()) {
+    return say(State::waiting_for_peer,
+               "no consistent replica can be reached that has what was here, up to LSN " + to_string(base.lsn),
+               "connect the others; or give that up with `marsadm invalidate " + options_.name + "`");
+  }
   return say(State::waiting_for_peer, "no consistent replica can be reached to sync from", "connect one");
 }
 

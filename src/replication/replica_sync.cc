@@ -25,7 +25,8 @@ std::optional<Uuid> Replica::choose_sync_source() const {
   };
   for (const auto& [host, peer] : peers_) {
     if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent || !peer.is_whole) continue;
-    if (state_->value().state == ReplicaState::consistent && !is_ahead(peer)) continue;
+    const bool is_consistent = state_->value().state == ReplicaState::consistent;
+    if (is_consistent ? !is_ahead(peer) : !has_what_was_here(peer)) continue;
     // Who forks from the designated primary's history is no source for anybody.
     if (peer.state == control::State::fork && !peer.is_primary) continue;
     if (!best || rank(host, peer) < rank(*best, peers_.at(*best))) best = host;
@@ -33,11 +34,25 @@ std::optional<Uuid> Replica::choose_sync_source() const {
   return best;
 }
 
-// What it can serve lies behind everything that it shares with us: a primary reads through memory, a secondary has what
-// it has applied. A replica that is whole is never synced from one that has less.
+namespace {
+// A primary reads through memory, a secondary has what it has applied.
+Lsn served_by(const Report& peer) { return peer.is_primary ? peer.durable.position.lsn : peer.applied.position.lsn; }
+}  // namespace
+
+// A sync that was interrupted goes on from nobody who has less than this replica had when it was whole (P6).
+bool Replica::has_what_was_here(const Report& peer) const {
+  const Position& base = state_->value().sweep.base.position;
+  if (base.is_none()) return true;
+  const format::BranchEpoch* epoch = bricks::find_epoch(peer.branch, base.epoch);
+  if (epoch == nullptr) return false;
+  return base.lsn <= (epoch->ended ? std::min(epoch->end, served_by(peer)) : served_by(peer));
+}
+
+// What it can serve lies behind everything that it shares with us. A replica that is whole is never synced from one
+// that has less.
 bool Replica::is_ahead(const Report& peer) const {
   const Lsn end = log_->durable().position.lsn;
-  const Lsn served = peer.is_primary ? peer.durable.position.lsn : peer.applied.position.lsn;
+  const Lsn served = served_by(peer);
   // Who has less than was durable here, or has parted from it, does not replace what lies behind a damage (P6).
   if ((has_lost_log() && served < recovery_.evidence) || rival(peer) == Rival::before_data) return false;
   const auto common = bricks::common_position(log_->branch(), end, peer.branch, served);
@@ -131,8 +146,10 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   }
   life_ = life;
   status = co_await state_->update([&](StateBlock& state) {
+    const Tip base = state.state == ReplicaState::consistent ? state.applied : state.sweep.base;
     state.state = ReplicaState::syncing;
     state.sweep = {};
+    state.sweep.base = base;
     state.sweep.active = true;
     state.sweep.id = id;
     state.sweep.r = header.q;
