@@ -156,6 +156,45 @@ def disk_changed_while_detached(can):
         expect(open(b.disk, "rb").read(4096) == b"x" * 4096, "the changed disk was not brought up to date", [b])
 
 
+def another_disk_with_a_partition_at_the_same_path(can):
+    """A loop device has no serial number and no WWN: only the partition table tells which disk it is."""
+    if not can["fuse"]:
+        print("    NOT RUN: needs loop devices")
+        return
+    def signature(text):
+        with open(loop, "r+b", buffering=0) as file:
+            file.seek(440)
+            file.write(text)
+
+    with lab(can, "a", fuse=False) as the_lab:
+        a = the_lab.host("a")
+        a.start()
+        a.do("create-cluster")
+        table = bytearray(4096)
+        table[446 + 4] = 0x83
+        table[510:512] = b"\x55\xaa"
+        loop = run("losetup", "-f", "--show", make_file(a.disk, SIZE, table)).stdout.strip()
+        signature(b"mine")
+        run("addpart", loop, 1, 2048, (SIZE - (2 << 20)) // 512)
+        partition = f"{loop}p1"
+        a.do("create-resource", "r", partition)
+        with Nbd(a.device("r")) as nbd:
+            nbd.write(0, b"x" * 4096)
+            nbd.flush()
+        a.kill()
+        signature(b"else")
+        a.start()
+        a.wait_state("r", "disk-changed")
+        must_fail(a, FAILED, ["disk-changed", "656e696d-01", "65736c65-01", "--accept-disk"], "attach", "r")
+        signature(b"mine")
+        a.do("attach", "r")
+        with Nbd(a.device("r")) as nbd:
+            expect(nbd.read(0, 4096) == b"x" * 4096, "what was flushed is not there", [a])
+        a.stop()
+        run("delpart", loop, 1)
+        run("losetup", "-d", loop)
+
+
 def a_device_that_somebody_has_mounted(can):
     if not can["fuse"]:
         print("    NOT RUN: there is no FUSE")
@@ -218,5 +257,6 @@ def a_command_line_that_marsd_does_not_know(can):
 
 
 run_cases([tokens, a_token_is_for_one_host, names_and_words, disks, disks_in_use, disk_changed_while_detached,
-           a_device_that_somebody_has_mounted, a_second_marsd_on_the_same_directories,
+           another_disk_with_a_partition_at_the_same_path, a_device_that_somebody_has_mounted,
+           a_second_marsd_on_the_same_directories,
            a_command_line_that_marsd_does_not_know])

@@ -5,9 +5,14 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "io/linux/descriptor.h"
+#include "io/linux/partition_table.h"
 
 namespace mars::io {
 namespace {
@@ -51,44 +56,73 @@ bool is_world_wide(const std::string& wwid) {
   return wwid.starts_with("naa.") || wwid.starts_with("eui.") || wwid.starts_with("uuid.");
 }
 
-// `folder`: the device's in sysfs; that of a partition lies in its disk's.
-HardwareId read_id(const std::string& folder) {
-  std::string suffix;
-  std::string disk = folder;
-  if (exists(folder + "/partition")) {
-    suffix = fmt::format("-part{}", number_in(folder + "/partition"));
-    disk = folder + "/..";
-  }
-  // The most specific first: what names this very volume before what names the disk behind it.
-  for (const char* file : {"/dm/uuid", "/md/uuid"}) {
-    const std::string value = first_line(disk + file);
-    if (says_something(value)) return {value + suffix, true};
-  }
-  for (const char* file : {"/wwid", "/device/wwid"}) {
-    const std::string value = first_line(disk + file);
-    if (says_something(value)) return {value + suffix, is_world_wide(value)};
-  }
-  // Virtual machines often give one serial number to all their disks; and a file's name says nothing of its content.
-  for (const char* file : {"/serial", "/device/serial"}) {
-    const std::string value = first_line(disk + file);
-    if (says_something(value)) return {value + suffix, false};
-  }
-  const std::string backing = first_line(disk + "/loop/backing_file");
-  return {backing.empty() ? "" : "loop:" + backing + suffix, false};
+struct Node {
+  std::string folder;  // in sysfs
+  std::string number;  // "8:16"
+  std::string dev;     // "/dev"
+};
+
+bool is_device(const std::string& path, const std::string& number) {
+  struct stat info = {};
+  return ::stat(path.c_str(), &info) == 0 && S_ISBLK(info.st_mode) &&
+         number == fmt::format("{}:{}", major(info.st_rdev), minor(info.st_rdev));
 }
 
 // The path under which a device can be opened. A volume of device-mapper has a name that stays; its number does not.
-std::string node_of(const std::string& folder, const std::string& number, const std::string& dev) {
-  const std::string volume = first_line(folder + "/dm/name");
-  struct stat info = {};
-  const std::string named = dev + "/mapper/" + volume;
-  if (!volume.empty() && ::stat(named.c_str(), &info) == 0 && S_ISBLK(info.st_mode) &&
-      number == fmt::format("{}:{}", major(info.st_rdev), minor(info.st_rdev))) {
-    return named;
-  }
-  std::string name = std::filesystem::path(folder).filename().string();
+std::string path_of(const Node& node) {
+  const std::string volume = first_line(node.folder + "/dm/name");
+  const std::string named = node.dev + "/mapper/" + volume;
+  if (!volume.empty() && is_device(named, node.number)) return named;
+  std::error_code ignored;  // a link or ".." does not end with the kernel's name
+  std::string name = std::filesystem::canonical(node.folder, ignored).filename().string();
   std::ranges::replace(name, '!', '/');  // cciss!c0d0 is /dev/cciss/c0d0
-  return dev + "/" + name;
+  return node.dev + "/" + name;
+}
+
+// What the partition table says. Read from the disk: links of /dev/disk come late, and not on every machine.
+std::string uuid_of_partition(const Node& disk, uint32_t number) {
+  const std::string path = path_of(disk);
+  if (!is_device(path, disk.number)) return {};
+  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!descriptor) return {};
+  const auto block_bytes = static_cast<uint32_t>(number_in(disk.folder + "/queue/logical_block_size"));
+  const ReadAt read = [&](uint64_t offset, ByteSpan bytes) {
+    return ::pread(descriptor.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset)) ==
+           static_cast<ssize_t>(bytes.size());
+  };
+  return partition_uuid(read, std::max(block_bytes, 512u), number);
+}
+
+// The most specific first: what names this very volume before what names the disk behind it.
+HardwareId disk_id(const std::string& disk) {
+  for (const char* file : {"/dm/uuid", "/md/uuid"}) {
+    if (std::string value = first_line(disk + file); says_something(value)) return {std::move(value), true};
+  }
+  for (const char* file : {"/wwid", "/device/wwid"}) {
+    std::string value = first_line(disk + file);
+    const bool is_unique = is_world_wide(value);
+    if (says_something(value)) return {std::move(value), is_unique};
+  }
+  // Virtual machines often give one serial number to all their disks; and a file's name says nothing of its content.
+  for (const char* file : {"/serial", "/device/serial"}) {
+    if (std::string value = first_line(disk + file); says_something(value)) return {std::move(value), false};
+  }
+  const std::string backing = first_line(disk + "/loop/backing_file");
+  return {backing.empty() ? "" : "loop:" + backing, false};
+}
+
+// A partition is its number on its disk. Where the disk has no name that is its alone, the UUID in the table is added:
+// a copy of the disk has it, too, so it finds nothing, but another disk at the same path is not taken for ours.
+HardwareId read_id(const std::string& folder, const std::string& dev) {
+  if (!exists(folder + "/partition")) return disk_id(folder);
+  const std::string disk = folder + "/..";
+  const auto number = static_cast<uint32_t>(number_in(folder + "/partition"));
+  HardwareId id = disk_id(disk);
+  std::string uuid;
+  if (!id.is_unique) uuid = uuid_of_partition({disk, first_line(disk + "/dev"), dev}, number);
+  if (id.text.empty() && uuid.empty()) return id;
+  id.text += fmt::format("{}part{}{}{}", id.text.empty() ? "" : "-", number, uuid.empty() ? "" : "-", uuid);
+  return id;
 }
 
 }  // namespace
@@ -109,7 +143,7 @@ BlockQueue block_queue(uint64_t device_number) {
   return result;
 }
 
-std::string hardware_id(const std::string& folder) { return read_id(folder).text; }
+std::string hardware_id(const std::string& folder, const std::string& dev) { return read_id(folder, dev).text; }
 
 std::string hardware_id(uint64_t device_number) { return hardware_id(sysfs_path(device_number)); }
 
@@ -121,8 +155,8 @@ std::vector<BlockDevice> list_block_devices(const std::string& sysfs, const std:
     const std::string folder = at->path().string();
     // A path of a multipath disk has no number, because nobody can open it.
     const std::string number = first_line(folder + "/dev");
-    HardwareId id = read_id(folder);
-    if (!number.empty() && id.is_unique) devices.push_back({node_of(folder, number, dev), std::move(id.text)});
+    HardwareId id = read_id(folder, dev);
+    if (!number.empty() && id.is_unique) devices.push_back({path_of({folder, number, dev}), std::move(id.text)});
   }
   std::ranges::sort(devices, {}, &BlockDevice::path);
   return devices;

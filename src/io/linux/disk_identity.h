@@ -21,10 +21,12 @@ struct BlockQueue {
 BlockQueue block_queue(uint64_t device_number);
 
 // The name by which the device is recognised when it appears under another number (D17): LV or MD UUID, WWN, serial,
-// that of the disk with the partition's number, a loop device's backing file. Printable; values that say nothing (only
-// zeroes, not text) are passed over. Empty: nothing is known.
+// a loop device's backing file; of a partition that of its disk with its number, and the UUID of the partition table
+// where the disk has neither WWN nor UUID. Printable; values that say nothing (only zeroes, not text) are passed over.
+// Empty: nothing is known.
 std::string hardware_id(uint64_t device_number);
-std::string hardware_id(const std::string& folder);  // of the device in sysfs
+// Of the device with this folder in sysfs.
+std::string hardware_id(const std::string& folder, const std::string& dev = "/dev");
 
 // As Storage::block_devices().
 std::vector<BlockDevice> list_block_devices(const std::string& sysfs = "/sys", const std::string& dev = "/dev");
