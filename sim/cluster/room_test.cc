@@ -226,6 +226,31 @@ TEST_F(Room, who_waits_for_memory_because_the_data_disk_hangs_is_told) {
   EXPECT_TRUE(cluster.wait([&] { return is_written && reason().empty(); })) << reason();
 }
 
+Task<void> write_through(SimDevice& device, uint64_t block, uint64_t& answered) {
+  AlignedBuffer bytes(Cluster::block_bytes);
+  const Status status = co_await device.write(block * Cluster::block_bytes, bytes.span(), true);
+  EXPECT_TRUE(status == Status::ok || status == Status::io_error) << name(status);
+  ++answered;
+}
+
+TEST_F(Room, a_stop_answers_what_waits_for_room_that_nobody_can_make) {
+  constexpr uint64_t count = 400;
+  make(12 * mib, 0);
+  fill(mib / 2);
+  uint64_t answered = 0;
+  SimMachine& machine = cluster.host("a").machine();
+  for (uint64_t block = 0; block < count; ++block) {
+    machine.scope().spawn(write_through(*cluster.device("a", "mydata"), block, answered));
+  }
+  cluster.world().run_until([] { return false; }, 10us);  // they are inside
+  cluster.stop("a");
+  EXPECT_EQ(answered, count);
+  remove_hog();
+  ASSERT_TRUE(cluster.start("a").has_value());
+  EXPECT_FALSE(has_event("do not answer")) << cluster.events("a");
+  EXPECT_TRUE(cluster.all_up_to_date("mydata")) << cluster.events("a");
+}
+
 // The size of the memory is asked for anew after a clean end; what a killed marsd had there stays as it is.
 TEST_F(Room, memory_of_another_size_counts_after_a_clean_end) {
   make(64 * mib, 0);

@@ -278,6 +278,25 @@ TEST_F(MembershipFilm, who_is_connected_and_has_no_copy_is_no_reason_to_leave) {
   EXPECT_TRUE(is_on_disk("a", 0, 40, 'x'));
 }
 
+// Attacks: P6, MB2, D17
+TEST_F(MembershipFilm, a_detached_copy_may_be_the_only_one) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  run("b", "detach mydata");
+  power_loss("a");
+  disks("a").remove_device("/dev/sdb");
+  disks("a").add_device("/dev/sdb", Cluster::disk_bytes);
+  const auto leave = begin("b", "leave-resource mydata --timeout 20s");  // it still takes a for what it was
+  boot("a");
+  EXPECT_TRUE(until([&] { return leave->answer.has_value(); }));
+  EXPECT_EQ(leave->answer->code, ExitCode::refused) << leave->answer->text;
+  run("a", "attach mydata --accept-disk --force");
+  run("b", "up mydata");
+  EXPECT_TRUE(until([&] { return state("a") == State::up_to_date; })) << describe();
+  EXPECT_TRUE(is_on_disk("a", 0, 40, 'x'));
+}
+
 // Attacks: P6, P4, OP7
 TEST_F(MembershipFilm, a_host_that_leaves_is_not_forced_at_the_same_moment) {
   for (int round = 0; round < 4; ++round) {

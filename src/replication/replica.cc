@@ -61,11 +61,18 @@ Task<void> Replica::end_activities() {
   while (scope_.count() > 0) {
     if (handover_channel_ != nullptr) handover_channel_->close();
     if (replayer_ != nullptr) replayer_->interrupt();
-    if (log_ != nullptr && log_->needs_space()) co_await make_room();
-    if (log_ != nullptr && log_->needs_space()) log_->give_up();
+    co_await make_room_or_give_up();
     co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
   }
   co_await scope_.join();
+}
+
+// Requests that came last may need room when nobody else makes it any more.
+Task<void> Replica::make_room_until(const bool& is_over) {
+  while (!is_over) {
+    co_await make_room_or_give_up();
+    co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
+  }
 }
 
 uint64_t Replica::written_bytes() const {
@@ -76,6 +83,9 @@ Task<void> Replica::stop() {
   co_await end_activities();
   co_await turn_.acquire();
   if (role_ == Role::primary) {
+    bool is_drained = false;
+    Scope beside(machine_.ready());
+    beside.spawn(make_room_until(is_drained));
     auto closed = co_await device_->close();
     if (!closed) {
       was_cut_off_ = true;
@@ -84,6 +94,9 @@ Task<void> Replica::stop() {
     }
     // Nothing new can come now.
     if (co_await logger_->drain() != Status::ok) say(State::failed, "not everything could be written back");
+    is_drained = true;
+    wake_.notify();
+    co_await beside.join();
   }
   co_await let_go();
   turn_.release(1);

@@ -204,6 +204,8 @@ class Replica {
   Task<void> trim();
   Task<void> trim_in_turn();
   Task<void> make_room();
+  Task<void> make_room_or_give_up();
+  Task<void> make_room_until(const bool& is_over);
   Task<void> give_up_worst();
   Task<bool> shrink_branch(uint64_t bytes_max);
 

@@ -47,7 +47,8 @@ Task<Result<void>> Replica::may_leave() {
     co_return failure(Status::refused,
                       "this host is to become primary: run `marsadm secondary " + options_.name + "` here first");
   }
-  if (!mine.is_consistent) co_return Result<void>();
+  // What a detached disk has is not known now; it may be all that there is.
+  if (mine.is_attached && !mine.is_consistent) co_return Result<void>();
   const auto is_anybody_connected = [this] {
     return std::ranges::any_of(
         peers_, [&](const auto& peer) { return peer.second.is_consistent && environment_.is_connected(peer.first); });

@@ -61,6 +61,12 @@ Task<void> Replica::make_room() {
   room_turn_.release(1);
 }
 
+// As marsd ends: what no room can be made for fails.
+Task<void> Replica::make_room_or_give_up() {
+  if (log_ != nullptr && log_->needs_space()) co_await make_room();
+  if (log_ != nullptr && log_->needs_space()) log_->give_up();
+}
+
 Task<void> Replica::give_up_worst() {
   if (co_await shrink_branch(0)) co_return log_->space_freed();
   std::optional<Uuid> worst;
