@@ -103,6 +103,34 @@ TEST_F(Forwarding, a_host_that_does_not_exist_is_not_found) {
   EXPECT_NE(answer.text.find("no host of this cluster is called \"d\""), std::string::npos) << answer.text;
 }
 
+Task<void> ask_until_reached(node::Node& node, SimMachine& machine, std::string line, Client& client) {
+  for (;;) {
+    Answer answer = co_await node.run(parse_line(line), {}, {});
+    if (answer.code != ExitCode::unreachable) {
+      client.answer = std::move(answer);
+      co_return;
+    }
+    co_await io::sleep_for(machine, 200us, client.gone);
+  }
+}
+
+// The connection is there before the resources are.
+TEST_F(Forwarding, a_host_that_is_just_starting_answers_or_says_so) {
+  for (const char* line : {"pause-replay r --host b", "graph r --host b", "events r --host b", "detach r --host b"}) {
+    cluster.kill("b");
+    EXPECT_TRUE(cluster.wait([&] { return !cluster.connected("a", "b"); }));
+    SimMachine& machine = cluster.host("a").machine();
+    Client client(machine);
+    machine.scope().spawn(ask_until_reached(cluster.node("a"), machine, line, client));
+    ASSERT_TRUE(cluster.start("b").has_value());
+    ASSERT_TRUE(is_answered(client, 30s)) << line;
+    EXPECT_TRUE(client.answer->code == ExitCode::done || !client.answer->text.empty()) << line;
+    cluster.run("b", "up r");
+    cluster.run("b", "resume-replay r");
+  }
+  EXPECT_TRUE(cluster.all_up_to_date("r")) << cluster.events("b");
+}
+
 TEST_F(Forwarding, paths_and_secrets_are_not_forwarded) {
   for (const char* name : {"create-resource", "join-resource", "invite", "join-cluster", "set", "status"}) {
     EXPECT_FALSE(control::find_command(name)->is_forwardable) << name;

@@ -1,0 +1,96 @@
+// One marsd at work: commands that meet, a disk that does nothing beside others that do, a state disk that is full.
+#include "sim/scenario/film.h"
+
+namespace mars::sim {
+namespace {
+
+class NodeFilm : public Film {
+ protected:
+  void answer_both(Running& one, Running& other) {
+    EXPECT_TRUE(until([&] { return one.answer && other.answer; }, 120s));
+  }
+};
+
+// Attacks: F40, MB4, OP7
+TEST_F(NodeFilm, of_two_creates_of_one_name_one_is_done) {
+  for (const auto pause : {0us, 100us, 500us, 2000us, 8000us}) {
+    cast_without_resource({"a"});
+    disks("a").add_device("/dev/sdc", Cluster::disk_bytes);
+    const auto one = begin("a", "create-resource mydata /dev/sdb");
+    rest(pause);
+    const auto other = begin("a", "create-resource mydata /dev/sdc");
+    answer_both(*one, *other);
+    EXPECT_NE(one->answer->code == ExitCode::done, other->answer->code == ExitCode::done)
+        << one->answer->text << "; " << other->answer->text;
+    EXPECT_EQ(cluster().status("a").resources.size(), 1u);
+    EXPECT_TRUE(until([&] { return state("a") == State::up_to_date; })) << describe();
+  }
+}
+
+// Attacks: F40, MB4, OP7
+TEST_F(NodeFilm, of_two_creates_on_one_disk_one_is_done) {
+  for (const auto pause : {0us, 100us, 500us, 2000us, 8000us}) {
+    cast_without_resource({"a"});
+    const auto one = begin("a", "create-resource mydata /dev/sdb");
+    rest(pause);
+    const auto other = begin("a", "create-resource other /dev/sdb");
+    answer_both(*one, *other);
+    EXPECT_NE(one->answer->code == ExitCode::done, other->answer->code == ExitCode::done)
+        << one->answer->text << "; " << other->answer->text;
+    EXPECT_TRUE(until([&] { return cluster().status("a").resources.size() == 1; })) << describe();
+  }
+}
+
+// Attacks: F49, MB4, P13
+TEST_F(NodeFilm, a_resource_whose_disk_hangs_is_deleted_and_holds_up_no_other) {
+  cast({"a"});
+  disks("a").add_device("/dev/sdc", Cluster::disk_bytes);
+  run("a", "create-resource other /dev/sdc");
+  disks("a").drive("/dev/sdb").stick();
+  write("a", 0, 20, 'x');
+  const auto deleting = begin("a", "delete-resource mydata --timeout 100s");
+  rest(1s);
+  for (const char* line : {"set other open-wait 4s", "status", "view other"}) {
+    const io::Instant begun = cluster().world().now();
+    run("a", line);
+    EXPECT_LT(cluster().world().now() - begun, 2s) << line;
+  }
+  EXPECT_TRUE(until([&] { return deleting->answer.has_value(); }, 120s));
+  EXPECT_NE(deleting->answer ? deleting->answer->code : ExitCode::done, ExitCode::done) << describe();
+  disks("a").drive("/dev/sdb").unstick();
+  EXPECT_TRUE(until([&] { return disks("a").list("/var/lib/mars/resources").size() == 1; })) << describe();
+}
+
+// Attacks: F49, OP6, P13
+TEST_F(NodeFilm, who_waits_for_what_is_deleted_is_told) {
+  cast({"a", "b"});
+  isolate("b");
+  save("a", 0, 20, 'x');
+  const auto waiting = begin("a", "wait-resource mydata synced --host b");
+  rest(2s);
+  EXPECT_FALSE(waiting->answer);
+  run("a", "delete-resource mydata --force");
+  EXPECT_TRUE(until([&] { return waiting->answer.has_value(); }));
+  EXPECT_EQ(waiting->answer->code, ExitCode::not_found) << waiting->answer->text;
+}
+
+// Attacks: R6, F16, P13
+TEST_F(NodeFilm, a_full_state_disk_holds_back_settings_until_there_is_room) {
+  cast({"a", "b"});
+  FileSystem& files = disks("b").file_system("/");
+  const uint64_t capacity = files.options().capacity;
+  files.set_capacity(capacity - files.space().free_bytes);
+  run("a", "set mydata handover-lag 640K");
+  const auto has_heard = [&] {
+    return cluster().run("b", "get mydata handover-lag").text.find("640.0 KiB") != std::string::npos;
+  };
+  rest(10s);
+  EXPECT_FALSE(has_heard());
+  files.set_capacity(capacity);
+  EXPECT_TRUE(until(has_heard)) << cluster().run("b", "get mydata handover-lag").text << describe();
+  save("a", 0, 20, 'x');
+  expect_equal();
+}
+
+}  // namespace
+}  // namespace mars::sim
