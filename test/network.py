@@ -182,13 +182,22 @@ class Gate:
                 pass
 
 
+reserved = []  # sockets whose names keep ports for this process
+
+
 def free_port():
-    """One that the kernel gives to nobody who calls out: it stays free until it is listened on."""
+    """One that the kernel gives to nobody who calls out, and other tests not to theirs: it stays free until it is
+    listened on."""
     first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
         port = random.randrange(max(first - 12000, 1024), first)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
+        name = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError):
+            name.bind(f"\0mars-test-port-{port}")
+            with socket.create_server(("127.0.0.1", port)):
+                reserved.append(name)
+                return port
+        name.close()
 
 
 def try_namespaces(label):
