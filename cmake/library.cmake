@@ -4,26 +4,52 @@
 # The headers of the standard library that nearly every file reads are parsed once.
 file(WRITE ${CMAKE_BINARY_DIR}/pch.cc.new "// Owner of the precompiled headers.\n")
 file(COPY_FILE ${CMAKE_BINARY_DIR}/pch.cc.new ${CMAKE_BINARY_DIR}/pch.cc ONLY_IF_DIFFERENT)
-add_library(mars_pch OBJECT ${CMAKE_BINARY_DIR}/pch.cc)
-target_precompile_headers(mars_pch PRIVATE <algorithm> <array> <coroutine> <cstdint> <cstring> <deque> <expected>
-                          <functional> <map> <memory> <optional> <set> <span> <string> <string_view> <utility>
-                          <variant> <vector>)
-target_link_libraries(mars_pch PRIVATE GTest::gtest)
-add_library(mars_pch_test OBJECT ${CMAKE_BINARY_DIR}/pch.cc)
-target_precompile_headers(mars_pch_test PRIVATE <algorithm> <array> <coroutine> <cstdint> <cstring> <deque> <expected>
-                          <functional> <map> <memory> <optional> <set> <span> <string> <string_view> <utility>
-                          <variant> <vector> <gtest/gtest.h>)
-target_link_libraries(mars_pch_test PRIVATE GTest::gtest)
-# Optimising tests would be half of a build.
-set(mars_test_option $<$<CXX_COMPILER_ID:Clang>:-O0>)
-target_compile_options(mars_pch_test PRIVATE ${mars_test_option})
+set(mars_pch_headers <algorithm> <array> <coroutine> <cstdint> <cstring> <deque> <expected> <functional> <map>
+                     <memory> <optional> <set> <span> <string> <string_view> <utility> <variant> <vector>)
 
-# What libFuzzer watches; the precompiled header must be made the same way. Tests are not watched.
-set(mars_fuzz_option "")
+# The ways in which sources are compiled, each with a precompiled header of its own. To optimise what runs little would
+# be half of a build: tests, and with sanitizers the commands of a node. What libFuzzer watches, which costs another
+# third, is what decodes foreign bytes.
+set(mars_ways plain watched little test)
+set(mars_options_plain "")
+set(mars_options_watched "")
 if(MARS_FUZZ)
-  set(mars_fuzz_option -fsanitize=fuzzer-no-link)
+  set(mars_options_watched -fsanitize=fuzzer-no-link)
 endif()
-target_compile_options(mars_pch PRIVATE ${mars_fuzz_option})
+set(mars_options_test $<$<CXX_COMPILER_ID:Clang>:-O0>)
+set(mars_options_little "")
+if(MARS_SANITIZE)
+  set(mars_options_little ${mars_options_test})
+endif()
+set(mars_watched_folders base format control net bricks front/nbd replication)
+set(mars_little_folders node daemon cli)
+
+foreach(way IN LISTS mars_ways)
+  add_library(mars_pch_${way} OBJECT ${CMAKE_BINARY_DIR}/pch.cc)
+  set(headers ${mars_pch_headers})
+  if(way STREQUAL test)
+    list(APPEND headers <gtest/gtest.h>)
+  endif()
+  target_precompile_headers(mars_pch_${way} PRIVATE ${headers})
+  target_compile_options(mars_pch_${way} PRIVATE ${mars_options_${way}})
+  target_link_libraries(mars_pch_${way} PRIVATE GTest::gtest)
+endforeach()
+
+# Says in which way the sources of a target are compiled.
+function(mars_compile target way)
+  target_precompile_headers(${target} REUSE_FROM mars_pch_${way})
+  target_compile_options(${target} PRIVATE ${mars_options_${way}})
+endfunction()
+
+function(mars_way_of folder result)
+  set(way plain)
+  if(folder IN_LIST mars_watched_folders)
+    set(way watched)
+  elseif(folder IN_LIST mars_little_folders)
+    set(way little)
+  endif()
+  set(${result} ${way} PARENT_SCOPE)
+endfunction()
 
 # A precompiled header holds the path of its build directory. So it is never taken from the compiler cache, and for the
 # cache it stands as the sum of what makes it: its users have the same objects in every clone. (-Xclang, CMake's own way
@@ -35,12 +61,12 @@ set(debian_version "")
 if(EXISTS /etc/debian_version)
   file(STRINGS /etc/debian_version debian_version)
 endif()
-foreach(pch IN ITEMS mars_pch mars_pch_test)
-  set_target_properties(${pch} PROPERTIES C_COMPILER_LAUNCHER "" CXX_COMPILER_LAUNCHER "")
-  get_target_property(pch_headers ${pch} PRECOMPILE_HEADERS)
-  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/CMakeFiles/${pch}.dir/cmake_pch.hxx.pch.sum CONTENT
+foreach(way IN LISTS mars_ways)
+  set_target_properties(mars_pch_${way} PROPERTIES C_COMPILER_LAUNCHER "" CXX_COMPILER_LAUNCHER "")
+  get_target_property(pch_headers mars_pch_${way} PRECOMPILE_HEADERS)
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/CMakeFiles/mars_pch_${way}.dir/cmake_pch.hxx.pch.sum CONTENT
        "@debian_version@ @GTest_VERSION@ @CMAKE_CXX_COMPILER_VERSION@ @CMAKE_CXX_FLAGS@ @MARS_SANITIZE@ @MARS_FUZZ@
-@pch_headers@" @ONLY)
+@way@ @pch_headers@" @ONLY)
 endforeach()
 
 function(mars_target folder result)
@@ -83,17 +109,16 @@ function(mars_library folder below packages test_extra)
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   if(sources)
     add_library(mars_${name} STATIC ${sources})
-    target_precompile_headers(mars_${name} REUSE_FROM mars_pch)
+    mars_way_of(${folder} way)
+    mars_compile(mars_${name} ${way})
     mars_link(mars_${name} PUBLIC "${below}" "${packages}")
-    target_compile_options(mars_${name} PRIVATE ${mars_fuzz_option})
   else()
     add_library(mars_${name} INTERFACE)
     mars_link(mars_${name} INTERFACE "${below}" "${packages}")
   endif()
   if(tests)
     add_executable(${name}_test ${tests})
-    target_precompile_headers(${name}_test REUSE_FROM mars_pch_test)
-    target_compile_options(${name}_test PRIVATE ${mars_test_option})
+    mars_compile(${name}_test test)
     target_link_libraries(${name}_test PRIVATE mars_${name} GTest::gtest_main)
     mars_link(${name}_test PRIVATE "${test_extra}" "-")
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 30
@@ -119,8 +144,7 @@ function(mars_program program folder)
   file(GLOB main CONFIGURE_DEPENDS ${path}/main.cc)
   if(main)
     add_executable(${program} ${main})
-    target_precompile_headers(${program} REUSE_FROM mars_pch)
-    target_compile_options(${program} PRIVATE ${mars_fuzz_option})
+    mars_compile(${program} plain)
     target_link_libraries(${program} PRIVATE mars_${name})
     install(TARGETS ${program} RUNTIME)
     add_dependencies(programs ${program})

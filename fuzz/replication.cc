@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "node/joining.h"
+#include "net/join_messages.h"
 #include "replication/report.h"
 #include "replication/sync_messages.h"
 
@@ -48,10 +48,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       try_decode(replication::decode_sync_answer, message);
       break;
     case 4:
-      try_decode(node::decode_join_request, message);
+      try_decode(net::decode_join_request, message);
       break;
     default:
-      try_decode(node::decode_join_answer, message);
+      try_decode(net::decode_join_answer, message);
       break;
   }
   return 0;

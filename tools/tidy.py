@@ -84,6 +84,15 @@ def headers_are_guarded(tree):
             yield f"{path}: no #pragma once"
 
 
+def headers_stand_alone(tree):
+    """Who includes its own header first compiles it alone; for headers without a source the target `headers` does."""
+    for path in tree.headers:
+        source = tree.code.get(path[:-2] + ".cc")
+        first = source and re.search(r'^#include [<"](.+?)[>"]', source, re.M)
+        if source is not None and not (first and first.group(1) == path.removeprefix("src/")):
+            yield f"{path[:-2]}.cc: its own header is to be included first"
+
+
 # ---- Length of functions and files, and the ratchet that lets old ones only shrink.
 
 
@@ -283,9 +292,9 @@ def pages_name_no_machine(tree):
             yield f"{path}:{line_of(text, match.start())}: a path of one machine"
 
 
-RULES = [lines_are_short, no_tabs, todos_say_when, headers_are_guarded, lengths_do_not_grow, includes_keep_to_floors,
-         words_are_ours, nothing_reads_the_world, order_is_defined, bricks_are_tested_and_described,
-         pages_name_no_machine]
+RULES = [lines_are_short, no_tabs, todos_say_when, headers_are_guarded, headers_stand_alone, lengths_do_not_grow,
+         includes_keep_to_floors, words_are_ours, nothing_reads_the_world, order_is_defined,
+         bricks_are_tested_and_described, pages_name_no_machine]
 
 
 def main(arguments):

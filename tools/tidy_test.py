@@ -46,6 +46,13 @@ class TidyTest(unittest.TestCase):
         self.keeps(tidy.headers_are_guarded, {"src/base/a.h": "#pragma once\n"})
         self.breaks(tidy.headers_are_guarded, {"src/base/a.h": "int x;\n"})
 
+    def test_header_that_is_not_the_first(self):
+        header = {"src/base/a.h": "#pragma once\n"}
+        self.keeps(tidy.headers_stand_alone, header)
+        self.keeps(tidy.headers_stand_alone, {**header, "src/base/a.cc": '#include "base/a.h"\n#include <map>\n'})
+        self.breaks(tidy.headers_stand_alone, {**header, "src/base/a.cc": '#include <map>\n#include "base/a.h"\n'})
+        self.breaks(tidy.headers_stand_alone, {**header, "src/base/a.cc": "int a;\n"})
+
     def test_long_function(self):
         self.keeps(tidy.lengths_do_not_grow, {"src/base/a.cc": body(60)})
         self.breaks(tidy.lengths_do_not_grow, {"src/base/a.cc": body(61)})

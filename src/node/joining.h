@@ -11,32 +11,15 @@
 #include "io/machine.h"
 #include "meta/registers.h"
 #include "net/channel.h"
+#include "net/join_messages.h"
 #include "net/session.h"
 #include "node/identity.h"
 #include "node/invitations.h"
 
 namespace mars::node {
 
-struct JoinRequest {
-  Secret secret = {};
-  Uuid host;
-  std::string name;
-  std::string request_pem;
-  std::vector<io::Address> addresses;
-  friend bool operator==(const JoinRequest&, const JoinRequest&) = default;
-};
-
-struct JoinAnswer {
-  std::string certificate_pem;
-  std::string ca_certificate_pem;
-  std::string ca_key_pem;
-  friend bool operator==(const JoinAnswer&, const JoinAnswer&) = default;
-};
-
-std::vector<std::byte> encode(const JoinRequest& request);
-Result<JoinRequest> decode_join_request(ByteView bytes);
-std::vector<std::byte> encode(const JoinAnswer& answer);
-Result<JoinAnswer> decode_join_answer(ByteView bytes);
+using net::JoinAnswer;
+using net::JoinRequest;
 
 // The member's side: one conversation, until the channel is closed. `joined` is called with the name when there is a
 // new member.
