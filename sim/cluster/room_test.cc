@@ -251,6 +251,27 @@ TEST_F(Room, a_stop_answers_what_waits_for_room_that_nobody_can_make) {
   EXPECT_TRUE(cluster.all_up_to_date("mydata")) << cluster.events("a");
 }
 
+// Each reign begins in a file of its own, and takes the control segment when there is no room for one.
+TEST_F(Room, crash_after_crash_does_not_use_up_the_reserve) {
+  make(12 * mib, 4 * mib);
+  cluster.isolate("b");
+  while (free_on_log_disk() >= 6 * mib) {
+    write(1);
+    ASSERT_EQ(cluster.flush("a", "mydata"), Status::ok);
+  }
+  cluster.run_for(8s);  // nothing is left that would ask for room
+  EXPECT_FALSE(has_event("not kept any longer for b"));
+  for (int round = 0; round < 6; ++round) {
+    cluster.kill("a");
+    ASSERT_TRUE(cluster.start("a").has_value());
+    ASSERT_TRUE(cluster.wait([&] { return cluster.is_primary("a", "mydata"); })) << cluster.events("a");
+    cluster.run_for(8s);
+    EXPECT_GE(free_on_log_disk(), 3 * mib) << round;
+  }
+  cluster.rejoin("b");
+  EXPECT_TRUE(cluster.all_up_to_date("mydata")) << cluster.events("b");
+}
+
 // The size of the memory is asked for anew after a clean end; what a killed marsd had there stays as it is.
 TEST_F(Room, memory_of_another_size_counts_after_a_clean_end) {
   make(64 * mib, 0);

@@ -53,9 +53,7 @@ void Watch::look_at(const std::string& host, replication::Replica& replica) {
   }
   if (!report.is_attached) return;
   if (std::string wrong = stage_.history.learn(report.branch); !wrong.empty()) stage_.broke(wrong + " (" + host + ")");
-  if (report.log_bytes > log_bytes_max) {
-    stage_.broke("P10: the log of " + host + " has " + std::to_string(report.log_bytes) + " bytes");
-  }
+  check_log(host, report.log_bytes, seen);
   const auto reign = stage_.history.number_of(report.durable.position.epoch);
   const bool has_less =
       report.durable.position.epoch == seen.durable.epoch && report.durable.position.lsn < seen.durable.lsn;
@@ -74,6 +72,18 @@ void Watch::look_at(const std::string& host, replication::Replica& replica) {
   const uint64_t changes = stage_.cluster.host(host).disks().change_count();
   if (report.is_consistent && report.is_whole && changes != seen.changes) check_image(host, report);
   seen.changes = changes;
+}
+
+// A reign may begin in the reserve, for that it is there; then room is made.
+void Watch::check_log(const std::string& host, uint64_t log_bytes, Seen& seen) {
+  const io::Instant now = stage_.cluster.world().now();
+  if (log_bytes <= log_bytes_max) {
+    seen.large_since.reset();
+  } else if (!seen.large_since) {
+    seen.large_since = now;
+  } else if (now - *seen.large_since > resumption && !stage_.is_late_allowed(host, *seen.large_since)) {
+    stage_.broke("P10: the log of " + host + " has " + std::to_string(log_bytes) + " bytes");
+  }
 }
 
 // Who is stopped closes nothing: its kernel keeps what others gave up, until it goes on.

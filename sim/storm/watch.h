@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,12 @@ class Watch {
     io::Instant since = {};         // so long it shows the same
     uint64_t changes = UINT64_MAX;  // of its disks, when the image was checked
     bool was_consistent = false;
+    std::optional<io::Instant> large_since;  // the log reaches into the reserve
   };
 
   void look_at(const std::string& host, replication::Replica& replica);
   void check_connections();
+  void check_log(const std::string& host, uint64_t log_bytes, Seen& seen);
   void check_writers();
   bool is_forced_apart(const std::string& x, const std::string& y);
   void check_given_up(const std::string& host, const replication::Report& report, Seen& seen);

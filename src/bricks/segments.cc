@@ -234,6 +234,7 @@ Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn
   if (!file && file.error().status == Status::no_space && is_control && has_control_) {
     reached("segment: the control segment is used");
     has_control_ = false;
+    is_short_ = true;
     from = control_name;
     file = co_await open_file(log_path(from));
   }
@@ -264,6 +265,7 @@ Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn
 
 Task<Status> Segments::retire(std::unique_ptr<Segment> segment) {
   segment->file.reset();
+  is_short_ = false;
   const bool is_spare = spares_.size() < options_.spare_max && segment->header.capacity == options_.segment_bytes;
   if (!is_spare) co_return co_await machine_.storage().remove(segment->path);
   std::string name = std::string(spare_prefix) + std::to_string(++spare_number_);

@@ -64,6 +64,9 @@ class Segments {
   // control segment, which is made anew by trim() and open().
   Task<Result<Segment*>> begin(EpochId epoch, uint64_t epoch_number, Lsn first, bool is_control = false);
 
+  // The control segment was taken for want of room, and nothing has been freed since: the reserve is no longer whole.
+  bool is_short() const { return is_short_; }
+
   // Gives up files whose batches all lie below `limit` (the next file begins at or below it), oldest first.
   Task<Status> trim(Lsn limit);
   // Files that begin at or behind `from` leave the branch, lost ones too: they move to branch/ and are kept (P6). The
@@ -108,6 +111,7 @@ class Segments {
   uint64_t generation_ = 0;               // of what is moved there
   uint64_t spare_number_ = 0;
   bool has_control_ = false;  // the control segment is there
+  bool is_short_ = false;
 };
 
 }  // namespace mars::bricks

@@ -41,12 +41,23 @@ void Replica::start() {
 
 // Positions move with every batch; others hear of them a few times a second.
 Task<void> Replica::announce() {
+  constexpr io::Duration patience = 5s;
+  std::optional<io::Instant> short_since;
   while (co_await io::sleep_for(machine_, 200ms, stop_)) {
     if (log_ == nullptr) continue;
     take_stock();
     environment_.report_changed(options_.resource);
     // Whoever holds the turn may wait for room: it is made beside.
     if (log_->needs_space() && !is_leaving_) co_await make_room();
+    // Nobody waits, but a reign that began in the reserve leaves no room for the next: after each crash one file more.
+    // The others have a while to say what they need.
+    if (log_ == nullptr || !log_->segments().is_short()) {
+      short_since.reset();
+    } else if (!short_since) {
+      short_since = machine_.now();
+    } else if (machine_.now() - *short_since > patience && !is_leaving_) {
+      co_await make_room();
+    }
     if (log_ != nullptr && log_->needs_space() && shown_ == State::opening) {
       say(State::waiting_for_space, "the log disk is full: opening waits for room", "make room on the log disk");
     }

@@ -57,7 +57,7 @@ Task<bool> Replica::shrink_branch(uint64_t bytes_max) {
 // (G4, as far as it goes here).
 Task<void> Replica::make_room() {
   co_await room_turn_.acquire();
-  if (log_ != nullptr && log_->needs_space()) co_await give_up_worst();
+  if (log_ != nullptr && (log_->needs_space() || log_->segments().is_short())) co_await give_up_worst();
   room_turn_.release(1);
 }
 
