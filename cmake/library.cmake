@@ -8,7 +8,7 @@ set(mars_pch_headers <algorithm> <array> <coroutine> <cstdint> <cstring> <deque>
                      <memory> <optional> <set> <span> <string> <string_view> <utility> <variant> <vector>)
 
 # The ways in which sources are compiled, each with a precompiled header of its own. To optimise what runs little would
-# be half of a build: tests, and with sanitizers the commands of a node. What libFuzzer watches, which costs another
+# be half of a build: tests, and with sanitizers the commands of a node.What libFuzzer watches, which costs another
 # third, is what decodes foreign bytes.
 set(mars_ways plain watched little test)
 set(mars_options_plain "")
@@ -22,7 +22,7 @@ if(MARS_SANITIZE)
   set(mars_options_little ${mars_options_test})
 endif()
 set(mars_watched_folders base format control net bricks front/nbd replication)
-set(mars_little_folders node daemon cli)
+set(mars_little_folders node cli)
 
 foreach(way IN LISTS mars_ways)
   add_library(mars_pch_${way} OBJECT ${CMAKE_BINARY_DIR}/pch.cc)

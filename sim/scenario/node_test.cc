@@ -74,6 +74,24 @@ TEST_F(NodeFilm, who_waits_for_what_is_deleted_is_told) {
   EXPECT_EQ(waiting->answer->code, ExitCode::not_found) << waiting->answer->text;
 }
 
+// A sparse file on a disk that becomes full: not an I/O error, and no reason to keep the right to write.
+// Attacks: D14, T4, F30
+TEST_F(NodeFilm, a_data_disk_without_room_is_a_failed_disk_and_the_right_goes_elsewhere) {
+  cast_without_resource({"a", "b"});
+  disks("a").mount("/data", FileSystemOptions{.capacity = 2 << 20});
+  run("a", "create-resource mydata /data/volume --create-file --size 4M");
+  EXPECT_TRUE(until([&] { return cluster().status("b").resources.size() == 1; }));
+  run("b", "join-resource mydata /dev/sdb");
+  EXPECT_TRUE(until([&] { return state("b") == State::up_to_date; })) << describe();
+  save("a", 0, 700, 'x');
+  expect_state("a", State::disk_failed);
+  save("a", 700, 900, 'y');
+  hand_over("b");
+  expect_read("b", 0, 700, 'x');
+  expect_read("b", 700, 900, 'y');
+  expect_state("a", State::disk_failed);
+}
+
 // Attacks: R6, F16, P13
 TEST_F(NodeFilm, a_full_state_disk_holds_back_settings_until_there_is_room) {
   cast({"a", "b"});

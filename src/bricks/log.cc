@@ -8,6 +8,10 @@ namespace mars::bricks {
 
 using namespace std::chrono_literals;
 
+namespace {
+constexpr uint32_t busy_tries_max = 30;  // one in a second
+}
+
 Log::Log(io::Machine& machine, StateFile& state, SegmentsOptions options)
     : machine_(machine),
       state_(state),
@@ -212,6 +216,7 @@ Task<Status> Log::wait_durable(Lsn lsn) {
 // The next batch needs a file that begins where it begins. Without room it waits: trimming may free some, or a replica
 // gives up its claim; the writes wait with it.
 Task<void> Log::roll() {
+  uint32_t tries = 0;
   while (!queued_.empty() && !failed()) {
     const format::BatchIdentity identity = queued_.front().header.identity;
     const bool is_control = queued_.front().is_control;
@@ -223,12 +228,14 @@ Task<void> Log::roll() {
       fail(Status::invalid);  // no file of this log is long enough: a further one would not be either
       break;
     }
-    if (segment.error().status != Status::no_space) {
-      fail(segment.error().status);
+    // Too many open files (busy) may be so for a moment; giving up a replica's log would not help.
+    const Status why = segment.error().status;
+    if (why != Status::no_space && (why != Status::busy || ++tries > busy_tries_max)) {
+      fail(why);
       break;
     }
-    needs_space_ = true;
-    reached("log: no space");
+    needs_space_ = why == Status::no_space;
+    if (needs_space_) reached("log: no space");
     changed_.notify();
     co_await io::wait_until(machine_, space_, machine_.now() + 1s);
   }

@@ -53,7 +53,9 @@ Task<void> Replayer::stop() {
   wake_.notify();
   co_await scope_.join();
   // A clean end knows where it stands; a failed disk, or a dying machine, has nothing more to say.
-  if (failed_.status == Status::ok && co_await write_back_.drain() == Status::io_error) failed_ = Status::io_error;
+  if (failed_.status == Status::ok) static_cast<void>(co_await write_back_.drain());
+  const Status disk = write_back_.failed();
+  if (failed_.status == Status::ok && disk != Status::ok && disk != Status::gone) failed_ = Status::io_error;
   co_await write_back_.stop();
 }
 
@@ -62,7 +64,11 @@ Task<void> Replayer::work() {
   while (!stop_.is_set() && failed_.status == Status::ok) {
     const bool has_work = allowed_ && reader.tip().position.lsn < log_.durable().position.lsn;
     if (has_work && co_await take(reader)) continue;
-    if (write_back_.failed() != Status::ok) failed_ = Error(write_back_.failed(), "the data disk failed");
+    if (const Status status = write_back_.failed(); status != Status::ok) {
+      // Whatever it says, to whoever asks it is the disk: what the log has is not at fault.
+      failed_ = Error(status == Status::gone ? status : Status::io_error,
+                      "the data disk failed (" + std::string(name(status)) + ")");
+    }
     if (stop_.is_set() || failed_.status != Status::ok) break;
     co_await io::wait_until(machine_, allowed_ ? log_.changed() : wake_, machine_.now() + 200ms);
   }

@@ -2,6 +2,7 @@
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <csignal>
 
 #include <cstdio>
@@ -29,6 +30,14 @@ std::vector<std::string> protect_memory() {
   return warnings;
 }
 
+// Each file of a log stays open: a long log has many.
+void raise_file_limit() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -49,6 +58,7 @@ int main(int argc, char** argv) {
   mallopt(M_MMAP_THRESHOLD, 128 << 10);
   mallopt(M_TRIM_THRESHOLD, 256 << 10);
   std::signal(SIGPIPE, SIG_IGN);
+  raise_file_limit();
   set_log_level(invocation->config.log_level);
   Daemon daemon(invocation->config, protect_memory());
   return daemon.run();

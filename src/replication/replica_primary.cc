@@ -346,11 +346,14 @@ Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor
     if (!closed) co_return failure(closed.error().status, "the device is in use: " + closed.error().text);
     const Status drained = co_await logger_->drain();
     if (state_->failed() != Status::ok) co_return failure(Status::io_error, "its state block cannot be written");
-    if (drained != Status::ok && drained != Status::io_error) {
-      co_return failure(drained, "not everything could be written to the log");
-    }
-    // A data disk that failed is no obstacle: the successor needs the log only.
     if (log_->failed()) co_return failure(Status::io_error, sentence(HandoverObstacle::log_failed, to));
+    // A data disk that failed is no obstacle: the successor needs the log only.
+    if (auto durable = co_await logger_->durable_admitted(); !durable) {
+      co_return failure(durable.error().status, "not everything could be written to the log: " + durable.error().text);
+    }
+    if (drained != Status::ok && logger_->disk_status() == Status::ok) {
+      co_return failure(drained, "not everything could be written back");
+    }
   }
   net::Bytes final_position;
   Writer writer(final_position);

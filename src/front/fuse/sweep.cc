@@ -22,6 +22,7 @@ namespace {
 
 constexpr int stacked_max = 16;  // mounts over each other at one place
 constexpr size_t label_name_max = 63;
+const std::string any_label_prefix = "mars:";
 
 std::string fuse_directory(const Places& places) { return places.run_directory + "/fuse"; }
 
@@ -96,11 +97,20 @@ void detach(const Leftover& loop, Swept& swept) {
   }
 }
 
+// Another marsd that was given the same device directory is alive there.
+bool is_of_another_marsd(const std::string& loop, const Places& places) {
+  const int fd = open(loop.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return false;
+  const bool is_others = carries_label(fd, any_label_prefix) && !carries_label(fd, label_prefix(places));
+  close(fd);
+  return is_others;
+}
+
 void remove_links(const Places& places, Swept& swept) {
   for (const std::string& name : names_in(places.device_directory)) {
     const std::string link = places.device_directory + "/" + name;
     const std::string target = link_target(link);
-    if (!target.starts_with("/dev/") || loop_number(target) < 0) continue;
+    if (!target.starts_with("/dev/") || loop_number(target) < 0 || is_of_another_marsd(target, places)) continue;
     if (unlink(link.c_str()) == 0) swept.done.push_back("removed the stale link " + link);
   }
 }
@@ -128,7 +138,7 @@ std::string mount_directory(const Places& places, const std::string& name) {
 std::string link_path(const Places& places, const std::string& name) { return places.device_directory + "/" + name; }
 
 std::string label_prefix(const Places& places) {
-  return "mars:" + to_string(hash(std::as_bytes(std::span(places.run_directory)))).substr(0, 16) + ":";
+  return any_label_prefix + to_string(hash(std::as_bytes(std::span(places.run_directory)))).substr(0, 16) + ":";
 }
 
 std::string label(const Places& places, const std::string& name) {

@@ -44,11 +44,7 @@ void NbdExport::on_button() {
 }
 
 NbdServer::NbdServer(io::Machine& machine, NbdOptions options)
-    : machine_(machine),
-      options_(std::move(options)),
-      scope_(machine.ready()),
-      stop_(machine.ready()),
-      places_(machine.ready(), options_.connections_max) {}
+    : machine_(machine), options_(std::move(options)), scope_(machine.ready()), stop_(machine.ready()) {}
 
 NbdServer::~NbdServer() { CHECK(exports_.empty()); }
 
@@ -60,7 +56,8 @@ Task<Error> NbdServer::listen(io::Address address, uint32_t mode, std::optional<
     co_return Error(listener.error().status,
                     "cannot listen for NBD clients at " + address + ": " + listener.error().text);
   }
-  doors_.push_back(std::make_unique<Door>(std::move(*listener), std::move(tls)));
+  doors_.push_back(
+      std::make_unique<Door>(std::move(*listener), std::move(tls), machine_.ready(), options_.connections_max));
   scope_.spawn(accept_loop(*doors_.back()));
   co_return Status::ok;
 }
@@ -77,19 +74,19 @@ Task<void> NbdServer::stop() {
 
 Task<void> NbdServer::accept_loop(Door& door) {
   while (!stop_.is_set()) {
-    co_await places_.acquire();
+    co_await door.places.acquire();
     Result<std::unique_ptr<io::Stream>> stream = co_await door.listener->accept();
     if (stream && !stop_.is_set()) {
       scope_.spawn(serve(std::move(*stream), door));
       continue;
     }
-    places_.release(1);
+    door.places.release(1);
     if (!stream && stream.error().status == Status::gone) break;
     co_await io::sleep_for(machine_, std::chrono::milliseconds(100), stop_);  // out of descriptors, for example
   }
 }
 
-Task<void> NbdServer::serve(std::unique_ptr<io::Stream> stream, const Door& door) {
+Task<void> NbdServer::serve(std::unique_ptr<io::Stream> stream, Door& door) {
   {
     Connection connection(*this, std::move(stream), door.tls);
     ++connections_;
@@ -97,7 +94,7 @@ Task<void> NbdServer::serve(std::unique_ptr<io::Stream> stream, const Door& door
     co_await connection.run();
     --connections_;
   }
-  places_.release(1);
+  door.places.release(1);
 }
 
 std::vector<io::Address> NbdServer::addresses() const {
@@ -108,7 +105,7 @@ std::vector<io::Address> NbdServer::addresses() const {
 
 NbdExport* NbdServer::find_export(std::string_view name) const {
   auto found = exports_.find(name);
-  return found == exports_.end() || !found->second->led_on() ? nullptr : found->second;
+  return found == exports_.end() || !found->second->takes_clients() ? nullptr : found->second;
 }
 
 bool NbdServer::is_in_use(std::string_view name) const {
@@ -119,7 +116,7 @@ bool NbdServer::is_in_use(std::string_view name) const {
 std::vector<std::string> NbdServer::names() const {
   std::vector<std::string> names;
   for (const auto& [name, one] : exports_) {
-    if (one->led_on()) names.push_back(name);
+    if (one->takes_clients()) names.push_back(name);
   }
   return names;
 }

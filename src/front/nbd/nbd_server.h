@@ -39,6 +39,8 @@ class NbdExport final : public brick::Switch {
   const std::string& description() const { return options_.description; }
   bool is_in_use() const { return connection_count_ > 0; }  // a client is connected
   size_t connection_count() const { return connection_count_; }
+  // From the press of the button on nobody comes in any more: who closes has seen that nobody was there.
+  bool takes_clients() const { return button() && led_on(); }
   // Called from the reactor when is_in_use() has changed.
   void on_use(std::move_only_function<void()> changed) { use_changed_ = std::move(changed); }
   // Where its requests begin; for Graph::add_origin.
@@ -64,7 +66,7 @@ class NbdExport final : public brick::Switch {
 };
 
 struct NbdOptions {
-  uint32_t connections_max = 64;          // of all addresses together; more wait in the kernel
+  uint32_t connections_max = 64;          // at one address, whoever calls at another; more wait in the kernel
   uint32_t requests_max = 256;            // in flight per connection; more are not read
   uint64_t payload_bytes_max = 8u << 20;  // of own buffers in use per connection
   io::Duration handshake_limit = std::chrono::seconds(30);
@@ -101,17 +103,19 @@ class NbdServer final : public Catalogue {
   friend NbdExport;
   friend Connection;
   struct Door {
+    Door(std::unique_ptr<io::Listener> at, std::optional<io::TlsConfig> with, Ready& ready, uint32_t places_max)
+        : listener(std::move(at)), tls(std::move(with)), places(ready, places_max) {}
     std::unique_ptr<io::Listener> listener;
     std::optional<io::TlsConfig> tls;
+    Semaphore places;
   };
   Task<void> accept_loop(Door& door);
-  Task<void> serve(std::unique_ptr<io::Stream> stream, const Door& door);
+  Task<void> serve(std::unique_ptr<io::Stream> stream, Door& door);
 
   io::Machine& machine_;
   const NbdOptions options_;
   Scope scope_;
   Event stop_;
-  Semaphore places_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::map<std::string, NbdExport*, std::less<>> exports_;
   List<Connection> newcomers_;  // connections that have no export yet

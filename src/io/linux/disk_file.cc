@@ -42,10 +42,13 @@ uint64_t bytes_of(const FileOp& op) {
   return sum;
 }
 
-Status operation_status(int number) {
-  // On an open file these say that the device went away or fails, not that a path is wrong.
-  if (number == ENXIO || number == ENODEV || number == ENOENT) return Status::io_error;
-  return status_from_errno(number);
+// Of an open file a device that fails, went away or became smaller says many things, and all mean the same. Only a file
+// can ask for room that may come.
+Status operation_status(int number, bool is_block_device) {
+  const Status status = status_from_errno(number);
+  const bool is_asked_wrongly = status == Status::unsupported || status == Status::invalid || number == EBADF;
+  if (is_asked_wrongly) return status;
+  return status == Status::no_space && !is_block_device ? status : Status::io_error;
 }
 
 }  // namespace
@@ -105,7 +108,9 @@ Piece DiskOp::next(FileOp& op) {
 
 bool DiskOp::advance(FileOp& op, int64_t result) {
   if (result == -EAGAIN || result == -EINTR) return try_again(op);
-  if (result < 0) return end(op, operation_status(static_cast<int>(-result)));
+  if (result < 0) {
+    return end(op, operation_status(static_cast<int>(-result), file_->geometry().is_block_device));
+  }
   if (!is_move(op.kind) || is_flush_due_) return end(op, Status::ok);
   return advance_move(op, static_cast<uint64_t>(result));
 }
@@ -118,6 +123,12 @@ bool DiskOp::advance_move(FileOp& op, uint64_t moved) {
   if (op.kind == FileOp::Kind::read) {
     const std::optional<uint64_t> size = file_->current_size();
     if (size && op.offset + done_ >= *size) {
+      // The rest of the last block of a file is zero. What became smaller in the meantime says nothing of what was
+      // there.
+      const Geometry& geometry = file_->geometry();
+      const bool is_last_block =
+          !geometry.is_block_device && op.offset + total_ <= round_up(*size, geometry.block_bytes);
+      if (!is_last_block) return end(op, Status::io_error);
       fill_with_zeroes(op);
       return end(op, Status::ok);
     }
@@ -221,7 +232,9 @@ Status DiskFile::check(const FileOp& op, uint64_t bytes) {
     return Status::invalid;
   }
   const bool may_grow = !disk_.geometry.is_block_device && op.kind != FileOp::Kind::read;
-  return may_grow || bytes == 0 || is_inside(op.offset + bytes) ? Status::ok : Status::invalid;
+  if (may_grow || bytes == 0 || is_inside(op.offset + bytes)) return Status::ok;
+  const bool has_shrunk = op.offset + bytes <= round_up(disk_.geometry.bytes, block);
+  return has_shrunk ? Status::io_error : Status::invalid;
 }
 
 bool DiskFile::is_inside(uint64_t end) {

@@ -149,6 +149,19 @@ TEST_P(DiskTest, read_beyond_the_end_is_zero_up_to_a_block_and_then_invalid) {
   });
 }
 
+TEST_P(DiskTest, what_became_smaller_is_an_error_and_not_zeroes) {
+  host_.run([&]() -> Task<void> {
+    EXPECT_EQ(co_await write(*co_await open("a"), 0, Memory(8 * block, 5).span()), Status::ok);
+    auto file = co_await open("a");
+    EXPECT_EQ(co_await host_.storage().resize(host_.path("a"), 2 * block), Status::ok);
+    Memory got(4 * block, 9);
+    EXPECT_EQ(co_await read(*file, block, got.span()), Status::io_error) << "the end lies inside";
+    EXPECT_EQ(co_await read(*file, 3 * block, got.span()), Status::io_error) << "known to be smaller by now";
+    EXPECT_EQ(co_await read(*file, 8 * block, got.span()), Status::invalid) << "never was there";
+    EXPECT_EQ(co_await read(*file, 0, got.span().first(2 * block)), Status::ok);
+  });
+}
+
 TEST_P(DiskTest, growth_by_another_hand_is_seen) {
   host_.run([&]() -> Task<void> {
     auto file = co_await open("a");

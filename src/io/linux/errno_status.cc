@@ -14,8 +14,6 @@ Status status_from_errno(int number) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-    case EMFILE:
-    case ENFILE:
       return Status::no_space;
     case ENOENT:
     case ENOTDIR:
@@ -34,6 +32,8 @@ Status status_from_errno(int number) {
     case EAGAIN:
     case ETXTBSY:
     case EADDRINUSE:
+    case EMFILE:  // somebody may close one
+    case ENFILE:
       return Status::busy;
     case EINVAL:
     case ENAMETOOLONG:

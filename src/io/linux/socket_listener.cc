@@ -139,6 +139,8 @@ std::unique_ptr<Stream> make_stream(Reactor& reactor, Descriptor descriptor, int
     set_option(number, IPPROTO_TCP, TCP_KEEPIDLE, 10);
     set_option(number, IPPROTO_TCP, TCP_KEEPINTVL, 5);
     set_option(number, IPPROTO_TCP, TCP_KEEPCNT, 3);
+    // The same bound where something is on its way: the kernel does not ask then, and waits a quarter of an hour.
+    set_option(number, IPPROTO_TCP, TCP_USER_TIMEOUT, 25'000);
   }
   Address local = local_address_text(number);
   return std::make_unique<SocketStream>(reactor, std::move(descriptor), std::move(local), std::move(remote), is_local);
