@@ -74,6 +74,60 @@ TEST_F(NodeFilm, who_waits_for_what_is_deleted_is_told) {
   EXPECT_EQ(waiting->answer->code, ExitCode::not_found) << waiting->answer->text;
 }
 
+// Attacks: T6, F13, OP7
+TEST_F(NodeFilm, who_was_forced_can_be_made_secondary_while_the_former_primary_is_dead) {
+  cast({"a", "b", "c"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  power_loss("a");
+  await_silence("b", "a");
+  await_silence("c", "a");
+  force("b");
+  run("b", "secondary mydata --timeout 20s");
+  expect_nobody_primary();
+  rest(60s);
+  expect_nobody_primary();
+  boot("a");
+  EXPECT_TRUE(until([&] { return cluster().connected("a", "b"); }));
+  run("b", "primary mydata");
+  expect_equal();
+}
+
+// Attacks: T6, OP7
+TEST_F(NodeFilm, secondary_does_not_say_done_of_a_primary_that_was_not_heard) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  isolate("b");
+  restart("b");
+  expect_exit("b", "secondary mydata --timeout 10s", ExitCode::unreachable, "");
+  rejoin("b");
+  rest(20s);
+  expect_primary("a");
+  expect_equal();
+}
+
+// Attacks: R5, P4, F44
+TEST_F(NodeFilm, a_lost_metadata_store_comes_back_from_the_others_and_opens_nothing) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  stop("a");
+  force("b");
+  save("b", 10, 30, 'y');
+  for (const auto& entry : disks("a").list("/var/lib/mars")) {
+    if (entry.name.starts_with("meta.db")) disks("a").file_system("/").remove("var/lib/mars/" + entry.name, true);
+  }
+  isolate("a");
+  boot("a");
+  rest(60s);
+  EXPECT_EQ(primary(), "b");
+  expect_event("a", "the metadata store was lost");
+  rejoin("a");
+  EXPECT_TRUE(until([&] { return cluster().status("a").resources.size() == 1 && cluster().connected("a", "b"); }));
+  expect_primary("b");
+  expect_equal();
+}
+
 // A sparse file on a disk that becomes full: not an I/O error, and no reason to keep the right to write.
 // Attacks: D14, T4, F30
 TEST_F(NodeFilm, a_data_disk_without_room_is_a_failed_disk_and_the_right_goes_elsewhere) {

@@ -29,6 +29,7 @@ void Log::begin_at(Tip tip, Branch branch) {
   tail_ = durable_ = tip;
   written_ = tip.position.lsn;
   flush_wanted_ = written_;
+  dirty_.clear();
   admitted_ = durable_admitted_ = 0;
   current_ = nullptr;
 }
@@ -195,6 +196,7 @@ void Log::fail(Status status) {
   gave_up_ = false;
   if (failed()) return;
   failed_ = status;
+  dirty_.clear();
   while (Append* append = unflushed_.pop_front()) finish(*append, Status::io_error);
   while (Append* append = queued_.pop_front()) finish(*append, Status::io_error);
   changed_.notify();
@@ -236,6 +238,9 @@ Task<void> Log::roll() {
     }
     needs_space_ = why == Status::no_space;
     if (needs_space_) reached("log: no space");
+    // What is written already waits for no room: flushed, it can be written back and trimmed.
+    flush_wanted_ = std::max(flush_wanted_, written_);
+    start_flush();
     changed_.notify();
     co_await io::wait_until(machine_, space_, machine_.now() + 1s);
   }

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/aligned.h"
+#include "base/counted.h"
 #include "base/probe.h"
 #include "format/batch.h"
 
@@ -74,13 +75,15 @@ Task<Status> Segments::has_room(uint64_t bytes) {
 
 // Made under another name, so that the name stands for a whole file. Without room it has to wait.
 Task<Status> Segments::keep_control_segment() {
-  if (has_control_) co_return Status::ok;
+  // A file that is just being begun may be the former one, under its name still.
+  if (has_control_ || beginnings_ > 0) co_return Status::ok;
   const std::string unnamed = log_path(std::string(spare_prefix) + std::to_string(++spare_number_));
   auto made = co_await make_file(unnamed, options_.control_bytes);
   if (!made) co_return made.error().status;
   made->reset();
   const Status status = co_await machine_.storage().rename(unnamed, log_path(control_name));
   has_control_ = status == Status::ok;
+  if (has_control_ && co_await has_room(0) == Status::ok) is_short_ = false;
   co_return status;
 }
 
@@ -209,7 +212,9 @@ Task<Result<std::unique_ptr<io::File>>> Segments::take_spare_or_make(std::string
   reached("segment: recycled");
   name = spares_.back();
   spares_.pop_back();
-  co_return co_await open_file(log_path(name));
+  auto file = co_await open_file(log_path(name));
+  if (!file) spares_.push_back(name);
+  co_return file;
 }
 
 // A crash before the first batch of an epoch was durable leaves a file that the next attempt, with another epoch id,
@@ -230,13 +235,14 @@ Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn
   if (Segment* there = find(epoch, first)) co_return there;
   auto segment = std::make_unique<Segment>();
   std::string from;
+  const Counted beginning(beginnings_);
   auto file = co_await take_spare_or_make(from);
   if (!file && file.error().status == Status::no_space && is_control && has_control_) {
     reached("segment: the control segment is used");
-    has_control_ = false;
-    is_short_ = true;
     from = control_name;
     file = co_await open_file(log_path(from));
+    has_control_ = !file;
+    is_short_ = true;
   }
   if (!file) co_return failure(file.error());
   segment->file = std::move(*file);

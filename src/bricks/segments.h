@@ -112,6 +112,7 @@ class Segments {
   uint64_t spare_number_ = 0;
   bool has_control_ = false;  // the control segment is there
   bool is_short_ = false;
+  int beginnings_ = 0;  // begin() under way
 };
 
 }  // namespace mars::bricks

@@ -282,7 +282,8 @@ Task<Result<Lsn>> TransLogger::durable_admitted() {
     if (!is_started_) co_return failure(Status::gone);
     if (log_.needs_space()) co_return failure(Status::no_space, "the log disk is full");
     writer_.hurry();
-    co_await answered_.wait();
+    // That the log is full is told elsewhere.
+    co_await io::wait_until(machine_, answered_, machine_.now() + 100ms);
   }
   co_return log_.durable().position.lsn;
 }

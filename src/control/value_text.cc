@@ -90,13 +90,20 @@ Result<uint64_t> parse_size(std::string_view text) {
   return scaled(text, *quantity, uint64_t{1} << (10 * (index + 1)));
 }
 
+constexpr uint64_t duration_ms_max = uint64_t{3650} * 86'400'000;
+
 Result<uint64_t> parse_duration_ms(std::string_view text) {
   static constexpr std::array<std::pair<std::string_view, uint64_t>, 6> units = {
       {{"ms", 1}, {"s", 1000}, {"", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}}};
   Result<Quantity> quantity = parse_quantity(text);
   if (!quantity) return failure(Status::invalid, quantity.error().text + "; write for example 100ms, 10s, 5m, 1h");
   for (auto [unit, factor] : units) {
-    if (quantity->unit == unit) return scaled(text, *quantity, factor);
+    if (quantity->unit != unit) continue;
+    Result<uint64_t> scaled_ms = scaled(text, *quantity, factor);
+    if (scaled_ms && *scaled_ms > duration_ms_max) {
+      return failure(Status::invalid, fmt::format("\"{}\" is too long: at most 3650d", text));
+    }
+    return scaled_ms;
   }
   return failure(Status::invalid, fmt::format("\"{}\" is no unit of time; there are ms, s, m, h, d", quantity->unit));
 }

@@ -49,8 +49,8 @@ Task<Result<void>> Cluster::start() {
   if (!log && log.error().status == Status::gone) co_return log;
   if (!log) log_problem_ = log.error().text;
   if (!log) parts_.events.add("", log_problem_);
-  const Resources::Parts parts{parts_.machine, parts_.options, parts_.places, identity_,     *registers_,
-                               parts_.pool,    parts_.devices, parts_.events, parts_.changed};
+  const Resources::Parts parts{parts_.machine, parts_.options, parts_.places, identity_,      *registers_,
+                               parts_.pool,    parts_.devices, parts_.events, parts_.changed, is_store_new_};
   resources_ = std::make_unique<Resources>(parts);
   // The port first: a second marsd with this identity ends here, before it touches a disk.
   Result<void> net = co_await open_net();
@@ -73,6 +73,7 @@ Task<Result<void>> Cluster::open_registers() {
   auto registers = co_await meta::Registers::open(parts_.machine, std::move(options));
   if (!registers) co_return failure(registers.error());
   registers_ = std::move(*registers);
+  is_store_new_ = !find_member(*registers_, identity_.host);
   const Status status = co_await introduce_self();
   if (status != Status::ok)
     co_return failure(
@@ -190,7 +191,10 @@ std::vector<net::Member> Cluster::members() {
 
 bool Cluster::is_member(const Uuid& host, const io::Sha256& key) {
   const auto member = find_member(*registers_, host);
-  return member && member->key == key;
+  if (member) return member->key == key;
+  // A store that was lost knows nobody. Whoever has a certificate of our CA as this host was admitted by a member, and
+  // brings back what it knows.
+  return list_members(*registers_).size() == 1;
 }
 
 // One channel of each kind per session, opened by the side with the smaller uuid.

@@ -85,6 +85,7 @@ class Cluster final : public net::PeerOwner {
   Invitations invitations_;
   std::unique_ptr<meta::Registers> registers_;
   std::unique_ptr<meta::Subscription> watch_;
+  bool is_store_new_ = false;
   std::unique_ptr<Resources> resources_;
   net::Services services_;
   std::unique_ptr<net::PeerNet> net_;

@@ -43,7 +43,7 @@ Task<Answer> open_disk(Call& call, ResourceRecord record, std::vector<std::strin
   for (;;) {
     const auto report = call.report(record.id);
     if (!report) co_return failed({Status::gone, "the replica has gone meanwhile"});
-    if (report->is_attached) break;
+    if (report->is_attached && report->state != control::State::disk_changed) break;
     if (is_broken(*report) && call.machine().now() >= patience)
       co_return stuck(*report, "the disk of " + record.name + " cannot be opened");
     call.say("opening the disk");
@@ -124,7 +124,9 @@ Task<Answer> invalidate(Call& call) {
   if (co_await call.stays_in_use(record->id, call.self())) {
     co_return refused("the device of " + record->name + " is in use here", "unmount it first");
   }
-  if (!call.report(record->id)->is_attached) {
+  const auto mine = call.report(record->id);
+  if (!mine) co_return failed({Status::gone, "the replica has gone meanwhile"});
+  if (!mine->is_attached) {
     co_return refused("the disk of " + record->name + " is not attached here",
                       "run `marsadm attach " + record->name + "` first");
   }

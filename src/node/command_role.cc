@@ -88,6 +88,15 @@ bool knows_all(Call& call, const Uuid& id) {
   return true;
 }
 
+// Nobody has the device open, as far as it is known: of a host that cannot be asked what it said last counts, unless
+// the right to write has gone elsewhere since.
+bool is_device_open(Call& call, const Uuid& id, const Uuid& holder) {
+  return std::ranges::any_of(call.resources().members(id), [&](const Uuid& host) {
+    const replication::Report* its = call.report_of(id, host);
+    return its != nullptr && its->is_primary && (holder.is_nil() || host == holder || call.is_connected(host));
+  });
+}
+
 // A wish that is left behind hands over by surprise at a later umount (T6): whoever gives up takes it back. Says what
 // was done.
 Task<std::string> take_back(Call& call, ResourceRecord record, Uuid request, replication::Designated former) {
@@ -162,6 +171,11 @@ Task<Answer> force(Call& call, ResourceRecord record) {
   Answer answer = Answer::done((is_dry_run ? "" : record.name + " is forced primary here; ") + loss->text);
   answer.data = control::write_json(data);
   if (is_dry_run) co_return answer;
+  const auto report = call.report(record.id);
+  if (report && !report->is_primary && is_broken(*report)) {
+    co_return stuck(*report,
+                    record.name + " is forced primary here, but its device does not open (" + loss->text + ")");
+  }
   answer.next_step = "when the former primary comes back and has written more, run `marsadm invalidate " + record.name +
                      "` on the side that is given up";
   co_return answer;
@@ -212,15 +226,18 @@ Task<Answer> secondary(Call& call) {
     if (now.request == request && !now.refusal.empty()) {
       co_return refused(record->name + " stays primary: " + now.refusal, "unmount the device first");
     }
-    bool is_open = false;
-    for (const Uuid& host : call.resources().members(record->id)) {
-      const replication::Report* its = call.report_of(record->id, host);
-      is_open = is_open || (its != nullptr && its->is_primary);
-    }
-    if (!is_open) co_return Answer::done("no host is primary of " + record->name);
-    call.say("closing the device");
+    const bool is_known = !holder.is_nil() || knows_all(call, record->id);
+    const bool is_open = is_device_open(call, record->id, holder);
+    if (!is_open && is_known) co_return Answer::done("no host is primary of " + record->name);
+    call.say(is_open ? "closing the device" : "waiting for the members that may have it open");
     if (co_await call.wait()) continue;
     const std::string left = co_await take_back(call, *record, request, former);
+    if (!is_open && !call.node.is_stopping()) {
+      co_return Answer{ExitCode::unreachable,
+                       "nobody knows whether a host is primary of " + record->name + ": not all members answer",
+                       left,
+                       {}};
+    }
     co_return call.over("the device of " + record->name + " is still open", left);
   }
 }

@@ -27,6 +27,10 @@ Result<void> check_name_is_free(const meta::Registers& registers, const JoinRequ
   }
   for (const Member& member : list_members(registers)) {
     const bool is_same_host = member.host == request.host;
+    if (is_same_host && member.key == key && member.name != request.name) {
+      return failure(Status::exists, "this host was admitted as " + member.name +
+                                         " before; start marsd there with --name " + member.name);
+    }
     if (is_same_host == (member.key == key)) continue;
     return failure(Status::permission, "the uuid or the key of the joining host belongs to member " + member.name +
                                            "; clear the state directory of the joining host, which is a copy");

@@ -65,6 +65,7 @@ Task<Result<void>> Resources::open_one(Uuid resource) {
   }
   Hosted& hosted = hosted_[resource];
   hosted.file = std::move(*file);
+  hosted.is_older = parts_.is_store_new;
   start(hosted);
   co_return Result<void>{};
 }
@@ -212,10 +213,17 @@ Task<void> Resources::reconcile() {
 // What a crash between the files and the registers has left undone.
 Task<Status> Resources::publish(Uuid resource) {
   const ReplicaFile file = hosted_.at(resource).file;
+  const bool is_older = hosted_.at(resource).is_older;
   meta::Registers& registers = parts_.registers;
   if (file.is_creator && !find_resource(registers, resource)) {
-    replication::Designated wish{self(), {}, {}};
-    Status status = co_await write_designated(registers, resource, std::move(wish));
+    Status status = Status::ok;
+    if (is_older) {
+      // Another host may have been made primary since: the others bring back who it is, or the operator says it.
+      event(resource,
+            "the metadata store was lost: nobody is wanted as primary until a member or `marsadm primary` says so");
+    } else {
+      status = co_await write_designated(registers, resource, {self(), {}, {}});
+    }
     if (status != Status::ok) co_return status;
     status = co_await write_resource(registers, file.record);
     if (status != Status::ok && status != Status::exists) co_return status;

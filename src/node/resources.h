@@ -39,6 +39,7 @@ class Resources final : public replication::Environment, public ReportOwner {
     DeviceMaker& devices;
     Events& events;
     Notifier& changed;  // whatever commands wait for
+    bool is_store_new;  // nothing was in the registers when marsd started
   };
   explicit Resources(Parts parts);
   ~Resources() override;
@@ -120,6 +121,7 @@ class Resources final : public replication::Environment, public ReportOwner {
     std::unique_ptr<replication::Replica> replica;  // null: it cannot be started, problem says why
     std::string problem;
     bool is_published = false;  // registers have it
+    bool is_older = false;      // than the registers: they were lost, and who may write is not known here
   };
   struct Removal {
     Hosted hosted;

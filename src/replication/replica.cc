@@ -329,8 +329,10 @@ bool Replica::carries_data(const format::Batch& batch) {
 Task<bool> Replica::try_attach() {
   auto attached = co_await attach();
   if (attached) co_return true;
-  co_await let_go();
   say(attach_problem_, attached.error().text, attach_next_step_);
+  // Refused for what only this log has: while it is open, others fetch it.
+  if (log_ != nullptr && attach_problem_ == State::disk_changed) co_await io::sleep_for(machine_, 1s, stop_);
+  co_await let_go();
   co_return false;
 }
 

@@ -93,7 +93,15 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (auto kept = co_await confirm_elsewhere(); !kept) co_return kept;
   if (role_ == Role::primary) {
     if (!has_parted()) co_return failure(Status::refused, "the fork is over, and this host is primary");
-    if (auto closed = co_await device_->close(); !closed) co_return closed;
+    // What waits for room in a log that is given up would keep the device open for ever.
+    bool is_closed = false;
+    Scope beside(machine_.ready());
+    beside.spawn(make_room_until(is_closed));
+    auto closed = co_await device_->close();
+    is_closed = true;
+    wake_.notify();
+    co_await beside.join();
+    if (!closed) co_return closed;
   }
   if (has_parted() && co_await withdraw_wish() != Status::ok) {
     co_return failure(Status::io_error, "the wish could not be written down");

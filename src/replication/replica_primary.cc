@@ -151,7 +151,7 @@ Task<void> Replica::open_device() {
 // ---- reigning
 
 Task<void> Replica::step_primary() {
-  co_await make_room();
+  if (log_->needs_space()) co_await make_room();
   note_fork();
   if (co_await step_down()) co_return;
   // Deposed: the wish is not ours to act on, nor to write back (T2).
@@ -170,11 +170,11 @@ Task<void> Replica::step_primary() {
   } else if (logger_->disk_status() != Status::ok) {
     say(State::disk_failed, "the data disk failed: what is written stays in memory and in the log",
         "hand over to another host with `marsadm primary " + options_.name + "` there");
+  } else if (is_forked_) {
+    say(State::fork, "another host was forced primary: two histories", way_out_of_fork());
   } else if (log_->needs_space()) {
     say(State::waiting_for_space, "the log disk is full and no replica is left to give up",
         "make room on the log disk, or connect the replicas so that the log can be trimmed");
-  } else if (is_forked_) {
-    say(State::fork, "another host was forced primary: two histories", way_out_of_fork());
   } else if (facts().is_outremembered) {
     // Opened while nobody could be asked (P4, protocol.md 7).
     say(State::fork, "others have more of this host's own writes: its storage was brought back to an earlier moment",

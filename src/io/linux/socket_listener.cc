@@ -31,8 +31,9 @@ uint64_t inode_of(const Address& address) {
 Status remove_stale_socket(const SocketAddress& address, const std::string& path) {
   if (inode_of(address_text(address)) == 0) return Status::ok;
   const Descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const bool is_answered = ::connect(probe.get(), address.get(), address.bytes) == 0 || errno == EAGAIN;
-  if (is_answered) return Status::busy;
+  if (::connect(probe.get(), address.get(), address.bytes) == 0) return Status::busy;
+  const bool is_dead = errno == ECONNREFUSED || errno == ENOENT;  // anything else says nothing about who is there
+  if (!is_dead) return Status::busy;
   return ::unlink(path.c_str()) == 0 || errno == ENOENT ? Status::ok : status_from_errno(errno);
 }
 
