@@ -371,5 +371,25 @@ TEST_F(SyncFilm, four_resources_sync_at_once) {
   EXPECT_EQ(disks("b").peek("/dev/s3", 39 * 4096, 1), disks("a").peek("/dev/s3", 39 * 4096, 1));
 }
 
+// What the sweep has brought may be newer than the log: until that has come there, the disk is no version at all.
+// Attacks: S8, P1, F19
+TEST_F(SyncFilm, a_swept_disk_is_no_version_before_its_log_has_reached_it) {
+  cast({"a", "b"});
+  save("a", 0, 200, 'x');
+  expect_up_to_date();
+  run("b", "pause-fetch mydata");
+  begin_load(0, 200, 1ms);
+  run("b", "invalidate mydata");
+  rest(20s);
+  EXPECT_GT(end_load(), 100u);
+  EXPECT_NE(state("b"), State::up_to_date) << describe();
+  power_loss("a");
+  await_silence("b", "a");
+  expect_exit("b", "primary mydata --force --now", ExitCode::refused, "not consistent");
+  boot("a");
+  run("b", "resume-fetch mydata");
+  expect_equal();
+}
+
 }  // namespace
 }  // namespace mars::sim
