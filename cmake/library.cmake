@@ -7,22 +7,16 @@ file(COPY_FILE ${CMAKE_BINARY_DIR}/pch.cc.new ${CMAKE_BINARY_DIR}/pch.cc ONLY_IF
 set(mars_pch_headers <algorithm> <array> <coroutine> <cstdint> <cstring> <deque> <expected> <functional> <map>
                      <memory> <optional> <set> <span> <string> <string_view> <utility> <variant> <vector>)
 
-# The ways in which sources are compiled, each with a precompiled header of its own. To optimise what runs little would
-# be half of a build: tests, and with sanitizers the commands of a node.What libFuzzer watches, which costs another
-# third, is what decodes foreign bytes.
-set(mars_ways plain watched little test)
+# The ways in which sources are compiled, each with a precompiled header of its own. To optimise tests would be half of
+# a build. What libFuzzer watches, which costs another third, is what decodes foreign bytes.
+set(mars_ways plain watched test)
 set(mars_options_plain "")
 set(mars_options_watched "")
 if(MARS_FUZZ)
   set(mars_options_watched -fsanitize=fuzzer-no-link)
 endif()
 set(mars_options_test $<$<CXX_COMPILER_ID:Clang>:-O0>)
-set(mars_options_little "")
-if(MARS_SANITIZE)
-  set(mars_options_little ${mars_options_test})
-endif()
 set(mars_watched_folders base format control net bricks front/nbd replication)
-set(mars_little_folders node cli)
 
 foreach(way IN LISTS mars_ways)
   add_library(mars_pch_${way} OBJECT ${CMAKE_BINARY_DIR}/pch.cc)
@@ -45,8 +39,6 @@ function(mars_way_of folder result)
   set(way plain)
   if(folder IN_LIST mars_watched_folders)
     set(way watched)
-  elseif(folder IN_LIST mars_little_folders)
-    set(way little)
   endif()
   set(${result} ${way} PARENT_SCOPE)
 endfunction()

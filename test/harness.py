@@ -229,9 +229,8 @@ class Lab:
         return self.hosts[name]
 
     def environment(self):
-        # The sanitizer keeps 256 MiB of freed memory by default, and a second stack for each thread (that is for the
-        # unit tests and the simulator): both would hide what marsd itself takes.
-        asan = "quarantine_size_mb=8:detect_stack_use_after_return=0:" + os.environ.get("ASAN_OPTIONS", "")
+        # The sanitizer keeps 256 MiB of freed memory by default, which would hide what marsd itself takes.
+        asan = "quarantine_size_mb=8:" + os.environ.get("ASAN_OPTIONS", "")
         return {**os.environ, "LC_ALL": "C", "ASAN_OPTIONS": asan}
 
     def start_cluster(self):

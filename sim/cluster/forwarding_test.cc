@@ -103,6 +103,7 @@ TEST_F(Forwarding, a_host_that_does_not_exist_is_not_found) {
   EXPECT_NE(answer.text.find("no host of this cluster is called \"d\""), std::string::npos) << answer.text;
 }
 
+// So often that the first connection is met before the other host has its resources; the time is simulated.
 Task<void> ask_until_reached(node::Node& node, SimMachine& machine, std::string line, Client& client) {
   for (;;) {
     Answer answer = co_await node.run(parse_line(line), {}, {});

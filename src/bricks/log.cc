@@ -270,7 +270,13 @@ Task<Status> Log::trim(Lsn limit) {
   co_return status;
 }
 
+// What a flush holds, and what it will call durable, belongs to the log as it was.
+Task<void> Log::end_flush() {
+  while (flushing_) co_await io::wait_until(machine_, changed_, machine_.now() + 100ms);
+}
+
 Task<Status> Log::cut_back(Tip end) {
+  co_await end_flush();
   CHECK(queued_.empty() && submitted_.empty() && unflushed_.empty());
   // A file that begins behind the end is not ours any more. One that holds it inside stays, and if more of its epoch
   // stands there, the branch says that it ended here: the abandoned tail chains perfectly (D8).
@@ -296,6 +302,7 @@ Task<Status> Log::cut_back(Tip end) {
 }
 
 Task<Status> Log::restart(Tip tip, Branch branch, bool keeps_files) {
+  co_await end_flush();
   CHECK(queued_.empty() && submitted_.empty() && unflushed_.empty());
   current_ = nullptr;
   Status status = keeps_files ? co_await segments_.set_aside({}) : co_await segments_.drop_all();

@@ -134,6 +134,7 @@ class Log {
   Task<void> flush_files(std::vector<Segment*> files, Lsn upto);
   void advance_durable(Lsn upto);
   void fail(Status status);
+  Task<void> end_flush();
   Task<void> roll();
   Task<Status> make_durable_again(Lsn from);
   Task<Status> rewrite(Segment& segment, Lsn from, Lsn to);

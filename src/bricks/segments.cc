@@ -76,15 +76,19 @@ Task<Status> Segments::has_room(uint64_t bytes) {
 // Made under another name, so that the name stands for a whole file. Without room it has to wait.
 Task<Status> Segments::keep_control_segment() {
   // A file that is just being begun may be the former one, under its name still.
-  if (has_control_ || beginnings_ > 0) co_return Status::ok;
-  const std::string unnamed = log_path(std::string(spare_prefix) + std::to_string(++spare_number_));
-  auto made = co_await make_file(unnamed, options_.control_bytes);
-  if (!made) co_return made.error().status;
-  made->reset();
-  const Status status = co_await machine_.storage().rename(unnamed, log_path(control_name));
-  has_control_ = status == Status::ok;
-  if (has_control_ && co_await has_room(0) == Status::ok) is_short_ = false;
-  co_return status;
+  if (beginnings_ > 0) co_return Status::ok;
+  if (!has_control_) {
+    const std::string unnamed = log_path(std::string(spare_prefix) + std::to_string(++spare_number_));
+    auto made = co_await make_file(unnamed, options_.control_bytes);
+    if (!made) co_return made.error().status;
+    made->reset();
+    const Status status = co_await machine_.storage().rename(unnamed, log_path(control_name));
+    if (status != Status::ok) co_return status;
+    has_control_ = true;
+  }
+  // Whoever made room: the reserve is whole again.
+  if (is_short_ && co_await has_room(0) == Status::ok) is_short_ = false;
+  co_return Status::ok;
 }
 
 Task<Result<std::unique_ptr<io::File>>> Segments::open_file(std::string path) {

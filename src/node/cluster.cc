@@ -194,7 +194,7 @@ bool Cluster::is_member(const Uuid& host, const io::Sha256& key) {
   if (member) return member->key == key;
   // A store that was lost knows nobody. Whoever has a certificate of our CA as this host was admitted by a member, and
   // brings back what it knows.
-  return list_members(*registers_).size() == 1;
+  return list_members(*registers_).size() == 1 && !is_removed(*registers_, host);
 }
 
 // One channel of each kind per session, opened by the side with the smaller uuid.

@@ -1,4 +1,5 @@
 // Who is primary. A planned handover is a wish (T6): it is written, and whoever has the right to write acts on it.
+#include <algorithm>
 #include <optional>
 #include <utility>
 

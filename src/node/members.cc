@@ -47,11 +47,11 @@ void take_newer_addresses(const meta::Registers& registers, Member& member) {
   if (fields.ok() && !addresses.empty()) member.addresses = std::move(addresses);
 }
 
+}  // namespace
+
 bool is_removed(const meta::Registers& registers, const Uuid& host) {
   return registers.find(cluster_scope, meta::immutable_key("removed", to_string(host))).has_value();
 }
-
-}  // namespace
 
 std::vector<Member> list_members(const meta::Registers& registers) {
   std::vector<Member> members;

@@ -27,6 +27,7 @@ std::optional<Member> find_member(const meta::Registers& registers, const Uuid& 
 std::optional<Member> find_member_by_name(const meta::Registers& registers, const std::string& name);
 // exists: this host is known with another key or name.
 Task<Status> add_member(meta::Registers& registers, Member member);
+bool is_removed(const meta::Registers& registers, const Uuid& host);
 // Of this host, where they differ from what is known.
 Task<Status> publish_addresses(meta::Registers& registers, Uuid self, std::vector<io::Address> addresses);
 

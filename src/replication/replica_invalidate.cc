@@ -96,7 +96,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
     // What waits for room in a log that is given up would keep the device open for ever.
     bool is_closed = false;
     Scope beside(machine_.ready());
-    beside.spawn(make_room_until(is_closed));
+    if (!device_->is_in_use()) beside.spawn(make_room_until(is_closed));  // else it is refused, and the log stays
     auto closed = co_await device_->close();
     is_closed = true;
     wake_.notify();

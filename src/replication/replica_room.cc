@@ -68,7 +68,7 @@ Task<void> Replica::make_room_or_give_up() {
 }
 
 Task<void> Replica::give_up_worst() {
-  if (co_await shrink_branch(0)) co_return log_->space_freed();
+  if (co_await shrink_branch(0)) co_return co_await trim_in_turn();  // which looks whether that was enough
   std::optional<Uuid> worst;
   Lsn least = state_->durable_applied().position.lsn;
   for (const Uuid& member : environment_.members(options_.resource)) {

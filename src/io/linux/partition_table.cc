@@ -1,7 +1,6 @@
 #include "io/linux/partition_table.h"
 
 #include <array>
-#include <vector>
 
 #include <fmt/core.h>
 
