@@ -19,6 +19,7 @@ constexpr io::Duration silence_max = 90s;
 constexpr uint64_t connections_max = 64;
 constexpr io::Duration resumption = 15s;
 constexpr uint64_t log_bytes_max = log_disk_bytes - log_reserve_bytes;
+constexpr uint64_t log_bytes_limit = log_bytes_max + log_reserve_bytes / 4 * 3;  // never, not even for a moment
 
 }  // namespace
 
@@ -81,7 +82,10 @@ void Watch::check_log(const std::string& host, uint64_t log_bytes, Seen& seen) {
     seen.large_since.reset();
   } else if (!seen.large_since) {
     seen.large_since = now;
-  } else if (now - *seen.large_since > resumption && !stage_.is_late_allowed(host, *seen.large_since)) {
+  }
+  const bool stays_large =
+      seen.large_since && now - *seen.large_since > resumption && !stage_.is_late_allowed(host, *seen.large_since);
+  if (log_bytes > log_bytes_limit || stays_large) {
     stage_.broke("P10: the log of " + host + " has " + std::to_string(log_bytes) + " bytes");
   }
 }
