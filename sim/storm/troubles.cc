@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "format/segment.h"
 #include "node/places.h"
 
 namespace mars::sim {
@@ -144,17 +145,45 @@ void Troubles::stick(const std::string& host) {
   last("stuck disk on " + host, [this, host] { mend_disks(host); });
 }
 
+// The last batches of a log, behind a host that loses its power and hears nobody when it is back: what others remember
+// of it is in its own store at best (T10).
+void Troubles::rot_the_end(const std::string& host, Prng& prng) {
+  const uint64_t end = stage_.replica(host)->report().durable.position.lsn.value;
+  format::SegmentName last;
+  std::string newest;
+  for (const std::string& path : segments_of(stage_, host)) {
+    const auto name = format::parse_segment_name(path.substr(path.rfind('/') + 1));
+    if (!name || name->first.value >= end || (!newest.empty() && name->first < last.first)) continue;
+    last = *name;
+    newest = path;
+  }
+  if (newest.empty()) return;
+  excuse(host, newest);
+  const uint64_t used = end - last.first.value;
+  const uint64_t offset = format::segment_header_bytes + used - prng.between(1, std::min<uint64_t>(used, 16 << 10));
+  stage_.cluster.host(host).disks().flip(newest, offset, 1);
+  stage_.power_loss(host);
+  isolate(host);
+  stage_.start(host);
+}
+
+void Troubles::excuse(const std::string& host, const std::string& path) {
+  stage_.rotten.insert(host);
+  stage_.history.excuse(stage_.id(host));
+  stage_.tell("damage in " + path + " of " + host);
+}
+
 // Of the log only: data disks are covered by verify (P11), metadata by its own checks.
 void Troubles::damage(Act act, Prng& prng) {
   const std::string host = stage_.any_host(prng);
+  const bool is_at_end = act == Act::disk_rot && prng.chance(1, 3);
+  if (is_at_end && stage_.is_responsive(host) && stage_.replica(host) != nullptr) return rot_the_end(host, prng);
   const std::vector<std::string> segments = segments_of(stage_, host);
   if (segments.empty()) return;
   Disks& disks = stage_.cluster.host(host).disks();
   const std::string& path = segments[prng.below(segments.size())];
   const uint64_t offset = prng.below(std::max<uint64_t>(disks.file_bytes(path), 1) / (prng.chance(1, 2) ? 1 : 8));
-  stage_.rotten.insert(host);
-  stage_.history.excuse(stage_.id(host));
-  stage_.tell("damage in " + path + " of " + host);
+  excuse(host, path);
   if (act == Act::disk_rot) return disks.flip(path, offset, static_cast<unsigned>(prng.below(8)));
   if (act == Act::disk_latent) return disks.break_sector(path, offset);
   sim::Fault fault{.path = path, .op = DiskOp::write, .skip = prng.below(4), .status = Status::ok};

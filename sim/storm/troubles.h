@@ -32,6 +32,8 @@ class Troubles {
   void fill_disk(const std::string& host, Prng& prng);
   void stick(const std::string& host);
   void damage(Act act, Prng& prng);
+  void rot_the_end(const std::string& host, Prng& prng);
+  void excuse(const std::string& host, const std::string& path);
   void network(Act act, Prng& prng);
   void flap(const std::string& x, const std::string& y, Prng& prng);
   void slow_link(Act act, const std::string& x, const std::string& y, Prng& prng);

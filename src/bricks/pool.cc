@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/probe.h"
 #include "format/random_uuid.h"
 
 namespace mars::bricks {
@@ -11,6 +12,8 @@ using format::PoolHeader;
 using format::PoolRecord;
 
 namespace {
+
+constexpr uint64_t share_of_free = 4;
 
 PoolHeader layout(uint64_t bytes) {
   PoolHeader header;
@@ -198,12 +201,17 @@ void Pool::mark(uint32_t first, uint32_t count, bool taken) {
   }
 }
 
-std::optional<PoolLease> Pool::try_take(size_t bytes) {
-  if (free_slots_.empty()) return std::nullopt;
+std::optional<PoolLease> Pool::try_take(size_t bytes, PoolShare& share) {
   PoolLease lease;
   lease.pages = static_cast<uint32_t>((bytes + page_bytes - 1) / page_bytes);
+  if (free_slots_.empty() || lease.pages > free_pages_) return std::nullopt;
+  const bool is_over_share = share.pages + lease.pages > share_of_free * (free_pages_ - lease.pages) ||
+                             share.slots >= share_of_free * free_slots_.size();
+  if (is_over_share && share.slots > 0) {
+    reached("pool: a user has its share");
+    return std::nullopt;
+  }
   if (lease.pages > 0) {
-    if (lease.pages > free_pages_) return std::nullopt;
     auto first = find_run(lease.pages, next_page_, header_.page_count);
     if (!first) first = find_run(lease.pages, 0, std::min(next_page_ + lease.pages, header_.page_count));
     if (!first) return std::nullopt;
@@ -213,7 +221,13 @@ std::optional<PoolLease> Pool::try_take(size_t bytes) {
   }
   lease.slot = free_slots_.back();
   free_slots_.pop_back();
+  share.add(lease);
   return lease;
+}
+
+void Pool::give_back(PoolLease lease, PoolShare& share) {
+  share.remove(lease);
+  give_back(lease);
 }
 
 void Pool::give_back(PoolLease lease) {

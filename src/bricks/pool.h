@@ -24,6 +24,21 @@ struct PoolLease {
   uint32_t pages = 0;
 };
 
+// What one user has of the pool now; it is counted where it is taken and given back.
+struct PoolShare {
+  void add(const PoolLease& lease) {
+    pages += lease.pages;
+    ++slots;
+  }
+  void remove(const PoolLease& lease) {
+    pages -= lease.pages;
+    --slots;
+  }
+
+  uint64_t pages = 0;
+  uint64_t slots = 0;
+};
+
 // Something that waits for memory: told once each time some was given back.
 struct PoolWaiter : ListHook {
   void (*freed)(PoolWaiter& self) = nullptr;
@@ -45,9 +60,11 @@ class Pool {
   // then.
   bool was_damaged() const { return was_damaged_; }
 
-  // Nothing when there is not that much in one piece; wait() then. `bytes` may be 0.
-  std::optional<PoolLease> try_take(size_t bytes);
-  void give_back(PoolLease lease);
+  // Nothing when there is not that much in one piece, or when this user has its share already; wait() then. `bytes` may
+  // be 0. A user who frees nothing leaves room for the others: it may have four times of what is free (the dynamic
+  // threshold that switches use for their buffers: Choudhury and Hahne, 1998), alone that is four fifths of everything.
+  std::optional<PoolLease> try_take(size_t bytes, PoolShare& share);
+  void give_back(PoolLease lease, PoolShare& share);
   void wait(PoolWaiter& waiter) { waiters_.push_back(waiter); }
 
   std::byte* data(uint32_t page);
@@ -66,6 +83,7 @@ class Pool {
   // Hands over those above `sequence`, in the order of admission: their memory is the caller's now. The rest is given
   // back, the log has it.
   std::vector<Inherited> take_inherited(const Uuid& resource, uint64_t sequence);
+  void give_back(PoolLease lease);  // of taken inheritance that nobody counts
   // The other way round: a sealed slot that its owner could not bring into the log waits for the next one.
   void leave(PoolLease lease);
 

@@ -27,8 +27,13 @@ class PoolTest : public testing::Test {
   sim::Host& host() { return world.host("a"); }
   std::span<std::byte> memory() { return host().pools().at("pool")->span(); }
 
+  // For somebody who has nothing else.
+  std::optional<PoolLease> take(size_t bytes) {
+    PoolShare nothing;
+    return pool->try_take(bytes, nothing);
+  }
   PoolLease admit(const Uuid& resource, uint64_t sequence, size_t bytes = 1000, char letter = 'x') {
-    PoolLease lease = *pool->try_take(bytes);
+    PoolLease lease = *take(bytes);
     format::PoolRecord record;
     record.resource = resource;
     record.epoch = test_uuid(9);
@@ -71,7 +76,7 @@ TEST_F(PoolTest, a_successor_finds_what_was_sealed_in_order) {
   admit(mine, 7, 9000, 'c');
   admit(mine, 5, 1000, 'a');
   admit(mine, 6, 0);
-  pool->try_take(5000);  // taken, never sealed
+  take(5000);  // taken, never sealed
   const Uuid id = pool->id();
   restart();
   EXPECT_EQ(pool->id(), id);
@@ -194,27 +199,42 @@ TEST_F(PoolTest, who_waits_is_told_once_per_return) {
     int told = 0;
   } waiter;
   waiter.freed = [](PoolWaiter& self) { ++static_cast<Counting&>(self).told; };
-  const PoolLease all = *pool->try_take(pool->pages() * Pool::page_bytes);
-  EXPECT_FALSE(pool->try_take(1).has_value());
-  EXPECT_TRUE(pool->try_take(0).has_value()) << "a slot is enough for a discard";
+  const PoolLease all = *take(pool->pages() * Pool::page_bytes);
+  EXPECT_FALSE(take(1).has_value());
+  EXPECT_TRUE(take(0).has_value()) << "a slot is enough for a discard";
   pool->wait(waiter);
   pool->give_back(all);
   EXPECT_EQ(waiter.told, 1);
-  pool->give_back(*pool->try_take(1));
+  pool->give_back(*take(1));
   EXPECT_EQ(waiter.told, 1);
   EXPECT_FALSE(waiter.is_linked());
 }
 
 TEST_F(PoolTest, runs_are_found_between_what_is_taken) {
   std::vector<PoolLease> leases;
-  while (auto lease = pool->try_take(Pool::page_bytes)) leases.push_back(*lease);
+  while (auto lease = take(Pool::page_bytes)) leases.push_back(*lease);
   EXPECT_EQ(leases.size(), pool->pages());
   for (size_t i = 100; i < 108; ++i) pool->give_back(leases[i]);
-  EXPECT_FALSE(pool->try_take(9 * Pool::page_bytes).has_value());
-  auto found = pool->try_take(8 * Pool::page_bytes);
+  EXPECT_FALSE(take(9 * Pool::page_bytes).has_value());
+  auto found = take(8 * Pool::page_bytes);
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(found->first_page, leases[100].first_page);
   EXPECT_EQ(pool->free_pages(), 0u);
+}
+
+TEST_F(PoolTest, who_frees_nothing_leaves_room_for_the_others) {
+  PoolShare greedy;
+  std::vector<PoolLease> leases;
+  while (auto lease = pool->try_take(Pool::page_bytes, greedy)) leases.push_back(*lease);
+  EXPECT_EQ(greedy.pages, leases.size());
+  EXPECT_EQ(greedy.pages, pool->pages() * 4 / 5);
+  PoolShare other;
+  EXPECT_TRUE(pool->try_take(8 * Pool::page_bytes, other).has_value());
+  EXPECT_FALSE(pool->try_take(0, greedy).has_value()) << "its slots are used up as well";
+  PoolShare late;
+  EXPECT_TRUE(pool->try_take(pool->free_pages() * Pool::page_bytes, late).has_value()) << "who has nothing gets it";
+  for (const PoolLease& lease : leases) pool->give_back(lease, greedy);
+  EXPECT_EQ(greedy.pages + greedy.slots, 0u);
 }
 
 TEST_F(PoolTest, without_tmpfs_it_is_ordinary_memory_and_says_why) {
@@ -223,7 +243,7 @@ TEST_F(PoolTest, without_tmpfs_it_is_ordinary_memory_and_says_why) {
   open();
   EXPECT_FALSE(pool->is_persistent());
   EXPECT_FALSE(pool->why_not().empty());
-  const PoolLease lease = *pool->try_take(100);
+  const PoolLease lease = *take(100);
   pool->seal(lease.slot, {});
   pool->leave(lease);
   EXPECT_EQ(pool->free_pages(), pool->pages());

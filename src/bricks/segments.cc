@@ -236,7 +236,16 @@ Task<Status> Segments::free_name(const std::string& path, EpochId epoch) {
 }
 
 Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn first, bool is_control) {
-  if (Segment* there = find(epoch, first)) co_return there;
+  if (Segment* there = find(epoch, first)) {
+    // One that was cut may be too short for what comes, whoever begins it has read nothing in it.
+    if (there->missing_bytes == 0) co_return there;
+    if (there->readers > 0) co_return failure(Status::busy, there->path + " was cut and is still read");
+    auto place = std::ranges::find(segments_, there, &std::unique_ptr<Segment>::get);
+    std::unique_ptr<Segment> cut = std::move(*place);
+    segments_.erase(place);
+    reached("segment: cut before its first batch ended");
+    if (Status status = co_await move_aside(std::move(cut)); status != Status::ok) co_return failure(status);
+  }
   auto segment = std::make_unique<Segment>();
   std::string from;
   const Counted beginning(beginnings_);

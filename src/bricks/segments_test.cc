@@ -175,6 +175,21 @@ TEST_F(SegmentsTest, a_lost_file_is_replaced_when_it_is_begun_again) {
   EXPECT_EQ(firsts(), "1-0 ");
 }
 
+TEST_F(SegmentsTest, a_file_that_was_cut_is_replaced_when_it_is_begun_again) {
+  begin(1, 0);
+  const std::string path = begin(1, 61440)->path;
+  segments.reset();
+  sim::FileSystem& files = host().disks().file_system("/");
+  files.resize(*files.file(path.substr(1)), 8192, true);
+  ASSERT_TRUE(open().has_value());
+  ASSERT_EQ(segments->all().back()->missing_bytes, 65536u - 8192);
+  Segment* const again = begin(1, 61440);
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(again->header.capacity, 65536u);
+  EXPECT_EQ(firsts(), "1-0 1-61440 ");
+  EXPECT_NE(names("branch"), "");
+}
+
 TEST_F(SegmentsTest, what_leaves_the_branch_is_kept_under_its_own_name) {
   begin(1, 0);
   begin(2, 61440);

@@ -142,10 +142,9 @@ void TransLogger::wait_for_memory() {
 Admitted* TransLogger::take_memory(xio::Request& request) {
   const size_t payload = request.op == Op::write ? request.bytes : 0;
   // Whose data disk has failed frees nothing any more, and leaves half of the pool to the other resources (D14).
-  if (write_back_.failed() != Status::ok && 2 * held_pages_ >= pool_.pages()) return nullptr;
-  auto lease = pool_.try_take(payload);
+  if (write_back_.failed() != Status::ok && 2 * share_.pages >= pool_.pages()) return nullptr;
+  auto lease = pool_.try_take(payload, share_);
   if (!lease) return nullptr;
-  held_pages_ += lease->pages;
   Admitted& mine = stock_.take();
   mine.lease = *lease;
   mine.data = payload == 0 ? nullptr : pool_.data(lease->first_page);
@@ -217,9 +216,8 @@ void TransLogger::release(Admitted& request) {
   if (request.is_needed()) return;
   pool_.clear(request.lease.slot);
   const PoolLease lease = request.lease;
-  held_pages_ -= lease.pages;
   stock_.give_back(request);
-  pool_.give_back(lease);
+  pool_.give_back(lease, share_);
 }
 
 void TransLogger::on_memory(PoolWaiter& waiter) {
@@ -313,7 +311,7 @@ Task<Status> TransLogger::adopt(bool accepts_gap) {
   for (const Pool::Inherited& one : inherited) {
     Admitted& mine = stock_.take();
     mine.lease = one.lease;
-    held_pages_ += one.lease.pages;
+    share_.add(one.lease);
     mine.op = one.record.op;
     mine.fua = one.record.fua;
     mine.volume = one.record.volume;
@@ -371,6 +369,7 @@ void TransLogger::leave_unlogged() {
     --request->pins;
     const PoolLease lease = request->lease;
     stock_.give_back(*request);
+    share_.remove(lease);
     pool_.leave(lease);
   }
 }

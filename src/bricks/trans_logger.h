@@ -128,8 +128,8 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   Notifier answered_;
   uint64_t admitted_ = 0;
   uint64_t durable_sequence_ = 0;
-  uint64_t held_pages_ = 0;  // of the pool
-  uint32_t under_way_ = 0;   // requests inside
+  PoolShare share_;         // of the pool
+  uint32_t under_way_ = 0;  // requests inside
   bool is_started_ = false;
 };
 

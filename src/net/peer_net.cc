@@ -17,12 +17,12 @@ bool is_worth_telling(Status why) {
 
 }  // namespace
 
-// Decides in one handshake; by standing in doors_ it lets stop() end it.
+// Decides in one handshake; by standing in a list it lets others end it.
 class PeerNet::Door : public Doorkeeper, public ListHook {
  public:
   // `expected`: whom we dialled, null for who comes by itself.
   Door(PeerNet& net, io::Stream& stream, Peer* expected) : net_(net), stream_(stream), expected_(expected) {
-    net_.doors_.push_back(*this);
+    (expected != nullptr ? net_.dialled_ : net_.callers_).push_back(*this);
   }
   void shut() { stream_.close(); }
 
@@ -87,7 +87,7 @@ Task<void> PeerNet::stop() {
   const Error reason(Status::stopped, "host " + options_.name + " is shutting down");
   stop_.set();
   if (listener_ != nullptr) listener_->close();
-  doors_.for_each([](Door& door) { door.shut(); });
+  for (List<Door>* doors : {&dialled_, &callers_}) doors->for_each([](Door& door) { door.shut(); });
   for (Session* stranger : strangers_) stranger->close(reason);
   for (auto& [id, peer] : peers_) {
     if (peer->session != nullptr) peer->session->close(reason);
@@ -204,15 +204,20 @@ Task<void> PeerNet::watch_second(Peer& peer) {
                                         ": the newer one is refused; one of them is a copy and must be stopped");
 }
 
+// Whoever calls and says nothing keeps nobody out: when all places are taken, the one that has been at it for longest
+// goes. A member needs a few round trips.
 Task<void> PeerNet::accept_loop() {
   while (!stop_.is_set()) {
-    co_await handshakes_.acquire();
     Result<std::unique_ptr<io::Stream>> stream = co_await listener_->accept();
-    if (!stream || stop_.is_set()) {
-      handshakes_.release(1);
-      if (stop_.is_set() || stream.error().status == Status::gone) break;
+    if (stop_.is_set() || (!stream && stream.error().status == Status::gone)) break;
+    if (!stream) {
       co_await io::sleep_for(machine_, options_.reconnect_min, stop_);  // out of descriptors, for example
       continue;
+    }
+    if (!handshakes_.try_acquire(1)) {
+      if (!callers_.empty()) callers_.front().shut();
+      co_await handshakes_.acquire();
+      if (stop_.is_set()) break;
     }
     scope_.spawn(receive(std::move(*stream)));
   }

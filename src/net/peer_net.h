@@ -63,7 +63,7 @@ struct PeerNetOptions {
   SessionTimes times;
   io::Duration reconnect_min = std::chrono::milliseconds(100);
   io::Duration reconnect_max = std::chrono::seconds(5);
-  uint32_t handshakes_max = 32;  // incoming connections that have not yet been admitted; more wait in the kernel
+  uint32_t handshakes_max = 32;  // incoming connections that are not admitted yet; for one more the oldest has to go
   uint32_t strangers_max = 8;    // sessions of hosts that want to join
   io::Duration stranger_limit = std::chrono::seconds(60);  // then such a session is closed
 };
@@ -142,7 +142,8 @@ class PeerNet {
   Prng prng_;
   std::unique_ptr<io::Listener> listener_;
   Semaphore handshakes_;
-  List<Door> doors_;  // of handshakes that go on
+  List<Door> dialled_;  // handshakes that go on, the oldest first
+  List<Door> callers_;
   std::map<Uuid, std::unique_ptr<Peer>> peers_;
   std::vector<Session*> strangers_;
 };

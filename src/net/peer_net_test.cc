@@ -234,6 +234,23 @@ TEST(crossing, dials_keep_exactly_one_session) {
   }
 }
 
+// Nobody else can call a: b has no address there.
+TEST_F(PeerNetTest, callers_that_say_nothing_keep_no_member_out) {
+  auto a = make(1, "a"), b = make(2, "b");
+  introduce(*a, *b);
+  for (Member& member : a->known) member.addresses.clear();
+  start(*a);
+  sim::SimMachine& stranger = world.host("c").machine();
+  std::vector<std::unique_ptr<io::Stream>> calls;
+  for (int i = 0; i < 100; ++i) {
+    auto call = world.run(stranger, stranger.network().connect("a:7790"));
+    ASSERT_TRUE(call.has_value()) << call.error().text;
+    calls.push_back(std::move(*call));
+  }
+  start(*b);
+  EXPECT_TRUE(connects(*a, *b, 3s));
+}
+
 class JoinTest : public PeerNetTest {
  protected:
   JoinTest() : a(make(1, "a")) {

@@ -14,6 +14,7 @@ namespace {
 
 constexpr io::Duration refusal_pause = std::chrono::minutes(10);
 constexpr size_t refusals_max = 64;
+constexpr io::Duration exchange_pause = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -21,6 +22,7 @@ Cluster::Cluster(Parts parts, Identity identity, net::Handler commands)
     : parts_(parts),
       identity_(std::move(identity)),
       invitations_(parts.machine, parts.places.invitations()),
+      stop_(parts.machine.ready()),
       scope_(parts.machine.ready()) {
   services_.add(command_service, std::move(commands));
 }
@@ -135,6 +137,7 @@ void Cluster::add_services() {
 }
 
 Task<void> Cluster::stop() {
+  stop_.set();
   if (resources_ != nullptr) co_await resources_->stop(parts_.options.stop_wait);
   if (is_stuck()) co_return;
   if (net_ != nullptr) co_await net_->stop();
@@ -153,6 +156,17 @@ Task<void> Cluster::join_service(std::unique_ptr<net::Channel> channel, net::Byt
   if (error.status != Status::ok) tell_of_stranger("a host could not join: " + printable(error.text), "");
   if (!name.empty()) parts_.events.add("", "host " + name + " has joined the cluster");
   channel->close(std::move(error));
+}
+
+// One that ended with an error (a disk that was full for a moment) begins again while the session lasts.
+Task<void> Cluster::keep_exchanging(Uuid peer) {
+  const uint64_t number = ++session_numbers_[peer];
+  while (!stop_.is_set() && session_numbers_[peer] == number) {
+    net::Session* const session = net_->find(peer);
+    if (session == nullptr) break;
+    co_await exchange_service(session->open(registers_service, {}));
+    co_await io::sleep_for(parts_.machine, exchange_pause, stop_);
+  }
 }
 
 // Only members have sessions in which these services can be opened; a stranger's session has the join service alone,
@@ -202,7 +216,7 @@ void Cluster::on_session_up(net::Session& session) {
   parts_.events.add("", "connected with " + session.hello().host_name);
   versions_[session.peer()] = printable(std::string(text_of(session.hello_extra()).substr(0, 64)));
   if (identity_.host < session.peer()) {
-    scope_.spawn(exchange_service(session.open(registers_service, {})));
+    scope_.spawn(keep_exchanging(session.peer()));
     scope_.spawn(converse(session.open(replication::report_service, {})));
   }
   resources_->on_peer_up(session.peer());

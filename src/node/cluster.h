@@ -77,6 +77,7 @@ class Cluster final : public net::PeerOwner {
   Task<Result<void>> open_net();
   void add_services();
   Task<void> join_service(std::unique_ptr<net::Channel> channel, net::Bytes opening);
+  Task<void> keep_exchanging(Uuid peer);
   Task<void> exchange_service(std::unique_ptr<net::Channel> channel);
   Task<void> converse(std::unique_ptr<net::Channel> channel);
 
@@ -91,7 +92,9 @@ class Cluster final : public net::PeerOwner {
   std::unique_ptr<net::PeerNet> net_;
   std::string log_problem_;
   std::vector<std::string> alarms_;
-  std::map<Uuid, std::string> versions_;         // of members
+  std::map<Uuid, std::string> versions_;      // of members
+  std::map<Uuid, uint64_t> session_numbers_;  // of members: how many there were
+  Event stop_;
   std::map<std::string, io::Instant> refusals_;  // what was said of strangers, and when
   Scope scope_;                                  // of channels that this host opened
 };

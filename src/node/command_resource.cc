@@ -66,9 +66,9 @@ Task<Result<void>> make_file(Call& call, std::string path, uint64_t bytes) {
   if (!file) co_return failure(file.error());
   file->reset();
   const Status status = co_await storage.resize(path, bytes);
-  if (status != Status::ok)
-    co_return failure(status, path + " cannot be made " + std::to_string(bytes) + " bytes long");
-  co_return Result<void>{};
+  if (status == Status::ok) co_return Result<void>{};
+  static_cast<void>(co_await storage.remove(path));
+  co_return failure(status, path + " cannot be made " + std::to_string(bytes) + " bytes long");
 }
 
 std::string buffered_warning(const io::Geometry& geometry, const std::string& path) {
@@ -112,6 +112,7 @@ Task<Result<Plan>> plan_new(Call& call) {
       if (!made) co_return failure(made.error());
     }
     Result<Inspected> found = co_await inspect(call, disk);
+    if (!found && makes_file) static_cast<void>(co_await call.machine().storage().remove(disk));
     if (!found) co_return failure(found.error());
     plan.geometry = found->geometry;
   }

@@ -298,11 +298,16 @@ class Replica {
   Role role_ = Role::closed;
   std::map<Uuid, Report> peers_;  // the latest of each, also of those that are not connected now
   std::map<Uuid, io::Instant> heard_;
-  Memories memories_;         // of the other members
-  std::set<Uuid> answered_;   // who reported since we attached
-  std::set<Uuid> unable_;     // to serve what we need, until they report again
-  std::map<Uuid, Lsn> pins_;  // of members that sync from here
-  std::set<Uuid> given_up_;   // members whose log was sacrificed for space
+  Memories memories_;        // of the other members
+  std::set<Uuid> answered_;  // who reported since we attached
+  std::set<Uuid> unable_;    // to serve what we need, until they report again
+  struct Pin {
+    Lsn from;
+    uint64_t number = 0;  // of the conversation that has set it
+  };
+  std::map<Uuid, Pin> pins_;  // of members that sync from here
+  uint64_t pin_number_ = 0;
+  std::set<Uuid> given_up_;  // members whose log was sacrificed for space
   io::Instant attached_at_ = {};
   uint64_t written_when_held_ = 0;  // to the data disk, when somebody last began to wait for memory
   io::Instant held_since_ = {};

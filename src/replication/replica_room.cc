@@ -21,7 +21,7 @@ Lsn Replica::trim_limit() const {
         bricks::common_position(log_->branch(), end, peer->second.branch, peer->second.durable.position.lsn);
     if (common.any) limit = std::min(limit, common.position.lsn);
   }
-  for (const auto& [member, pin] : pins_) limit = std::min(limit, pin);
+  for (const auto& [member, pin] : pins_) limit = std::min(limit, pin.from);
   return limit;
 }
 

@@ -125,8 +125,8 @@ Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes
   header.branch = log_->branch();
   header.admitted = log_->admitted();
   header.volume_bytes = options_.volume_bytes;
-  const Lsn pinned = header.q.position.lsn;
-  pins_[target] = pinned;
+  const uint64_t number = ++pin_number_;
+  pins_[target] = {header.q.position.lsn, number};
   bricks::cut(header.branch, header.q.position.lsn);
   Status status = co_await channel->send(encode(header));
   xio::Output& output = is_primary ? static_cast<xio::Output&>(*logger_) : *data_;
@@ -143,8 +143,8 @@ Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes
   }
   channel->close(status == Status::io_error ? Error(status, "the source cannot read its data disk")
                                             : Error(Status::ok));
-  // The pin ends with the conversation; what the target says of its own log pins from here on.
-  if (const auto pin = pins_.find(target); pin != pins_.end() && pin->second == pinned) pins_.erase(pin);
+  // The pin ends with its conversation; what the target says of its own log pins from here on.
+  if (const auto pin = pins_.find(target); pin != pins_.end() && pin->second.number == number) pins_.erase(pin);
 }
 
 // Everything that the bytes may contain must be durable in the log before they leave: else a power failure here would

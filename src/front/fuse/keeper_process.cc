@@ -29,9 +29,13 @@ KeeperProcess::~KeeperProcess() {
 
 // Blocks until the program is loaded: on a helper thread. The child gets its end as standard input and output; both
 // ends are close-on-exec, so neither a hook nor another keeper can hold this conversation open.
-int KeeperProcess::spawn(const std::vector<std::string>& argv) {
+KeeperProcess::Spawned KeeperProcess::spawn(const std::vector<std::string>& argv) {
+  Spawned spawned;
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return errno;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+    spawned.error = errno;
+    return spawned;
+  }
   std::vector<char*> arguments;
   for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
@@ -39,28 +43,37 @@ int KeeperProcess::spawn(const std::vector<std::string>& argv) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
   posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-  int error = posix_spawn(&pid_, arguments[0], &actions, nullptr, arguments.data(), environ);
+  spawned.error = posix_spawn(&spawned.pid, arguments[0], &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   close(ends[1]);
-  socket_ = ends[0];
-  return error;
+  spawned.socket = ends[0];
+  if (spawned.error != 0) return spawned;
+  spawned.descriptor = io::open_child(spawned.pid);
+  if (spawned.descriptor < 0) spawned.error = errno;
+  return spawned;
 }
 
 Task<Result<void>> KeeperProcess::start(std::vector<std::string> argv) {
   CHECK(socket_ < 0 && !argv.empty());
-  int error = 0;
-  auto work = [this, &argv, &error] { error = spawn(argv); };
+  Spawned spawned;
+  auto work = [&argv, &spawned] { spawned = spawn(argv); };
   co_await machine_.off_load(std::move(work));
-  if (error != 0) {
+  socket_ = spawned.socket;
+  if (spawned.error != 0) {
     hang_up();
-    co_return failure(error == ENOENT ? Status::not_found : Status::refused,
-                      "cannot start " + argv[0] + ": " + strerror(error));
+    co_return failure(spawned.error == ENOENT ? Status::not_found : Status::refused,
+                      "cannot start " + argv[0] + ": " + strerror(spawned.error));
   }
+  pid_ = spawned.pid;
   auto heard = [](void* self) { static_cast<KeeperProcess*>(self)->on_readable(); };
   auto ended = [](void* self, int) { static_cast<KeeperProcess*>(self)->on_exit(); };
-  readable_ = std::make_unique<io::Watch>(machine_, socket_, heard, this);
-  readable_->arm();
-  child_ = std::make_unique<io::ChildWatch>(machine_, pid_, ended, this);
+  child_ = std::make_unique<io::ChildWatch>(machine_, pid_, spawned.descriptor, ended, this);
+  if (is_hung_up_) {
+    hang_up();  // somebody did so while it was being started
+  } else {
+    readable_ = std::make_unique<io::Watch>(machine_, socket_, heard, this);
+    readable_->arm();
+  }
   co_return Result<void>{};
 }
 
@@ -101,6 +114,7 @@ Status KeeperProcess::say(std::string_view command) {
 }
 
 void KeeperProcess::hang_up() {
+  is_hung_up_ = true;
   readable_.reset();
   if (socket_ >= 0) close(socket_);
   socket_ = -1;

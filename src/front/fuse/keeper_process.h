@@ -40,7 +40,13 @@ class KeeperProcess {
   Task<bool> join(io::Duration limit);
 
  private:
-  int spawn(const std::vector<std::string>& argv);
+  struct Spawned {
+    int error = 0;  // errno
+    int socket = -1;
+    int descriptor = -1;  // of io::open_child()
+    pid_t pid = -1;
+  };
+  static Spawned spawn(const std::vector<std::string>& argv);
   void on_readable();
   void on_exit();
 
@@ -48,6 +54,7 @@ class KeeperProcess {
   Notifier& changed_;
   int socket_ = -1;
   pid_t pid_ = -1;
+  bool is_hung_up_ = false;
   std::string received_;
   std::unique_ptr<io::Watch> readable_;
   std::unique_ptr<io::ChildWatch> child_;

@@ -107,7 +107,10 @@ Task<bool> Connection::negotiate() {
     // The export may be switched off, but not between this answer and the joining.
     if (next == Negotiator::Next::transmission) begin_transmission(negotiator);
     const Status status = answer.empty() ? Status::ok : co_await io::write_all(*stream_, answer);
-    if (next == Negotiator::Next::transmission) co_return true;  // run() finds out when the write failed
+    if (next == Negotiator::Next::transmission) {
+      if (status != Status::ok) fail();
+      co_return true;
+    }
     if (status != Status::ok || next == Negotiator::Next::close) co_return false;
     if (next == Negotiator::Next::secure && !co_await secure(negotiator)) co_return false;
   }

@@ -24,6 +24,7 @@ constexpr Duration kill_patience = 2s;  // a killed child that is still there ha
 
 struct Spawned {
   pid_t child = -1;
+  int descriptor = -1;  // of open_child()
   Descriptor output;
 };
 
@@ -64,6 +65,8 @@ Result<Spawned> spawn(const std::vector<std::string>& argv) {
   ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (result != 0) return errno_failure(result, "cannot run " + argv[0]);
+  spawned.descriptor = open_child(spawned.child);
+  if (spawned.descriptor < 0) return errno_failure(errno, "cannot watch " + argv[0]);
   return spawned;
 }
 
@@ -74,7 +77,7 @@ class Collector {
       : changed_(machine.ready()),
         spawned_(std::move(spawned)),
         output_(machine, spawned_.output.get(), &Collector::on_output, this),
-        child_(machine, spawned_.child, &Collector::on_exit, this) {
+        child_(machine, spawned_.child, spawned_.descriptor, &Collector::on_exit, this) {
     output_.arm();
   }
 

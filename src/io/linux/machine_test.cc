@@ -381,7 +381,7 @@ TEST_F(WatchTest, child_is_reaped_and_its_exit_told) {
     static_cast<Result*>(self)->exit_code = exit_code;
     static_cast<Result*>(self)->machine->stop();
   };
-  ChildWatch watch(machine(), child, on_exit, &result);
+  ChildWatch watch(machine(), child, open_child(child), on_exit, &result);
   EXPECT_FALSE(watch.has_ended());
   watch.send_signal(SIGTERM);
   machine().run();

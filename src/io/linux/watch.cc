@@ -1,6 +1,9 @@
 #include "io/linux/watch.h"
 
+#include <signal.h>
 #include <sys/wait.h>
+
+#include <cerrno>
 extern "C" {  // glibc 2.36 forgot it
 #include <sys/pidfd.h>
 }
@@ -31,9 +34,20 @@ void Watch::on_ready(void* self) {
   watch.on_readable_(watch.context_);
 }
 
-ChildWatch::ChildWatch(Machine& machine, pid_t child, void (*on_exit)(void*, int), void* context)
-    : child_(child), on_exit_(on_exit), context_(context), descriptor_(::pidfd_open(child, 0)) {
-  CHECK(descriptor_ >= 0);  // not our child, or reaped by somebody else
+int open_child(pid_t child) {
+  const int descriptor = ::pidfd_open(child, 0);
+  if (descriptor >= 0) return descriptor;
+  const int error = errno;
+  ::kill(child, SIGKILL);
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  errno = error;
+  return descriptor;
+}
+
+ChildWatch::ChildWatch(Machine& machine, pid_t child, int descriptor, void (*on_exit)(void*, int), void* context)
+    : child_(child), on_exit_(on_exit), context_(context), descriptor_(descriptor) {
+  CHECK(descriptor_ >= 0);
   watch_ = std::make_unique<Watch>(machine, descriptor_, &ChildWatch::on_readable, this);
   watch_->arm();
 }

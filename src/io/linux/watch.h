@@ -36,11 +36,17 @@ class Watch {
   std::unique_ptr<Readiness> readiness_;
 };
 
+// The pidfd of a child that was just started; the caller closes it. When there is none (no descriptors left) the child
+// is killed and reaped, the result is negative and errno says why.
+int open_child(pid_t child);
+
 // Reaps one child of this process when it ends and then calls on_exit once, from the reactor: 0..255, or 128 + signal.
 // Nobody else may wait for that child. Destroyed earlier: the child is neither killed nor reaped.
 class ChildWatch {
  public:
-  ChildWatch(Machine& machine, pid_t child, void (*on_exit)(void* context, int exit_code), void* context);
+  // `descriptor`: of open_child(); owned from here on.
+  ChildWatch(Machine& machine, pid_t child, int descriptor, void (*on_exit)(void* context, int exit_code),
+             void* context);
   ChildWatch(const ChildWatch&) = delete;
   ChildWatch& operator=(const ChildWatch&) = delete;
   ~ChildWatch();
@@ -55,7 +61,7 @@ class ChildWatch {
   pid_t child_;
   void (*on_exit_)(void*, int);
   void* context_;
-  int descriptor_ = -1;  // a pidfd
+  int descriptor_;
   std::unique_ptr<Watch> watch_;
 };
 
