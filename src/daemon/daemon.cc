@@ -138,6 +138,7 @@ std::string Daemon::why_not(const control::ClusterView& view, std::string_view d
 Task<Error> Daemon::start() {
   if (Error error = co_await prepare_directories(); error.status != Status::ok) co_return error;
   nbd::NbdOptions nbd;
+  nbd.memory_bytes = config_.memory_bytes / 8;
   nbd.why_not = [this](std::string_view name) { return node_ ? why_not(node_->status(), name) : "marsd is starting"; };
   nbd_ = std::make_unique<nbd::NbdServer>(machine_, std::move(nbd));
   devices_ = std::make_unique<Devices>(machine_, *nbd_, devices_options());

@@ -167,6 +167,8 @@ class Life:
                         self.attempt(self.ledger.write, nbd, number)
                     self.attempt(self.ledger.flush, nbd)
                 self.attempt(self.ledger.check, nbd, self.host)
+        except TimeoutError:
+            raise Failure(f"an NBD client is not answered within {ANSWER_SECONDS} s", [self.host]) from None
         except (ConnectionError, NbdError, BrokenPipeError) as error:
             self.told.append(str(error))
             self.expect_alive()

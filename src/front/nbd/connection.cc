@@ -23,7 +23,7 @@ Connection::Connection(NbdServer& server, std::unique_ptr<io::Stream> stream, co
       transfers_(server.options_.requests_max),
       transfer_places_(server.machine_.ready(), server.options_.requests_max),
       piece_places_(server.machine_.ready(), server.options_.requests_max),
-      budget_(server.machine_.ready(), server.options_.payload_bytes_max),
+      share_(server.options_.payload_bytes_max),
       stream_turn_(server.machine_.ready(), 1),
       work_(server.machine_.ready()),
       idle_(server.machine_.ready()) {
@@ -132,8 +132,10 @@ void Connection::begin_transmission(const Negotiator& negotiator) {
   shape_ = export_->shape();
   has_structured_replies_ = negotiator.has_structured_replies();
   is_volatile_ = !stream_->is_local() && info.fua != xio::Support::none;
-  piece_bytes_max_ = std::min(info.bytes_max, 1u << 20) / info.block_bytes * info.block_bytes;
-  CHECK(piece_bytes_max_ > 0 && piece_bytes_max_ <= server_.options_.payload_bytes_max);
+  const auto portion = static_cast<uint32_t>(std::min<uint64_t>(server_.budget_.portion(), whole_bytes_max));
+  piece_bytes_max_ = std::min({info.bytes_max, 1u << 20, portion}) / info.block_bytes * info.block_bytes;
+  whole_bytes_max_ = portion;
+  CHECK(piece_bytes_max_ > 0);
   pieces_ = std::make_unique<xio::RequestPool<Piece>>(server_.options_.requests_max);
   for (Transfer& transfer : transfers_) free_transfers_.push_back(&transfer);
   export_->join(*this);
@@ -241,7 +243,11 @@ Task<bool> Connection::start_write_piece(Transfer& transfer, uint64_t offset, ui
     co_return true;
   }
   if (piece.supplier == nullptr) {
-    if (!budget_.try_acquire(piece.bytes)) co_await budget_.acquire(piece.bytes);
+    if (!server_.budget_.try_take(share_, piece.bytes) && !co_await take_memory(piece.bytes)) {
+      piece.status = Status::gone;
+      finish(piece);
+      co_return false;
+    }
     piece.budget = piece.bytes;
     piece.data = piece.own_buffer(piece.bytes);
   }
@@ -256,16 +262,42 @@ Task<bool> Connection::start_write_piece(Transfer& transfer, uint64_t offset, ui
   co_return true;
 }
 
+// False: the connection was closed meanwhile.
+Task<bool> Connection::take_memory(uint64_t bytes) {
+  while (!is_closed_ && !server_.budget_.try_take(share_, bytes)) co_await server_.budget_.freed().wait();
+  co_return !is_closed_;
+}
+
+// A read of which no further piece is made; nobody waits for it any more.
+void Connection::give_up(Transfer& transfer) {
+  transfer.error = Errno::io;
+  if (transfer.read_reply != ReadReply::stream) return no_more_pieces(transfer);
+  if (--transfer.unfinished == 0) end_stream(transfer);
+}
+
+void Connection::close() {
+  is_closed_ = true;
+  stream_->close();
+  server_.budget_.freed().notify();
+}
+
 Task<void> Connection::start_read(Transfer& transfer) {
   const nbd::Request& request = transfer.request;
-  transfer.read_reply = has_structured_replies_             ? ReadReply::chunks
-                        : request.length <= whole_bytes_max ? ReadReply::whole
-                                                            : ReadReply::stream;
+  transfer.read_reply = has_structured_replies_              ? ReadReply::chunks
+                        : request.length <= whole_bytes_max_ ? ReadReply::whole
+                                                             : ReadReply::stream;
   if (transfer.read_reply == ReadReply::stream) co_await stream_turn_.acquire();
+  const bool is_whole = transfer.read_reply == ReadReply::whole;
+  if (is_whole && !server_.budget_.try_take(share_, request.length) && !co_await take_memory(request.length)) {
+    co_return give_up(transfer);
+  }
   for (uint32_t done = 0; done < request.length;) {
     const uint32_t bytes = std::min(request.length - done, piece_bytes_max_);
     if (!piece_places_.try_acquire(1)) co_await piece_places_.acquire();
-    if (!budget_.try_acquire(bytes)) co_await budget_.acquire(bytes);
+    if (!is_whole && !server_.budget_.try_take(share_, bytes) && !co_await take_memory(bytes)) {
+      piece_places_.release(1);
+      co_return give_up(transfer);
+    }
     Piece& piece = new_piece(transfer);
     piece.budget = bytes;
     piece.prepare(xio::Op::read, request.offset + done, bytes, piece.own_buffer(bytes));

@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/sync.h"
 #include "base/task.h"
+#include "front/nbd/budget.h"
 #include "front/nbd/nbd_server.h"
 #include "front/nbd/transfer.h"
 #include "io/timer.h"
@@ -25,7 +26,7 @@ class Connection : public ListHook {
   // Serves the client; returns when it is gone and nothing of its is in flight.
   Task<void> run();
   // Ends it soon, whatever the client does.
-  void close() { stream_->close(); }
+  void close();
 
  private:
   friend NbdExport;
@@ -48,6 +49,8 @@ class Connection : public ListHook {
   Task<bool> start_write(Transfer& transfer);
   Task<bool> start_write_piece(Transfer& transfer, uint64_t offset, uint32_t& bytes);
   Task<void> start_read(Transfer& transfer);
+  Task<bool> take_memory(uint64_t bytes);
+  void give_up(Transfer& transfer);
   Task<void> start_plain(Transfer& transfer);
   Piece& new_piece(Transfer& transfer);
   bool needs_fua(const nbd::Request& request) const;
@@ -81,6 +84,7 @@ class Connection : public ListHook {
   bool has_structured_replies_ = false;
   bool is_volatile_ = false;  // the client may survive this host: nothing is acknowledged before it is durable (D6)
   uint32_t piece_bytes_max_ = 0;
+  uint32_t whole_bytes_max_ = 0;  // a longer read is answered in a stream
 
   std::vector<std::byte> buffer_;
   size_t begin_ = 0;
@@ -92,7 +96,7 @@ class Connection : public ListHook {
   std::unique_ptr<xio::RequestPool<Piece>> pieces_;
   Semaphore transfer_places_;
   Semaphore piece_places_;
-  Semaphore budget_;                // bytes of own buffers
+  Budget::Share share_;             // of own buffers
   Semaphore stream_turn_;           // one transfer at a time streams
   Transfer* streaming_ = nullptr;   // its head is written and not yet all of its data
   std::coroutine_handle<> reader_;  // waits for a supplied buffer
@@ -105,6 +109,7 @@ class Connection : public ListHook {
   Notifier work_;
   Notifier idle_;
   bool is_ending_ = false;  // no more requests come
+  bool is_closed_ = false;  // by close()
   bool is_broken_ = false;  // nothing can be written any more
 };
 

@@ -176,7 +176,7 @@ void Connection::release(Reply& reply) {
 void Connection::release_piece(Piece& piece) {
   Transfer& transfer = *piece.transfer;
   piece.release_buffer();
-  if (piece.budget > 0) budget_.release(piece.budget);
+  if (piece.budget > 0) server_.budget_.give_back(share_, piece.budget);
   pieces_->give_back(piece);
   piece_places_.release(1);
   drop_reference(transfer);
@@ -192,7 +192,7 @@ void Connection::drop_reference(Transfer& transfer) {
 // The client is lost: its requests run to their end, nobody hears of them.
 void Connection::fail() {
   is_broken_ = true;
-  stream_->close();
+  close();
   while (Reply* reply = replies_.pop_front()) release(*reply);
   while (Reply* reply = held_.pop_front()) release(*reply);
   work_.notify();

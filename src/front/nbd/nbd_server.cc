@@ -1,10 +1,16 @@
 #include "front/nbd/nbd_server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "front/nbd/connection.h"
 
 namespace mars::nbd {
+namespace {
+
+constexpr uint64_t memory_bytes_min = 8u << 20;
+
+}  // namespace
 
 NbdExport::NbdExport(NbdServer& server, std::string name, xio::Output& below, NbdExportOptions options)
     : Switch(server.machine_.ready()),
@@ -44,7 +50,11 @@ void NbdExport::on_button() {
 }
 
 NbdServer::NbdServer(io::Machine& machine, NbdOptions options)
-    : machine_(machine), options_(std::move(options)), scope_(machine.ready()), stop_(machine.ready()) {}
+    : machine_(machine),
+      options_(std::move(options)),
+      scope_(machine.ready()),
+      stop_(machine.ready()),
+      budget_(machine.ready(), std::max(options_.memory_bytes, memory_bytes_min)) {}
 
 NbdServer::~NbdServer() { CHECK(exports_.empty()); }
 

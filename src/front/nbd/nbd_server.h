@@ -13,6 +13,7 @@
 #include "base/sync.h"
 #include "base/task.h"
 #include "brick/switch.h"
+#include "front/nbd/budget.h"
 #include "front/nbd/negotiator.h"
 #include "io/machine.h"
 #include "xio/request.h"
@@ -68,7 +69,8 @@ class NbdExport final : public brick::Switch {
 struct NbdOptions {
   uint32_t connections_max = 64;          // at one address, whoever calls at another; more wait in the kernel
   uint32_t requests_max = 256;            // in flight per connection; more are not read
-  uint64_t payload_bytes_max = 8u << 20;  // of own buffers in use per connection
+  uint64_t payload_bytes_max = 8u << 20;  // of own buffers in use per connection, beside a request that is longer
+  uint64_t memory_bytes = 64u << 20;      // of own buffers in use by all connections; at least 8 MiB
   io::Duration handshake_limit = std::chrono::seconds(30);
   // What the client of a name that is not open here is told: who is primary, or that there is no such device.
   std::function<std::string(std::string_view name)> why_not;
@@ -118,6 +120,7 @@ class NbdServer final : public Catalogue {
   Event stop_;
   std::vector<std::unique_ptr<Door>> doors_;
   std::map<std::string, NbdExport*, std::less<>> exports_;
+  Budget budget_;
   List<Connection> newcomers_;  // connections that have no export yet
   size_t connections_ = 0;
 };
