@@ -264,8 +264,14 @@ void Log::begin_again() {
   if (std::exchange(gave_up_, false)) failed_ = Status::ok;
 }
 
+bool Log::is_on_branch(const Segment& segment) const {
+  const format::BranchEpoch* epoch = find_epoch(branch_, segment.header.epoch);
+  return epoch != nullptr && segment.first() >= epoch->first && (!epoch->ended || segment.first() < epoch->end);
+}
+
 Task<Status> Log::trim(Lsn limit) {
-  Status status = co_await segments_.trim(std::min(limit, durable_.position.lsn));
+  const auto counts = [this](const Segment& segment) { return is_on_branch(segment); };
+  Status status = co_await segments_.trim(std::min(limit, durable_.position.lsn), counts, current_);
   space_freed();
   co_return status;
 }

@@ -135,6 +135,7 @@ class Log {
   void advance_durable(Lsn upto);
   void fail(Status status);
   Task<void> end_flush();
+  bool is_on_branch(const Segment& segment) const;
   Task<void> roll();
   Task<Status> make_durable_again(Lsn from);
   Task<Status> rewrite(Segment& segment, Lsn from, Lsn to);

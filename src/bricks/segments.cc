@@ -293,11 +293,17 @@ Task<Status> Segments::retire(std::unique_ptr<Segment> segment) {
   co_return status;
 }
 
-Task<Status> Segments::trim(Lsn limit) {
-  if (segments_.size() > 1 && segments_[1]->first() <= limit && segments_[0]->readers > 0) {
-    reached("segment: kept for a reader");
+// How many files lie before the last one that begins at or below the limit.
+size_t Segments::past(Lsn limit, const Counts& counts) const {
+  for (size_t i = segments_.size(); i-- > 0;) {
+    if (segments_[i]->first() <= limit && counts(*segments_[i])) return i;
   }
-  while (segments_.size() > 1 && segments_[1]->first() <= limit && segments_[0]->readers == 0) {
+  return 0;
+}
+
+Task<Status> Segments::trim(Lsn limit, Counts counts, Segment* const& current) {
+  if (past(limit, counts) > 0 && segments_[0]->readers > 0) reached("segment: kept for a reader");
+  while (past(limit, counts) > 0 && segments_[0]->readers == 0 && segments_[0].get() != current) {
     std::unique_ptr<Segment> oldest = std::move(segments_.front());
     segments_.erase(segments_.begin());
     if (Status status = co_await retire(std::move(oldest)); status != Status::ok) co_return status;

@@ -2,6 +2,7 @@
 // LSN; nothing of what the batches mean. Files are allocated whole, zero-filled and durable before use, and recycled.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -67,8 +68,12 @@ class Segments {
   // The control segment was taken for want of room, and nothing has been freed since: the reserve is no longer whole.
   bool is_short() const { return is_short_; }
 
-  // Gives up files whose batches all lie below `limit` (the next file begins at or below it), oldest first.
-  Task<Status> trim(Lsn limit);
+  // Gives up files whose batches all lie below `limit`, oldest first: those before a file that begins at or below it
+  // and counts. One does not when it was left behind by another history, or by ours behind a damaged end: what it
+  // claims to follow may still be written in an earlier file. What is `current`, as it changes, and what is read,
+  // stays.
+  using Counts = std::function<bool(const Segment&)>;
+  Task<Status> trim(Lsn limit, Counts counts, Segment* const& current);
   // Files that begin at or behind `from` leave the branch, lost ones too: they move to branch/ and are kept (P6). The
   // newest goes first, so that a crash in between leaves the beginning of a history and never a hole.
   Task<Status> set_aside(Lsn from);
@@ -87,6 +92,7 @@ class Segments {
  private:
   std::string log_path(const std::string& name) const { return options_.directory + "/log/" + name; }
   Task<Result<void>> open_branch();
+  size_t past(Lsn limit, const Counts& counts) const;
   Task<Status> has_room(uint64_t bytes);
   Task<Result<void>> open_one(std::string name);
   Task<Status> read_header(Segment& segment, const std::string& name);

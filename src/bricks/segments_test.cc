@@ -30,6 +30,9 @@ class SegmentsTest : public testing::Test {
     host().start();
     return open();
   }
+  Status trim(Lsn limit) {
+    return run(segments->trim(limit, [this](const Segment& one) { return &one != left_behind; }, current));
+  }
   Segment* begin(uint64_t number, uint64_t first) {
     auto begun = run(segments->begin(test_uuid(static_cast<uint8_t>(10 + number)), number, {first}));
     return begun ? *begun : nullptr;
@@ -49,6 +52,8 @@ class SegmentsTest : public testing::Test {
 
   sim::World world{1};
   std::unique_ptr<Segments> segments;
+  const Segment* left_behind = nullptr;
+  Segment* current = nullptr;
 };
 
 TEST_F(SegmentsTest, a_file_and_its_header_survive_power_loss) {
@@ -78,7 +83,7 @@ TEST_F(SegmentsTest, a_crash_at_any_step_leaves_a_whole_file_or_none) {
 
 TEST_F(SegmentsTest, trimmed_files_become_the_next_ones) {
   for (uint64_t i = 0; i < 5; ++i) begin(1, i * 61440);
-  ASSERT_EQ(run(segments->trim({4 * 61440})), Status::ok);
+  ASSERT_EQ(trim({4 * 61440}), Status::ok);
   EXPECT_EQ(firsts(), "1-" + std::to_string(4 * 61440) + " ");
   EXPECT_EQ(segments->bytes(), 3u * 65536 + 8192) << "two spares are kept, and the control segment";
   host().disks().file_system("/").set_capacity(0);
@@ -102,7 +107,7 @@ TEST_F(SegmentsTest, a_control_batch_finds_room_on_a_full_disk) {
   ASSERT_TRUE(power_loss().has_value());
   EXPECT_EQ(firsts(), "1-0 ");
   host().disks().file_system("/").set_capacity(1 << 20);
-  ASSERT_EQ(run(segments->trim({0})), Status::ok);
+  ASSERT_EQ(trim({0}), Status::ok);
   host().disks().file_system("/").set_capacity(0);
   EXPECT_TRUE(run(segments->begin(test_uuid(12), 2, {4096}, true)).has_value());
 }
@@ -111,14 +116,28 @@ TEST_F(SegmentsTest, what_is_needed_is_not_trimmed) {
   begin(1, 0);
   begin(1, 61440);
   begin(1, 122880);
-  ASSERT_EQ(run(segments->trim({61439})), Status::ok);
+  ASSERT_EQ(trim({61439}), Status::ok);
   EXPECT_EQ(segments->all().size(), 3u);
   segments->all()[0]->readers = 1;
-  ASSERT_EQ(run(segments->trim({200000})), Status::ok);
+  ASSERT_EQ(trim({200000}), Status::ok);
   EXPECT_EQ(segments->all().size(), 3u);
   segments->all()[0]->readers = 0;
-  ASSERT_EQ(run(segments->trim({200000})), Status::ok);
+  ASSERT_EQ(trim({200000}), Status::ok);
   EXPECT_EQ(segments->all().size(), 1u) << "the last one stays";
+}
+
+TEST_F(SegmentsTest, what_another_history_left_behind_makes_nothing_past) {
+  begin(1, 0);
+  current = begin(1, 61440);
+  left_behind = begin(2, 61440);
+  ASSERT_EQ(trim({70000}), Status::ok);
+  EXPECT_EQ(firsts(), "1-61440 2-61440 ") << "only the first file lies below what counts";
+  begin(1, 122880);
+  ASSERT_EQ(trim({122880}), Status::ok);
+  EXPECT_EQ(segments->all().front().get(), current) << "it is still written";
+  current = nullptr;
+  ASSERT_EQ(trim({122880}), Status::ok);
+  EXPECT_EQ(firsts(), "1-122880 ");
 }
 
 TEST_F(SegmentsTest, candidates_are_those_that_may_hold_a_position_the_youngest_first) {
@@ -156,9 +175,9 @@ TEST_F(SegmentsTest, a_lost_file_goes_when_the_log_is_trimmed_behind_it) {
   host().disks().flip(middle, 50);
   ASSERT_TRUE(open().has_value());
   EXPECT_EQ(segments->lost().size(), 1u);
-  ASSERT_EQ(run(segments->trim({61440})), Status::ok);
+  ASSERT_EQ(trim({61440}), Status::ok);
   EXPECT_TRUE(host().disks().exists(middle));
-  ASSERT_EQ(run(segments->trim({122880})), Status::ok);
+  ASSERT_EQ(trim({122880}), Status::ok);
   EXPECT_FALSE(host().disks().exists(middle));
   EXPECT_TRUE(segments->lost().empty());
 }
