@@ -54,6 +54,32 @@ TEST_F(DeposedFilm, the_same_host_that_goes_on_behind_a_damage_is_no_rival) {
   expect_equal();
 }
 
+// What it was forced against goes on with the epoch before. Whoever has lost the end of its log knows where that ended.
+// Attacks: F19, F23, P1, T9, D10
+TEST_F(DeposedFilm, whose_forced_epoch_rotted_away_takes_nothing_from_the_other_side) {
+  cast({"a", "b", "c"});
+  hand_over("c");
+  save("c", 0, 40, '0');
+  expect_up_to_date();
+  isolate("c");
+  await_silence("a", "c");
+  const uint64_t begin = durable("a");
+  force("a");
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a") && durable("b") > begin; })) << describe();
+  power_loss("a");
+  rot_log("a", begin + 100);
+  save_apart("c", 0, 20, 'c');
+  cut("a", "b");
+  rejoin("c");
+  boot("a");
+  rest(30s);
+  EXPECT_EQ(durable("a"), begin) << describe();
+  heal("a", "b");
+  invalidate("c");
+  EXPECT_TRUE(until([&] { return cluster().run("a", "primary mydata").code == ExitCode::done; })) << describe();
+  expect_equal();
+}
+
 // Attacks: F19, P6, D6, T9
 TEST_F(DeposedFilm, what_only_memory_has_of_a_deposed_reign_is_kept) {
   for (const bool is_heard_late : {false, true}) {

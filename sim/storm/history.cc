@@ -64,9 +64,10 @@ std::string History::begin(const format::BranchEpoch& epoch, const format::Branc
     reign.parent_end = parent->end;
   }
   // Two that go on from one epoch: only a force makes that possible (T2). A reign of its own in which nobody wrote is
-  // dropped by a host that was deposed, and begun again when the rival is given up (T9).
+  // dropped by a host that was deposed, and begun again, or handed to another, when the rival is given up (T9).
   for (const Reign& other : reigns_) {
-    const bool was_dropped = other.host == reign.host && other.writes.empty();
+    const bool goes_on = other.host == reign.host || (reign.cause == EpochCause::grant && parent->host == other.host);
+    const bool was_dropped = goes_on && other.writes.empty();
     const bool is_sibling = reign.parent && other.parent == reign.parent && !other.is_given_up && !was_dropped;
     if (!is_sibling || other.cause == EpochCause::force || reign.cause == EpochCause::force) continue;
     return "P4: epochs " + short_text(other.id) + " and " + short_text(reign.id) + " both follow " +

@@ -90,9 +90,10 @@ Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
 Task<Status> Log::append_fetched(const format::Batch& batch) {
   const format::BatchIdentity& identity = batch.header.identity;
   const bool begins_epoch = !batch.records.empty() && batch.records.front().op == RecordOp::epoch;
-  // Of an epoch that is known to have ended only what belongs to it: bytes that were lost here come back.
-  const bool has_ended = !branch_.empty() && branch_.back().ended && branch_.back().id == identity.epoch &&
-                         batch.header.end() > branch_.back().end;
+  // Of an epoch that is known to have ended only what belongs to it: bytes that were lost here come back. It need not
+  // be the last one: the branch goes on behind a damaged end.
+  const format::BranchEpoch* const epoch = find_epoch(branch_, identity.epoch);
+  const bool has_ended = epoch != nullptr && epoch->ended && batch.header.end() > epoch->end;
   if (identity.lsn != tail_.position.lsn || identity.previous != tail_.hash) co_return Status::refused;
   if (identity.admitted < admitted_ || closing_) co_return Status::refused;
   if (!begins_epoch && (has_ended || identity.epoch != tail_.position.epoch)) co_return Status::refused;
