@@ -65,8 +65,12 @@ std::string History::begin(const format::BranchEpoch& epoch, const format::Branc
   }
   // Two that go on from one epoch: only a force makes that possible (T2). A reign of its own in which nobody wrote is
   // dropped by a host that was deposed, and begun again, or handed to another, when the rival is given up (T9).
+  const bool had_rival = std::ranges::any_of(reigns_, [&](const Reign& other) {
+    return reign.parent && other.parent == reign.parent && other.cause == EpochCause::force;
+  });
   for (const Reign& other : reigns_) {
-    const bool goes_on = other.host == reign.host || (reign.cause == EpochCause::grant && parent->host == other.host);
+    const bool is_handed_on = had_rival && reign.cause == EpochCause::grant && parent->host == other.host;
+    const bool goes_on = other.host == reign.host || is_handed_on;
     const bool was_dropped = goes_on && other.writes.empty();
     const bool is_sibling = reign.parent && other.parent == reign.parent && !other.is_given_up && !was_dropped;
     if (!is_sibling || other.cause == EpochCause::force || reign.cause == EpochCause::force) continue;
