@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
 #include <sstream>
 #include <thread>
 
@@ -38,7 +39,11 @@ class Speaker {
     ::rmdir(directory_.c_str());
   }
   std::string path() const { return directory_ + "/s"; }
-  const std::string& heard() const { return heard_; }  // read it when the client has its answer
+  // Of the last client that has its answer.
+  std::string heard() {
+    const std::lock_guard lock(mutex_);
+    return heard_;
+  }
 
  private:
   void speak() {
@@ -48,10 +53,14 @@ class Speaker {
       char buffer[65536];
       // A request of these tests comes in one piece, or the body follows the head.
       ssize_t count = ::recv(fd, buffer, sizeof(buffer), 0);
-      heard_.assign(buffer, static_cast<size_t>(std::max<ssize_t>(count, 0)));
-      if (heard_.starts_with("POST") && heard_.ends_with("\r\n\r\n")) {
+      std::string heard(buffer, static_cast<size_t>(std::max<ssize_t>(count, 0)));
+      if (heard.starts_with("POST") && heard.ends_with("\r\n\r\n")) {
         count = ::recv(fd, buffer, sizeof(buffer), 0);
-        heard_.append(buffer, static_cast<size_t>(std::max<ssize_t>(count, 0)));
+        heard.append(buffer, static_cast<size_t>(std::max<ssize_t>(count, 0)));
+      }
+      {
+        const std::lock_guard lock(mutex_);
+        heard_ = std::move(heard);
       }
       static_cast<void>(::send(fd, bytes_.data(), bytes_.size(), MSG_NOSIGNAL));
       ::close(fd);
@@ -61,6 +70,7 @@ class Speaker {
   const std::string bytes_;
   std::string directory_;
   int listener_ = -1;
+  std::mutex mutex_;
   std::string heard_;
   std::thread thread_;
 };
