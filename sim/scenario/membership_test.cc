@@ -263,13 +263,13 @@ TEST_F(MembershipFilm, who_is_connected_and_has_no_copy_is_no_reason_to_leave) {
   cast({"a", "b", "c"});
   save("a", 0, 40, 'x');
   expect_up_to_date();
+  hand_over("c");
   rest(15s);  // the others remember that c had everything
   stop("c");
   disks("c").remove_device("/dev/sdb");
   disks("c").add_device("/dev/sdb", Cluster::disk_bytes);
   boot("c");
   expect_state("c", State::disk_changed);
-  run("a", "secondary mydata");
   run("a", "pause-sync mydata");
   run("a", "invalidate mydata");
   expect_exit("b", "leave-resource mydata --timeout 20s", ExitCode::refused, "only good copy");

@@ -256,5 +256,47 @@ TEST_F(NetworkFilm, whichever_message_of_a_fetch_is_lost_the_log_arrives) {
   expect_equal();
 }
 
+// Attacks: P7, D15
+TEST_F(NetworkFilm, a_replica_that_is_detached_while_it_lags_comes_back_by_log) {
+  cast({"a", "b"});
+  save("a", 0, 40, '0');
+  expect_up_to_date();
+  isolate("b");
+  for (char value = 'a'; value < 'm'; ++value) save("a", 0, 40, value);
+  EXPECT_GT(segments("a").size(), 4u);
+  run("b", "detach mydata");
+  rejoin("b");
+  rest(10s);
+  save("a", 0, 40, 'z');
+  rest(10s);
+  restart("a");
+  expect_primary("a");
+  save("a", 40, 50, 'z');
+  rest(10s);
+  run("b", "attach mydata");
+  expect_equal();
+  int syncs = 0;
+  for (size_t at = 0; (at = cluster().events("b").find("sync from", at)) != std::string::npos; ++at) ++syncs;
+  EXPECT_EQ(syncs, 1) << describe();
+}
+
+// The link to the primary was away while it fetched; then its source loses the primary.
+// Attacks: P13, G3
+TEST_F(NetworkFilm, a_source_that_is_cut_off_itself_is_left_for_another_one) {
+  cast({"a", "b", "c"});
+  save("a", 0, 40, '0');
+  expect_up_to_date();
+  cut("a", "c");
+  save("a", 0, 40, 'b');
+  EXPECT_TRUE(until([&] { return durable("c") == durable("b"); })) << describe();
+  heal("a", "c");
+  rest(10s);
+  cut("a", "b");
+  save("a", 0, 40, 'c');
+  EXPECT_TRUE(until([&] { return durable("c") == durable("a"); }, 20s)) << describe();
+  heal("a", "b");
+  expect_equal();
+}
+
 }  // namespace
 }  // namespace mars::sim

@@ -34,6 +34,82 @@ TEST_F(RightFilm, who_leaves_and_joins_again_has_no_right_from_before) {
   expect_equal();
 }
 
+// Attacks: P4, T2, T6
+TEST_F(RightFilm, who_leaves_while_it_is_detached_has_no_right_from_before) {
+  cast({"a", "b", "c"});
+  run("b", "pause-replay mydata");
+  save("a", 0, 20, 'x');
+  restart("a");
+  expect_primary("a");
+  save("a", 20, 40, 'y');
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+  run("b", "pause-fetch mydata");
+  hand_over("c");
+  isolate("c");
+  await_silence("a", "c");
+  await_silence("b", "c");
+  run("a", "detach mydata");
+  run("a", "leave-resource mydata");
+  run("a", "join-resource mydata /dev/sdb --overwrite");
+  rest(60s);
+  EXPECT_FALSE(cluster().is_primary("a", "mydata")) << describe();
+  rejoin("c");
+  run("b", "up mydata");
+  expect_equal();
+}
+
+// It says that it is not attached, and has said before what it has.
+// Attacks: P4, T2, T6, T9
+TEST_F(RightFilm, a_forced_primary_that_is_detached_keeps_the_right) {
+  for (const bool is_forgotten : {false, true}) {
+    cast({"a", "b"});
+    save("a", 0, 40, '0');
+    expect_up_to_date();
+    isolate("a");
+    save_apart("a", 0, 20, 'a');
+    await_silence("b", "a");
+    force("b");
+    save("b", 20, 30, 'b');
+    kill("a");
+    rejoin("a");
+    boot("a");
+    expect_state("a", State::fork);
+    run("b", "detach mydata");
+    if (is_forgotten) restart("a");
+    rest(60s);
+    EXPECT_FALSE(cluster().is_primary("a", "mydata")) << describe();
+    run("b", "attach mydata");
+    expect_primary("b");
+    invalidate("a");
+    expect_equal();
+  }
+}
+
+// Attacks: F19, P4, T10
+TEST_F(RightFilm, who_just_starts_has_not_been_heard) {
+  cast({"a", "b"});
+  save("a", 0, 40, '0');
+  expect_up_to_date();
+  isolate("a");
+  save_apart("a", 0, 20, 'a');
+  power_loss("a");
+  await_silence("b", "a");
+  force("b");
+  save("b", 20, 30, 'b');
+  run("b", "detach mydata");
+  power_loss("b");
+  rejoin("a");
+  boot("b");
+  boot("a");
+  rest(4s);
+  EXPECT_EQ(primary(), "") << describe();
+  run("b", "attach mydata");
+  expect_primary("b");
+  expect_state("a", State::fork);
+  invalidate("a");
+  expect_equal();
+}
+
 // Attacks: P2, P6, D17
 TEST_F(RightFilm, another_disk_is_no_reason_to_give_up_what_only_this_log_has) {
   cast({"a", "b"});

@@ -237,6 +237,7 @@ Task<void> Log::roll() {
       break;
     }
     needs_space_ = why == Status::no_space;
+    if (needs_space_) ++tries_without_room_;
     if (needs_space_) reached("log: no space");
     // What is written already waits for no room: flushed, it can be written back and trimmed.
     flush_wanted_ = std::max(flush_wanted_, written_);
@@ -276,9 +277,12 @@ Task<Status> Log::trim(Lsn limit) {
   co_return status;
 }
 
-// What a flush holds, and what it will call durable, belongs to the log as it was.
+// What a flush holds, and what it will call durable, belongs to the log as it was; so does a file that is being begun.
 Task<void> Log::end_flush() {
-  while (flushing_) co_await io::wait_until(machine_, changed_, machine_.now() + 100ms);
+  while (flushing_ || rolling_) {
+    space_freed();
+    co_await io::wait_until(machine_, changed_, machine_.now() + 100ms);
+  }
 }
 
 Task<Status> Log::cut_back(Tip end) {
@@ -295,6 +299,7 @@ Task<Status> Log::cut_back(Tip end) {
   }
   tail_ = durable_ = end;
   written_ = flush_wanted_ = end.position.lsn;
+  admitted_ = durable_admitted_;  // what was given up for want of room had been counted
   current_ = nullptr;
   begin_again();
   // Power lost behind the state block: the abandoned files chain on and are read as before, and cut off again. Lost

@@ -113,6 +113,8 @@ class Log {
   Stamp last_time() const { return last_time_; }
   bool failed() const { return failed_ != Status::ok; }
   bool needs_space() const { return needs_space_; }
+  // How often it was tried in vain: when this grows, what was freed was not enough.
+  uint64_t tries_without_room() const { return tries_without_room_; }
   uint64_t in_flight_bytes() const { return tail_.position.lsn - written_; }
   const SegmentsOptions& options() const { return options_; }
   Segments& segments() { return segments_; }
@@ -162,6 +164,7 @@ class Log {
   Tip durable_;
   uint64_t admitted_ = 0;  // of what was appended
   uint64_t durable_admitted_ = 0;
+  uint64_t tries_without_room_ = 0;
   Stamp last_time_;
 
   Segment* current_ = nullptr;

@@ -194,11 +194,12 @@ Error PeerNet::verdict(Peer& peer, const Claim& candidate) {
 // After a crash and a quick restart the old connection looks alive for a moment. Only who is heard on it again after
 // the newer one has come proves that there are two (R6).
 Task<void> PeerNet::watch_second(Peer& peer) {
-  const Session* session = peer.session;
+  const uint64_t number = peer.session_number;
   const io::Instant since = machine_.now();
   co_await io::sleep_for(machine_, options_.times.keep_alive * 3 / 2, stop_);
   peer.is_second_watched = false;
-  if (stop_.is_set() || peer.session != session || !session->is_open()) co_return;
+  Session* const session = peer.session;
+  if (stop_.is_set() || peer.session_number != number || session == nullptr || !session->is_open()) co_return;
   if (session->last_heard() - since < options_.times.keep_alive / 4) co_return;
   owner_.on_alarm(peer.member.host, "two live hosts have the id of host " + session->hello().host_name +
                                         ": the newer one is refused; one of them is a copy and must be stopped");
@@ -313,6 +314,7 @@ Task<Error> PeerNet::serve(Contact contact) {
   } else {
     if (peer.session != nullptr) peer.session->close({Status::exists, "a newer connection takes its place"});
     peer.session = &session;
+    ++peer.session_number;
     peer.claim = claim;
     reason = co_await run_announced(peer, session);
     if (peer.session == &session) {

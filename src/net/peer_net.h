@@ -107,6 +107,7 @@ class PeerNet {
     bool is_wanted = false;        // a member now
     bool is_dialling = false;      // dial_loop runs
     Session* session = nullptr;    // the one that stays; may be closing
+    uint64_t session_number = 0;   // of that one
     Session* announced = nullptr;  // the owner was told of it
     Claim claim;                   // of session
     bool is_second_watched = false;

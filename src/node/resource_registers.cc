@@ -127,6 +127,7 @@ replication::Designated find_designated(const meta::Registers& registers, const 
   fields.get("host", host);
   fields.get("request", request);
   fields.get("refusal", designated.refusal);
+  fields.get("forced", designated.is_forced);
   designated.host = uuid_of(host);
   designated.request = uuid_of(request);
   return designated;
@@ -194,7 +195,8 @@ Task<Status> write_designated(meta::Registers& registers, Uuid id, replication::
   if (wish.refusal.size() > 4096) wish.refusal.resize(4096);
   Json json = {{"host", wish.host.is_nil() ? "" : to_string(wish.host)},
                {"request", wish.request.is_nil() ? "" : to_string(wish.request)},
-               {"refusal", wish.refusal}};
+               {"refusal", wish.refusal},
+               {"forced", wish.is_forced}};
   meta::Bytes value = meta::bytes_from(control::write_json(json));
   co_return co_await registers.set_wish(scope_of(id), "designated", std::move(value));
 }

@@ -52,7 +52,10 @@ Task<Result<void>> Resources::open(std::string log_problem) {
 
 Task<Result<void>> Resources::open_one(Uuid resource) {
   auto file = co_await read_replica_file(parts_.machine, parts_.places.replica(resource), resource);
-  if (status_of(file) == Status::not_found) {
+  const auto known = find_replica(parts_.registers, resource, self());
+  // No crash leaves a replica that the cluster knows without this file: somebody removed it.
+  const bool is_known = known && known->has_joined && !is_deleted(parts_.registers, resource);
+  if (status_of(file) == Status::not_found && !is_known) {
     parts_.events.add("", "removing what an interrupted command left of resource " + to_string(resource));
     const Status status = co_await remove_folders(resource);
     if (status == Status::gone) co_return failure(status);
@@ -60,7 +63,10 @@ Task<Result<void>> Resources::open_one(Uuid resource) {
   }
   if (status_of(file) == Status::gone) co_return failure(file.error());
   if (!file) {
-    parts_.events.add("", parts_.places.replica(resource) + " is damaged; this replica is left alone");
+    left_alone_[resource] = parts_.places.replica(resource) +
+                            (status_of(file) == Status::not_found ? " is missing" : " cannot be read") +
+                            "; this replica is left alone as it is: bring that file back and restart marsd";
+    parts_.events.add("", left_alone_[resource]);
     co_return Result<void>{};
   }
   Hosted& hosted = hosted_[resource];
@@ -128,15 +134,17 @@ Task<void> Resources::stop_one(Replica& replica, io::Instant deadline) {
       parts_.events.add(replica.options().name, "waiting until the device is not in use");
     co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
   }
-  co_await end_within_patience(replica);
+  // One that was seen free may be in use all the same: then it is asked again.
+  const auto patience = replica.device().is_in_use() ? io::Duration{} : busy_patience;
+  co_await end_within_patience(replica, parts_.machine.now() + patience);
   if (replica.was_cut_off()) was_cut_off_ = true;
 }
 
 // A disk that still writes is waited for; one that does nothing is not: what is not on it stays in the log, and the
 // next start brings it there (D12).
-Task<void> Resources::end_within_patience(Replica& replica) {
+Task<void> Resources::end_within_patience(Replica& replica, io::Instant forces_at) {
   auto is_done = std::make_shared<bool>(false);
-  ending_.spawn(end(replica, is_done));
+  ending_.spawn(end(replica, forces_at, is_done));
   const std::function<uint64_t()> written = [&replica] { return replica.written_bytes(); };
   co_await be_patient(*is_done, written);
   if (*is_done) co_return;
@@ -158,8 +166,8 @@ Task<void> Resources::be_patient(const bool& is_done, const std::function<uint64
   }
 }
 
-Task<void> Resources::end(Replica& replica, std::shared_ptr<bool> is_done) {
-  co_await replica.stop();
+Task<void> Resources::end(Replica& replica, io::Instant forces_at, std::shared_ptr<bool> is_done) {
+  co_await replica.stop([this, forces_at] { return parts_.machine.now() >= forces_at; });
   *is_done = true;
   parts_.changed.notify();
 }
@@ -179,7 +187,12 @@ Task<void> Resources::finish() {
 
 Task<void> Resources::reconcile_loop() {
   while (!stop_.is_set()) {
-    co_await due_.wait();
+    // A register that found no room, and a device that was in use, are looked at again.
+    if (is_reconciled_) {
+      co_await due_.wait();
+    } else {
+      co_await io::sleep_for(parts_.machine, std::chrono::seconds(1), due_);
+    }
     due_.reset();
     if (stop_.is_set()) break;
     co_await turn_.acquire();
@@ -189,17 +202,30 @@ Task<void> Resources::reconcile_loop() {
 }
 
 Task<void> Resources::reconcile() {
+  is_reconciled_ = true;
   for (const Uuid& id : ids()) {
     if (!hosted_.contains(id)) continue;
     const auto known = find_replica(parts_.registers, id, self());
     const bool has_left = known && !known->has_joined;
     if (is_deleted(parts_.registers, id) || has_left) {
+      // Of a host that nobody could ask when it was deleted.
+      Replica* const replica = find(id);
+      if (replica != nullptr && replica->device().is_in_use()) {
+        if (is_reconciled_ && !std::exchange(hosted_.at(id).is_told, true)) {
+          parts_.events.add(hosted_.at(id).file.record.name,
+                            "the resource was deleted; its device is still in use here, and goes when it is not");
+        }
+        is_reconciled_ = false;
+        continue;
+      }
       parts_.events.add(hosted_.at(id).file.record.name, has_left ? "this host has left" : "the resource was deleted");
       Result<void> removed = co_await remove(id);
       if (!removed) parts_.events.add("", removed.error().text);
       continue;
     }
-    if (!hosted_.at(id).is_published && co_await publish(id) == Status::ok) hosted_.at(id).is_published = true;
+    Hosted& hosted = hosted_.at(id);
+    if (!hosted.is_published && co_await publish(id) == Status::ok) hosted_.at(id).is_published = true;
+    if (hosted_.contains(id) && !hosted_.at(id).is_published) is_reconciled_ = false;
   }
   for (auto& [id, hosted] : hosted_) {
     deliver(id, hosted);
@@ -215,7 +241,7 @@ Task<Status> Resources::publish(Uuid resource) {
   const ReplicaFile file = hosted_.at(resource).file;
   const bool is_older = hosted_.at(resource).is_older;
   meta::Registers& registers = parts_.registers;
-  if (file.is_creator && !find_resource(registers, resource)) {
+  if ((file.is_creator || is_older) && !find_resource(registers, resource)) {
     Status status = Status::ok;
     if (is_older) {
       // Another host may have been made primary since: the others bring back who it is, or the operator says it.

@@ -115,12 +115,14 @@ class Resources final : public replication::Environment, public ReportOwner {
 
  private:
   static constexpr io::Duration stop_patience = std::chrono::seconds(20);  // with a disk that does nothing
+  static constexpr io::Duration busy_patience = std::chrono::seconds(10);  // with users that are not seen any more
 
   struct Hosted {
     ReplicaFile file;
     std::unique_ptr<replication::Replica> replica;  // null: it cannot be started, problem says why
     std::string problem;
     bool is_published = false;  // registers have it
+    bool is_told = false;       // that it was deleted and is still in use
     bool is_older = false;      // than the registers: they were lost, and who may write is not known here
   };
   struct Removal {
@@ -141,8 +143,8 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<void> finish_removal(Uuid resource, std::shared_ptr<Removal> removal);
   Task<void> be_patient(const bool& is_done, const std::function<uint64_t()>& written_bytes);
   Task<Status> remove_folders(Uuid resource);
-  Task<void> end_within_patience(replication::Replica& replica);
-  Task<void> end(replication::Replica& replica, std::shared_ptr<bool> is_done);
+  Task<void> end_within_patience(replication::Replica& replica, io::Instant forces_at);
+  Task<void> end(replication::Replica& replica, io::Instant forces_at, std::shared_ptr<bool> is_done);
   Task<void> stop_one(replication::Replica& replica, io::Instant deadline);
   void deliver(const Uuid& resource, Hosted& hosted);
   void forget_gone();
@@ -153,7 +155,9 @@ class Resources final : public replication::Environment, public ReportOwner {
   net::PeerNet* net_ = nullptr;
   std::map<Uuid, Hosted> hosted_;
   std::set<Uuid> removing_;
-  std::map<Uuid, std::string> leftovers_;  // what could not be removed, and why
+  bool is_reconciled_ = true;               // nothing is left to be done again
+  std::map<Uuid, std::string> leftovers_;   // what could not be removed, and why
+  std::map<Uuid, std::string> left_alone_;  // replicas on this disk that cannot be told what they are
   bool needs_pool_ = true;
   std::string log_problem_;
   bool was_cut_off_ = false;

@@ -19,6 +19,9 @@ Result<void> Resources::may_make(const ResourceRecord& record) const {
   if (hosted_.contains(record.id)) {
     return failure(Status::exists, "this host has a replica of " + record.name + " already");
   }
+  if (const auto alone = left_alone_.find(record.id); alone != left_alone_.end()) {
+    return failure(Status::refused, "there is a replica of " + record.name + " on this host: " + alone->second);
+  }
   if (removing_.contains(record.id)) {
     return failure(Status::busy, "the former replica of " + record.name + " is still being removed: try again later");
   }
@@ -47,6 +50,10 @@ Task<Result<void>> Resources::make(ReplicaFile file) {
     if (status != Status::ok)
       made = failure(status, "cannot write " + parts_.places.replica(id) + ": " + std::string(name(status)));
   }
+  if (made && stop_.is_set()) {  // nobody would stop it; the next start finds its files
+    turn_.release(1);
+    co_return failure(Status::stopped, "marsd is stopping");
+  }
   if (made) {
     hosted_[id].file = std::move(file);
     const Status status = co_await publish(id);
@@ -73,7 +80,13 @@ Task<Result<void>> Resources::leave(Uuid resource) {
     left = failure(Status::not_found, "this host has no replica of it");
   } else {
     Hosted& hosted = hosted_.at(resource);
-    if (hosted.replica) left = co_await hosted.replica->agree_to_leave();
+    if (hosted.replica) {
+      left = co_await hosted.replica->agree_to_leave();
+    } else if (const Status status =
+                   co_await replication::leave_rights(parts_.machine, parts_.places.resource(resource), self(), {});
+               status != Status::ok) {
+      left = failure(status, "that its rights are given up could not be written down");
+    }
     ReplicaRecord record{false, hosted.file.disk};
     const Status status = left ? co_await write_replica(parts_.registers, resource, std::move(record)) : Status::ok;
     if (status != Status::ok) {
@@ -109,7 +122,7 @@ Task<Result<void>> Resources::remove(Uuid resource) {
 }
 
 Task<void> Resources::finish_removal(Uuid resource, std::shared_ptr<Removal> removal) {
-  if (removal->hosted.replica) co_await removal->hosted.replica->stop();
+  if (removal->hosted.replica) co_await removal->hosted.replica->stop([this] { return stop_.is_set(); });
   static_cast<void>(parts_.pool.take_inherited(resource, ~uint64_t{0}));
   removal->status = co_await remove_folders(resource);
   if (removal->status == Status::ok && is_deleted(parts_.registers, resource)) {

@@ -28,6 +28,9 @@ struct Designated {
   Uuid host;            // nil: nobody
   Uuid request;         // nil: none
   std::string refusal;  // why the holder wrote it back to itself (T6)
+  // By `primary --force`: that host reigns already, nobody has to hand over to it, and nobody takes the wish back
+  // because it cannot be reached.
+  bool is_forced = false;
   friend bool operator==(const Designated&, const Designated&) = default;
 };
 

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/bytes.h"
+#include "bricks/state_file.h"
 
 namespace mars::replication {
 
@@ -88,6 +89,25 @@ Task<Status> write_life(io::Machine& machine, std::string state_directory, Life 
 
 Task<Status> leave_life(io::Machine& machine, std::string state_directory, Life life) {
   co_return co_await write_file(machine, left_path(state_directory), std::move(life));
+}
+
+Task<Status> leave_rights(io::Machine& machine, std::string state_directory, Uuid self,
+                          std::vector<bricks::Branch> branches) {
+  auto read = co_await read_life(machine, state_directory);
+  if (status_of(read) == Status::gone) co_return Status::gone;
+  Life life = read ? std::move(*read) : Life{};
+  auto former = co_await read_left_life(machine, state_directory);
+  if (former) {
+    for (const Uuid& right : former->given_up) {
+      if (!has_given_up(life, right)) life.given_up.push_back(right);
+    }
+  }
+  bricks::StateFile state(machine);
+  const auto opened = co_await state.open(state_directory + "/state");
+  if (status_of(opened) == Status::gone) co_return Status::gone;
+  if (opened) give_up_rights(life, state.value().branch, self);
+  for (const bricks::Branch& branch : branches) give_up_rights(life, branch, self);
+  co_return co_await leave_life(machine, std::move(state_directory), std::move(life));
 }
 
 Task<Result<Life>> read_left_life(io::Machine& machine, std::string state_directory) {

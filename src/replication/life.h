@@ -36,6 +36,10 @@ Task<Status> write_life(io::Machine& machine, std::string state_directory, Life 
 
 // The same beside the folder of a replica that leaves: for the one that joins later.
 Task<Status> leave_life(io::Machine& machine, std::string state_directory, Life life);
+// As leave_life() for a replica whose log is not open: what its files and these branches, which others show, say of
+// rights of `self`. A file that cannot be read says nothing.
+Task<Status> leave_rights(io::Machine& machine, std::string state_directory, Uuid self,
+                          std::vector<bricks::Branch> branches);
 Task<Result<Life>> read_left_life(io::Machine& machine, std::string state_directory);
 Task<Status> remove_left_life(io::Machine& machine, std::string state_directory);
 

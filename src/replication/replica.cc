@@ -90,7 +90,7 @@ uint64_t Replica::written_bytes() const {
   return (logger_ ? logger_->written_bytes() : 0) + (replayer_ ? replayer_->written_bytes() : 0);
 }
 
-Task<void> Replica::stop() {
+Task<void> Replica::stop(std::function<bool()> may_force) {
   co_await end_activities();
   co_await turn_.acquire();
   if (role_ == Role::primary) {
@@ -98,6 +98,11 @@ Task<void> Replica::stop() {
     Scope beside(machine_.ready());
     beside.spawn(make_room_until(is_drained));
     auto closed = co_await device_->close();
+    // That it is not in use was seen some time ago, or a user shows nowhere.
+    while (!closed && closed.error().status == Status::busy && !may_force()) {
+      co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
+      closed = co_await device_->close();
+    }
     if (!closed) {
       was_cut_off_ = true;
       environment_.event(options_.resource, "the device is taken away from its users: " + closed.error().text);
@@ -120,6 +125,8 @@ void Replica::on_report(const Uuid& peer, Report report) {
   remember(memories_[peer], report);
   answered_.insert(peer);
   unable_.erase(peer);
+  if (const auto former = peers_.find(peer); former != peers_.end()) complete(report, former->second);
+  end_pin(peer, report);
   if (log_ != nullptr && given_up_.contains(peer)) {
     const auto common = bricks::common_position(log_->branch(), log_->durable().position.lsn, report.branch,
                                                 report.durable.position.lsn);
@@ -245,14 +252,15 @@ void Replica::forget_strangers() {
   std::erase_if(memories_, is_stranger);
 }
 
+// Who answers without having read its log, because it just starts, has said nothing yet (T10).
 bool Replica::has_heard() const {
   const auto wait = std::chrono::milliseconds(environment_.settings(options_.resource).open_wait_ms);
   if (machine_.now() >= attached_at_ + wait) return true;
-  for (const Uuid& member : environment_.members(options_.resource)) {
-    if (member == environment_.self()) continue;
-    if (!answered_.contains(member)) return false;
-  }
-  return true;
+  return std::ranges::all_of(environment_.members(options_.resource), [this](const Uuid& member) {
+    const auto peer = peers_.find(member);
+    const bool has_said = answered_.contains(member) && peer != peers_.end() && peer->second.is_attached;
+    return member == environment_.self() || has_said;
+  });
 }
 
 Wish Replica::wish() const {

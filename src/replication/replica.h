@@ -5,6 +5,7 @@
 // closed -> following (fetch, replay, sync) <-> primary (trans_logger, device). One activity (work) does all changes.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,9 +68,9 @@ class Replica {
   static Task<Result<void>> create(Environment& environment, const ReplicaOptions& options, bool is_first);
 
   void start();
-  // Leaves the disks as they are to be found again: a device that is not in use is closed cleanly. `device_in_use`
-  // stays true when users had to be cut off.
-  Task<void> stop();
+  // Leaves the disks as they are to be found again: a device that is not in use is closed cleanly, one that is as soon
+  // as `may_force` says so: was_cut_off() then.
+  Task<void> stop(std::function<bool()> may_force);
   bool was_cut_off() const { return was_cut_off_; }
   // Written to the data disk by whoever runs now: a stop that waits for a disk sees whether it moves.
   uint64_t written_bytes() const;
@@ -138,6 +139,7 @@ class Replica {
   static constexpr uint32_t log_window = 6u << 20;  // holds the longest batch
   static constexpr uint32_t sync_window = 4u << 20;
   static constexpr uint64_t branch_segments_max = 16;  // so many files' worth of given-up histories are kept
+  static constexpr io::Duration idle_source_after = std::chrono::seconds(2);
   static constexpr io::Duration memories_interval = std::chrono::seconds(10);
 
   // replica.cc: the strategy
@@ -201,6 +203,9 @@ class Replica {
 
   // replica_room.cc
   Lsn trim_limit() const;
+  std::optional<Lsn> needed_from(const Uuid& member) const;
+  void end_pin(const Uuid& member, const Report& report);
+  Task<void> hear_the_connected();
   Task<void> trim();
   Task<void> trim_in_turn();
   Task<void> make_room();
@@ -216,6 +221,7 @@ class Replica {
 
   // replica_follow.cc
   Task<void> step_follower();
+  void leave_idle_source();
   void show_follower(const control::Switches& on);
   void show_unsynced(const control::Switches& on);
   std::string doubtful_primary() const;  // empty: none
@@ -261,6 +267,7 @@ class Replica {
   bool needs_sync() const;
   Task<void> sync_loop();
   Task<Status> sync_from(Uuid source, bool& has_begun);
+  bool may_sync_from(const Uuid& source, const SyncHeader& header) const;
   Task<Status> replace_log(SyncHeader header);
   bool keeps_log(const SyncHeader& header) const;
   Task<Status> begin_sync(SyncHeader header);
@@ -342,6 +349,8 @@ class Replica {
   io::Instant sync_began_ = {};
   uint64_t moved_bytes_ = 0;  // by the present or the last sync
   net::Channel* fetch_channel_ = nullptr;
+  Uuid fetch_source_;            // at its other end
+  io::Instant fetched_at_ = {};  // when something came through it last
   net::Channel* sync_channel_ = nullptr;
   net::Channel* handover_channel_ = nullptr;
   std::vector<net::Channel*> served_channels_;  // in the order in which they were opened

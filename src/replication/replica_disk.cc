@@ -99,7 +99,8 @@ bool Replica::is_only_copy() const {
   return std::ranges::none_of(peers_, [&](const auto& peer) {
     const auto common =
         bricks::common_position(log_->branch(), end, peer.second.branch, peer.second.durable.position.lsn);
-    return environment_.is_connected(peer.first) && peer.second.is_consistent && common.any && !common.mine_beyond;
+    return environment_.is_connected(peer.first) && peer.second.is_attached && peer.second.is_consistent &&
+           common.any && !common.mine_beyond;
   });
 }
 

@@ -19,9 +19,21 @@ Task<void> Replica::step_follower() {
   const control::Switches on = environment_.switches(options_.resource);
   if (replayer_) replayer_->allow(on.replay);
   if (!on.fetch && fetch_channel_ != nullptr) fetch_channel_->close();
+  leave_idle_source();
   if (!on.sync && sync_channel_ != nullptr) sync_channel_->close();
   if (log_->needs_space()) co_await make_room();
   show_follower(on);
+}
+
+// A source that has nothing more, because it is cut off itself, keeps nobody from another one that has.
+void Replica::leave_idle_source() {
+  const auto source = fetch_channel_ != nullptr ? peers_.find(fetch_source_) : peers_.end();
+  if (source == peers_.end() || machine_.now() < fetched_at_ + idle_source_after) return;
+  if (source->second.durable.position.lsn > log_->durable().position.lsn) return;
+  const auto better = choose_source();
+  if (!better || *better == fetch_source_) return;
+  reached("fetch: an idle source is left for another one");
+  fetch_channel_->close();
 }
 
 // What an operator sees, the worst first.
@@ -232,7 +244,7 @@ bool Replica::nobody_holds(Lsn end) const {
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self()) continue;
     const auto peer = peers_.find(member);
-    if (peer == peers_.end() || !environment_.is_connected(member)) {
+    if (peer == peers_.end() || !environment_.is_connected(member) || !peer->second.is_attached) {
       // It may have the log; but it may never come back.
       if (!has_heard()) return false;
       continue;
@@ -276,6 +288,8 @@ Task<Status> Replica::fetch_from(Uuid source) {
   auto channel = environment_.open_channel(source, log_service, std::move(opening), log_window);
   if (channel == nullptr) co_return Status::unreachable;
   fetch_channel_ = channel.get();
+  fetch_source_ = source;
+  fetched_at_ = machine_.now();
   fetching_ = control::Transfer{TransferKind::fetch, 0, 0, 0, environment_.host_name(source)};
   transfer_began_ = machine_.now();
   while (!following_stop_.is_set()) {
@@ -293,6 +307,7 @@ Task<Status> Replica::fetch_from(Uuid source) {
     if (is_other_reign && is_rival(*batch)) co_return Status::forked;
     if (is_other_reign && has_lost_log()) co_return co_await leave_damaged_history();
     if (Status status = co_await log_->append_fetched(*batch); status != Status::ok) co_return status;
+    fetched_at_ = machine_.now();
     note_progress(source, *batch);
   }
   co_return Status::ok;

@@ -1,4 +1,6 @@
 // Replica: forced primary (T8), and what is known to be lost by that.
+#include <algorithm>
+
 #include "replication/replica.h"
 
 namespace mars::replication {
@@ -15,7 +17,21 @@ Task<Result<LossStatement>> Replica::force(bool is_dry_run, bool now) {
   co_return statement;
 }
 
+// What was said in a former session counts for nothing, and in a fresh one the first report is on its way (T8).
+Task<void> Replica::hear_the_connected() {
+  const io::Instant deadline = machine_.now() + 1s;
+  const auto has_heard_all = [this] {
+    return std::ranges::all_of(environment_.members(options_.resource), [this](const Uuid& member) {
+      return !environment_.is_connected(member) || answered_.contains(member);
+    });
+  };
+  while (!has_heard_all() && machine_.now() < deadline && !stop_.is_set()) {
+    co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
+  }
+}
+
 Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
+  co_await hear_the_connected();
   if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
   const io::Instant deadline = machine_.now() + 60s;
   while (!now && !is_dry_run && !stop_.is_set() && choose_source() && machine_.now() < deadline) {
@@ -30,7 +46,7 @@ Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
   co_await open_primary(EpochCause::force, {}, false, std::nullopt);
   if (role_ != Role::primary) co_return failure(Status::io_error, "it could not be opened: " + reason_);
   recovery_ = {};  // the new epoch binds the end of the log: what was lost behind it is not waited for any more
-  Designated wish{environment_.self(), random_uuid(machine_), {}};
+  Designated wish{environment_.self(), random_uuid(machine_), {}, true};
   if (Status status = co_await environment_.designate(options_.resource, wish); status != Status::ok) {
     co_return failure(status, "the wish could not be written down");
   }
@@ -59,7 +75,7 @@ Result<void> Replica::may_be_forced() const {
                        options_.name + " --accept-loss` first and check the data afterwards");
   }
   for (const auto& [host, peer] : peers_) {
-    if (peer.is_holder && environment_.is_connected(host)) {
+    if (peer.is_holder && environment_.is_connected(host) && answered_.contains(host)) {
       return failure(Status::refused, environment_.host_name(host) +
                                           " holds the right to write and answers; use `marsadm primary` without "
                                           "--force");

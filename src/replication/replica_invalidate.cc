@@ -22,10 +22,18 @@ Task<Result<void>> Replica::agree_to_leave() {
   co_await turn_.acquire();
   is_giving_up_ = true;
   auto result = co_await may_leave();
-  if (result && log_ != nullptr) {
-    Life life = life_;
-    give_up_rights(life, log_->branch(), environment_.self());
-    const Status status = co_await leave_life(machine_, options_.state_directory, std::move(life));
+  if (result) {
+    Status status = Status::ok;
+    if (log_ != nullptr) {
+      Life life = life_;
+      give_up_rights(life, log_->branch(), environment_.self());
+      status = co_await leave_life(machine_, options_.state_directory, std::move(life));
+    } else {
+      // Detached, or its disk is away: its rights are given up all the same (T2).
+      std::vector<bricks::Branch> branches;
+      for (const auto& [host, peer] : peers_) branches.push_back(peer.branch);
+      status = co_await leave_rights(machine_, options_.state_directory, environment_.self(), std::move(branches));
+    }
     if (status != Status::ok) result = failure(status, "cannot write " + options_.state_directory + ".left");
   }
   if (!result) is_giving_up_ = false;
@@ -50,8 +58,9 @@ Task<Result<void>> Replica::may_leave() {
   // What a detached disk has is not known now; it may be all that there is.
   if (mine.is_attached && !mine.is_consistent) co_return Result<void>();
   const auto is_anybody_connected = [this] {
-    return std::ranges::any_of(
-        peers_, [&](const auto& peer) { return peer.second.is_consistent && environment_.is_connected(peer.first); });
+    return std::ranges::any_of(peers_, [&](const auto& peer) {
+      return peer.second.is_attached && peer.second.is_consistent && environment_.is_connected(peer.first);
+    });
   };
   if (is_anybody_connected()) {
     auto kept = co_await confirm_elsewhere();
@@ -89,6 +98,11 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (log_ == nullptr) co_return failure(Status::refused, "the replica is not attached: " + reason_);
   if (role_ == Role::primary && !has_parted()) {
     co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
+  }
+  // What others have may be older, and nobody would have the right to write (T2).
+  if (report().is_holder && !has_parted()) {
+    co_return failure(Status::refused, "this host holds the right to write: run `marsadm primary " + options_.name +
+                                           "` on another host first");
   }
   if (auto kept = co_await confirm_elsewhere(); !kept) co_return kept;
   if (role_ == Role::primary) {
@@ -158,7 +172,7 @@ Task<Result<void>> Replica::confirm_elsewhere() {
   for (;;) {
     std::vector<Uuid> candidates;
     for (const auto& [host, peer] : peers_) {
-      if (peer.is_consistent && environment_.is_connected(host)) candidates.push_back(host);
+      if (peer.is_attached && peer.is_consistent && environment_.is_connected(host)) candidates.push_back(host);
     }
     if (candidates.empty()) {
       co_return failure(Status::refused, "no other consistent replica is connected: this may be the only good copy");

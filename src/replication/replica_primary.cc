@@ -45,6 +45,12 @@ Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device
     }
     co_return say(State::log_failed, "the log cannot be written", "check the log disk");
   }
+  // To bring in what a predecessor left may have waited for room, and others have spoken meanwhile.
+  if (expected && decide_start(facts()) != *expected) {
+    reached("role: not opened after all");
+    co_await close_logger();
+    co_return wake_.notify();
+  }
   if (Status status = co_await begin_epoch(cause, grant); status != Status::ok) {
     co_await close_logger();
     co_return say(State::log_failed, "the first batch of the epoch cannot be written", "check the log disk");
@@ -160,7 +166,8 @@ Task<void> Replica::step_primary() {
     if (wanted.host.is_nil()) co_return co_await close_primary();
     co_return co_await hand_over(wanted);
   }
-  if (!device_->is_open() && !log_->failed()) co_await open_device();
+  // In a fork a device that is open stays so (T9), and one that is not wanted stays closed.
+  if (wish() == Wish::me && !device_->is_open() && !log_->failed()) co_await open_device();
   if (state_->failed() != Status::ok) {
     say(State::log_failed, "the state block cannot be written: what is written stays in memory and in the log",
         "repair the disk of " + options_.state_directory + " and restart marsd: what was acknowledged is kept");
@@ -259,6 +266,7 @@ Task<void> Replica::refuse(Designated wanted, std::string why) {
   if (environment_.designated(options_.resource) != wanted) co_return;
   wanted.host = environment_.self();
   wanted.refusal = std::move(why);
+  wanted.is_forced = false;
   if (co_await environment_.designate(options_.resource, std::move(wanted)) != Status::ok) {
     environment_.event(options_.resource, "the refusal could not be written down");
   }
@@ -300,6 +308,14 @@ Task<void> Replica::hand_over(Designated wanted) {
   }
   if (obstacle == HandoverObstacle::rival) {
     co_return say(State::fork, sentence(obstacle, to), way_out_of_fork());
+  }
+  const bool is_away = obstacle == HandoverObstacle::not_connected || obstacle == HandoverObstacle::not_attached;
+  if (wanted.is_forced && is_away) {
+    reached("handover: a forced primary is waited for");
+    const bool is_attached = obstacle == HandoverObstacle::not_connected;
+    co_return say(State::waiting_for_peer,
+                  to + " was forced primary and " + (is_attached ? "cannot be reached" : "has not attached its disk"),
+                  "or run `marsadm primary " + options_.name + "` here, if this side is to be kept");
   }
   if (obstacle != HandoverObstacle::none) co_return co_await refuse(wanted, sentence(obstacle, to));
   net::Bytes opening;

@@ -12,17 +12,31 @@ using namespace std::chrono_literals;
 // with us will be synced, and pins its q; one whose log was sacrificed pins nothing.
 Lsn Replica::trim_limit() const {
   Lsn limit = state_->durable_applied().position.lsn;
-  const Lsn end = log_->durable().position.lsn;
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self() || given_up_.contains(member)) continue;
-    const auto peer = peers_.find(member);
-    if (peer == peers_.end()) return log_->oldest();
-    const auto common =
-        bricks::common_position(log_->branch(), end, peer->second.branch, peer->second.durable.position.lsn);
-    if (common.any) limit = std::min(limit, common.position.lsn);
+    if (const auto from = needed_from(member)) limit = std::min(limit, std::max(*from, log_->oldest()));
   }
-  for (const auto& [member, pin] : pins_) limit = std::min(limit, pin.from);
   return limit;
+}
+
+// From where on this member needs our log; zero: who knows. Nothing: it needs none of it.
+std::optional<Lsn> Replica::needed_from(const Uuid& member) const {
+  std::optional<Lsn> from;
+  if (const auto pin = pins_.find(member); pin != pins_.end()) from = pin->second.from;
+  const auto peer = peers_.find(member);
+  // Since our start it has not said what it has.
+  if (peer == peers_.end() || (!peer->second.is_attached && peer->second.branch.empty())) return Lsn{};
+  const auto common = bricks::common_position(log_->branch(), log_->durable().position.lsn, peer->second.branch,
+                                              peer->second.durable.position.lsn);
+  if (common.any) from = std::min(from.value_or(common.position.lsn), common.position.lsn);
+  return from;
+}
+
+// Its new log begins where the sync did: what it has of that counts from here on.
+void Replica::end_pin(const Uuid& member, const Report& report) {
+  const auto pin = pins_.find(member);
+  if (pin == pins_.end() || !report.is_attached || report.is_consistent) return;
+  if (report.oldest == pin->second.from && report.durable.position.lsn > pin->second.from) pins_.erase(pin);
 }
 
 Task<void> Replica::trim() {
@@ -63,7 +77,14 @@ Task<void> Replica::make_room() {
 
 // As marsd ends: what no room can be made for fails.
 Task<void> Replica::make_room_or_give_up() {
-  if (log_ != nullptr && log_->needs_space()) co_await make_room();
+  if (log_ == nullptr || !log_->needs_space()) co_return;
+  const uint64_t tries = log_->tries_without_room();
+  co_await make_room();
+  // Whether that was enough is seen by the next try.
+  const io::Instant deadline = machine_.now() + 10s;
+  while (log_ != nullptr && log_->needs_space() && log_->tries_without_room() == tries && machine_.now() < deadline) {
+    co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
+  }
   if (log_ != nullptr && log_->needs_space()) log_->give_up();
 }
 
@@ -73,11 +94,10 @@ Task<void> Replica::give_up_worst() {
   Lsn least = state_->durable_applied().position.lsn;
   for (const Uuid& member : environment_.members(options_.resource)) {
     if (member == environment_.self() || given_up_.contains(member)) continue;
-    const auto peer = peers_.find(member);
-    const Lsn has = peer == peers_.end() ? Lsn{} : peer->second.durable.position.lsn;
-    if (has >= least) continue;
+    const auto from = needed_from(member);
+    if (!from || *from >= least) continue;
     worst = member;
-    least = has;
+    least = *from;
   }
   if (worst) {
     reached("room: a replica's log is given up");

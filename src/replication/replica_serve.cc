@@ -158,6 +158,11 @@ Task<Status> Replica::answer_range(net::Channel& channel, xio::Port& port, const
   answer.bytes = request.bytes;
   if (logger_ != nullptr) {
     auto durable = co_await logger_->durable_admitted();
+    // A log that is full gets room by and by; to break off would mean to begin again at the first block.
+    while (!durable && durable.error().status == Status::no_space && channel.is_open() && !serving_stop_.is_set()) {
+      co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
+      durable = co_await logger_->durable_admitted();
+    }
     if (!durable) co_return durable.error().status;
     answer.c = {log_->durable().position.epoch, *durable};
   } else {

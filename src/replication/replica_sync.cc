@@ -88,6 +88,16 @@ Task<void> Replica::sync_loop() {
   }
 }
 
+// The report by which the source was chosen may be older than what it is now (P6).
+bool Replica::may_sync_from(const Uuid& source, const SyncHeader& header) const {
+  const auto peer = peers_.find(source);
+  if (peer == peers_.end()) return false;
+  Report now = peer->second;
+  now.branch = header.branch;
+  now.durable = now.applied = header.q;
+  return state_->value().state == ReplicaState::consistent ? is_ahead(now) : has_what_was_here(now);
+}
+
 Task<Status> Replica::sync_from(Uuid source, bool& has_begun) {
   net::Bytes opening;
   Writer writer(opening);
@@ -102,6 +112,10 @@ Task<Status> Replica::sync_from(Uuid source, bool& has_begun) {
   if (!message) co_return message.error().status;
   auto header = decode_sync_header(*message);
   if (!header || header->volume_bytes != options_.volume_bytes || header->branch.empty()) co_return Status::invalid;
+  if (!may_sync_from(source, *header)) {
+    reached("sync: the source is not what it was");
+    co_return Status::refused;
+  }
   has_begun = true;
   reached("sync: begun");
   if (!sync_trouble_) {

@@ -76,6 +76,19 @@ void read_for_people(Reader& reader, Report& report) {
 
 }  // namespace
 
+void complete(Report& report, const Report& former) {
+  if (report.is_attached || (!report.life.is_nil() && report.life != former.life)) return;
+  report.life = former.life;
+  report.branch = former.branch;
+  report.durable = former.durable;
+  report.durable_time = former.durable_time;
+  report.oldest = former.oldest;
+  report.applied = former.applied;
+  report.applied_time = former.applied_time;
+  report.is_consistent = former.is_consistent;
+  report.is_whole = former.is_whole;
+}
+
 std::vector<std::byte> encode(const Report& report) {
   std::vector<std::byte> bytes;
   Writer writer(bytes);

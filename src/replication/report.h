@@ -53,6 +53,10 @@ struct Report {
   friend bool operator==(const Report&, const Report&) = default;
 };
 
+// Whoever is not attached, because it just starts or its disk is away, says nothing of what it has: that stays as it
+// was heard last, unless it lives another life.
+void complete(Report& report, const Report& former);
+
 std::vector<std::byte> encode(const Report& report);
 // invalid: malformed or out of bounds; unsupported: another version.
 Result<Report> decode_report(ByteView bytes);
