@@ -66,7 +66,10 @@ Task<Result<void>> FrontDevice::open(xio::Output& top) {
   if (front_end == "none") co_return failure(Status::refused, "the option front-end is none");
   if (front_end == "auto" || front_end == "fuse") {
     auto opened = co_await open_fuse(top);
-    if (opened || front_end == "fuse" || opened.error().status == Status::gone) co_return opened;
+    // What is only short for a moment is tried again: an export in its place would stay.
+    const Status why = opened ? Status::ok : opened.error().status;
+    const bool is_lasting = why == Status::unsupported || why == Status::permission || why == Status::not_found;
+    if (opened || front_end == "fuse" || !is_lasting) co_return opened;
     if (options_.log)
       options_.log(order_.name + ": no block device here (" + opened.error().text + "); it is an NBD export");
   }

@@ -15,6 +15,7 @@
 
 #include "control/value_text.h"
 #include "control/view.h"
+#include "daemon/log.h"
 
 namespace mars::daemon {
 
@@ -120,10 +121,24 @@ class HttpServer::Implementation {
     }
     ::chmod(path.c_str(), 0600);
     is_bound_ = true;
-    thread_ = std::thread([this] { server_.listen_after_bind(); });
+    thread_ = std::thread([this] { serve(); });
     // stop() has no effect on a server that does not run yet.
     while (!server_.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return Status::ok;
+  }
+
+  // An accept() that failed for want of something ends the library's loop; marsd serves on, and so does this.
+  void serve() {
+    server_.listen_after_bind();
+    while (!is_over_) {
+      log_line(LogLevel::error, "the control socket was closed by an error; it is opened again");
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      ::unlink(options_.socket_path.c_str());
+      if (is_over_ || !server_.bind_to_port(options_.socket_path, 80)) continue;
+      ::chmod(options_.socket_path.c_str(), 0600);
+      server_.listen_after_bind();
+    }
+    has_ended_ = true;
   }
 
   void stop() {
@@ -138,7 +153,10 @@ class HttpServer::Implementation {
     // The server cuts what it still writes when it stops; a client that does not read is not waited for.
     all_ended_.wait_for(lock, farewell, [&] { return calls_.empty(); });
     lock.unlock();
-    server_.stop();
+    is_over_ = true;
+    // stop() has no effect while it is being opened again.
+    while (!has_ended_ && !server_.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (server_.is_running()) server_.stop();
     thread_.join();
     ::unlink(options_.socket_path.c_str());
   }
@@ -229,6 +247,8 @@ class HttpServer::Implementation {
   const Options options_;
   httplib::Server server_;
   std::thread thread_;
+  std::atomic<bool> is_over_ = false;
+  std::atomic<bool> has_ended_ = false;  // serve() has
   bool is_bound_ = false;
   std::mutex mutex_;
   std::condition_variable all_ended_;

@@ -58,6 +58,7 @@ int main(int argc, char** argv) {
   mallopt(M_MMAP_THRESHOLD, 128 << 10);
   mallopt(M_TRIM_THRESHOLD, 256 << 10);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGCHLD, SIG_DFL);  // ignored, as some parents leave it, nobody would hear of a keeper's end
   raise_file_limit();
   set_log_level(invocation->config.log_level);
   Daemon daemon(invocation->config, protect_memory());

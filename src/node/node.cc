@@ -26,7 +26,8 @@ Node::Node(io::Machine& machine, Options options, DeviceMaker& devices)
       changed_(machine.ready()),
       events_(machine, places_.events(), options_.log),
       membership_turn_(machine.ready(), 1),
-      idle_(machine.ready()) {}
+      idle_(machine.ready()),
+      ending_(machine.ready()) {}
 
 Node::~Node() { CHECK(running_ == 0); }
 
@@ -108,9 +109,21 @@ Task<void> Node::stop() {
   }
   if (are_events_open_) {
     events_.add("", is_stuck_ ? "marsd ends as it is" : "marsd has stopped");
-    co_await events_.close();
+    auto is_closed = std::make_shared<bool>(false);
+    ending_.spawn(close_events(is_closed));
+    // The state directory may lie on the disk that does not answer.
+    const io::Instant limit = machine_.now() + std::chrono::seconds(2);
+    while (!*is_closed && (!is_stuck_ || machine_.now() < limit)) {
+      co_await io::wait_until(machine_, idle_, machine_.now() + std::chrono::milliseconds(100));
+    }
   }
   if (!is_stuck_) lock_.reset();
+}
+
+Task<void> Node::close_events(std::shared_ptr<bool> is_closed) {
+  co_await events_.close();
+  *is_closed = true;
+  idle_.notify();
 }
 
 // After a clean end nobody misses it; the next start makes one of the size that is configured then.

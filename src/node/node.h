@@ -67,6 +67,7 @@ class Node {
  private:
   Task<Result<void>> open_directory();
   void give_pool_back();
+  Task<void> close_events(std::shared_ptr<bool> is_closed);
   Task<Result<void>> open_cluster(Identity identity);
 
   io::Machine& machine_;
@@ -85,6 +86,7 @@ class Node {
   bool are_events_open_ = false;
   size_t running_ = 0;
   Notifier idle_;
+  Scope ending_;
 };
 
 }  // namespace mars::node

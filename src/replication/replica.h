@@ -206,6 +206,7 @@ class Replica {
   std::optional<Lsn> needed_from(const Uuid& member) const;
   void end_pin(const Uuid& member, const Report& report);
   Task<void> hear_the_connected();
+  bool waits_for_forced(HandoverObstacle obstacle, const std::string& to);
   Task<void> trim();
   Task<void> trim_in_turn();
   Task<void> make_room();

@@ -287,6 +287,17 @@ HandoverFacts Replica::handover_facts(const Uuid& successor) const {
   return facts;
 }
 
+// A forced primary reigns already: that it cannot be reached takes nothing from it.
+bool Replica::waits_for_forced(HandoverObstacle obstacle, const std::string& to) {
+  const bool is_silent = obstacle == HandoverObstacle::not_connected;
+  if (!is_silent && obstacle != HandoverObstacle::not_attached) return false;
+  reached("handover: a forced primary is waited for");
+  say(State::waiting_for_peer,
+      to + " was forced primary and " + (is_silent ? "cannot be reached" : "has not attached its disk"),
+      "or run `marsadm primary " + options_.name + "` here, if this side is to be kept");
+  return true;
+}
+
 // T4, then T3. Any failure before the release batch is written leaves us in charge, in the same epoch.
 Task<void> Replica::hand_over(Designated wanted) {
   const Uuid successor = wanted.host;
@@ -309,14 +320,7 @@ Task<void> Replica::hand_over(Designated wanted) {
   if (obstacle == HandoverObstacle::rival) {
     co_return say(State::fork, sentence(obstacle, to), way_out_of_fork());
   }
-  const bool is_away = obstacle == HandoverObstacle::not_connected || obstacle == HandoverObstacle::not_attached;
-  if (wanted.is_forced && is_away) {
-    reached("handover: a forced primary is waited for");
-    const bool is_attached = obstacle == HandoverObstacle::not_connected;
-    co_return say(State::waiting_for_peer,
-                  to + " was forced primary and " + (is_attached ? "cannot be reached" : "has not attached its disk"),
-                  "or run `marsadm primary " + options_.name + "` here, if this side is to be kept");
-  }
+  if (wanted.is_forced && waits_for_forced(obstacle, to)) co_return;
   if (obstacle != HandoverObstacle::none) co_return co_await refuse(wanted, sentence(obstacle, to));
   net::Bytes opening;
   Writer writer(opening);

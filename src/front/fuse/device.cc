@@ -2,6 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
 #include "base/check.h"
 #include "front/fuse/proc_files.h"
 #include "front/fuse/users.h"
@@ -99,6 +103,20 @@ std::vector<std::string> FuseDevice::keeper_command(int adopt_number) const {
   return argv;
 }
 
+namespace {
+
+// "FAILED number what: text". What another try would not find otherwise is unsupported.
+Error error_of_keeper(const std::string& said) {
+  int number = 0;
+  int text_at = 0;
+  if (std::sscanf(said.c_str(), "FAILED %d %n", &number, &text_at) != 1) return {Status::invalid, said};
+  constexpr int lasting[] = {EOPNOTSUPP, ENOENT, ENODEV, ENXIO, EPERM, EACCES, EINVAL, ENOSYS, ENOTTY};
+  const bool is_lasting = std::find(std::begin(lasting), std::end(lasting), number) != std::end(lasting);
+  return {is_lasting ? Status::unsupported : Status::busy, said.substr(static_cast<size_t>(text_at))};
+}
+
+}  // namespace
+
 Task<Result<void>> FuseDevice::start_keeper(int adopt_number) {
   keeper_ = std::make_unique<KeeperProcess>(machine_, changed_);
   is_asked_ = false;
@@ -112,9 +130,8 @@ Task<Result<void>> FuseDevice::start_keeper(int adopt_number) {
   // Not by hanging up: a keeper that is late would take the device down with it, and this may be one that should
   // adopt.
   keeper_->kill();
-  std::string why = said ? *said : said.error().text;
-  co_return failure(said ? Status::unsupported : said.error().status,
-                    "no loop device for " + options_.name + ": " + why);
+  Error problem = said ? error_of_keeper(*said) : said.error();
+  co_return failure(problem.status, "no loop device for " + options_.name + ": " + problem.text);
 }
 
 // ---- closing

@@ -283,6 +283,13 @@ Session::Session(io::Machine& machine, xio::Output& below, Notifier& changed, Se
 
 Session::~Session() { CHECK(ended_ && in_flight_ == 0); }
 
+// What another try would find again, or not.
+Status status_of_mount(int error) {
+  if (error == EPERM || error == EACCES) return Status::permission;
+  const bool is_short = error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN || error == EBUSY;
+  return is_short ? Status::busy : Status::unsupported;
+}
+
 Task<Result<void>> Session::mount() {
   CHECK(kernel_ == nullptr && options_.requests_max > 0 && options_.large_max >= 3);
   if (buffers_.allocate(options_.requests_max, options_.large_max) != Status::ok) {
@@ -295,8 +302,7 @@ Task<Result<void>> Session::mount() {
   co_await machine_.off_load(std::move(work));
   if (error != 0) {
     kernel_.reset();
-    co_return failure(error == EPERM ? Status::permission : Status::unsupported,
-                      "cannot mount FUSE on " + options_.directory + ": " + mount_hint(error));
+    co_return failure(status_of_mount(error), "cannot mount FUSE on " + options_.directory + ": " + mount_hint(error));
   }
   begin_serving();
   co_return Result<void>{};
@@ -323,7 +329,8 @@ Task<void> Session::unmount() {
   if (kernel_ == nullptr) co_return;
   std::string directory = options_.directory;
   auto work = [directory] { unmount_blocking(directory); };
-  if (!ended_) co_await machine_.off_load(std::move(work));
+  // Also when the connection has ended: the mount may still be there.
+  co_await machine_.off_load(std::move(work));
   while (!ended_ || in_flight_ > 0) co_await changed_.wait();
   kernel_.reset();
 }

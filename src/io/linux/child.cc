@@ -105,16 +105,18 @@ class Collector {
     collector.finished_.exit_code = exit_code;
     collector.changed_.notify();
   }
-  // False at the end. What exceeds the bound is read and thrown away, so that the child does not block.
+  // False at the end. What exceeds the bound is read and thrown away, so that the child does not block. Not all at
+  // once: a child may write faster than this reads.
   bool drain() {
     char buffer[4096];
-    for (;;) {
+    for (size_t read = 0; read < output_bytes_max; read += sizeof buffer) {
       const ssize_t count = ::read(spawned_.output.get(), buffer, sizeof buffer);
       if (count < 0 && errno == EINTR) continue;
       if (count <= 0) return count < 0 && errno == EAGAIN;
       const size_t room = output_bytes_max - finished_.output.size();
       finished_.output.append(buffer, std::min(room, static_cast<size_t>(count)));
     }
+    return true;
   }
 
   Notifier changed_;

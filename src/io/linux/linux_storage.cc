@@ -76,8 +76,7 @@ Task<Result<Bytes>> LinuxStorage::read_file(std::string path, size_t bytes_max) 
 
 Task<Status> LinuxStorage::write_file(std::string path, Bytes content, bool is_secret) {
   return blocking<Status>([this, path = std::move(path), content = std::move(content), is_secret] {
-    std::scoped_lock lock(temporary_names_);
-    return blocking::write_file(path, content, is_secret);
+    return replacements_.in_turn(path, [&] { return blocking::write_file(path, content, is_secret); });
   });
 }
 
@@ -95,8 +94,7 @@ Task<Result<std::vector<BlockDevice>>> LinuxStorage::block_devices() {
 
 Task<Status> LinuxStorage::replace_link(std::string link, std::string target) {
   return blocking<Status>([this, link = std::move(link), target = std::move(target)] {
-    std::scoped_lock lock(temporary_names_);
-    return blocking::replace_link(link, target);
+    return replacements_.in_turn(link, [&] { return blocking::replace_link(link, target); });
   });
 }
 

@@ -2,7 +2,10 @@
 // reactor.
 #pragma once
 
+#include <condition_variable>
 #include <mutex>
+#include <set>
+#include <string>
 
 #include "io/linux/disk_file.h"
 #include "io/linux/reactor.h"
@@ -11,9 +14,31 @@
 
 namespace mars::io {
 
+// One thread at a time for each path.
+class PathTurns {
+ public:
+  template <class F>
+  auto in_turn(const std::string& path, F function) {
+    std::unique_lock lock(mutex_);
+    free_.wait(lock, [&] { return taken_.insert(path).second; });
+    lock.unlock();
+    const auto result = function();
+    lock.lock();
+    taken_.erase(path);
+    free_.notify_all();
+    return result;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable free_;
+  std::set<std::string> taken_;
+};
+
 class LinuxStorage final : public Storage {
  public:
-  LinuxStorage(Reactor& reactor, DiskEngine& engine) : reactor_(reactor), engine_(engine), pool_(reactor, 2) {}
+  LinuxStorage(Reactor& reactor, DiskEngine& engine)
+      : reactor_(reactor), engine_(engine), pool_(reactor, threads_max) {}
 
   Task<Result<std::unique_ptr<File>>> open(std::string path, OpenOptions options) override;
   Task<Result<std::vector<DirectoryEntry>>> list(std::string directory) override;
@@ -31,12 +56,15 @@ class LinuxStorage final : public Storage {
   Task<Status> replace_link(std::string link, std::string target) override;
 
  private:
+  // A file system or disk that hangs keeps a thread for each call, and must not keep the others from theirs.
+  static constexpr size_t threads_max = 64;
+
   template <class T, class F>
   Task<T> blocking(F function);
 
   Reactor& reactor_;
   DiskEngine& engine_;
-  std::mutex temporary_names_;  // held by whoever writes NAME.new: two threads never write the same one
+  PathTurns replacements_;  // of whoever writes NAME.new: two threads never write the same one
   ThreadPool pool_;
 };
 

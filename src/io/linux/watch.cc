@@ -64,11 +64,14 @@ void ChildWatch::send_signal(int number) {
 void ChildWatch::on_readable(void* self) {
   ChildWatch& watch = *static_cast<ChildWatch*>(self);
   siginfo_t info = {};
-  if (::waitid(P_PIDFD, static_cast<id_t>(watch.descriptor_), &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) {
+  const int result = ::waitid(P_PIDFD, static_cast<id_t>(watch.descriptor_), &info, WEXITED | WNOHANG);
+  const bool is_reaped = result != 0 && errno == ECHILD;  // by somebody else: how it ended is not known
+  if (!is_reaped && (result != 0 || info.si_pid == 0)) {
     watch.watch_->arm();
     return;
   }
   watch.child_ = -1;
+  if (is_reaped) return watch.on_exit_(watch.context_, -1);
   watch.on_exit_(watch.context_, info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status);
 }
 

@@ -20,7 +20,7 @@ void Keeper::answer(const char* line) {
 }
 
 void Keeper::answer(const Outcome& outcome) {
-  fprintf(answers_, "FAILED %s: %s\n", outcome.failed, strerror(outcome.error));
+  fprintf(answers_, "FAILED %d %s: %s\n", outcome.error, outcome.failed, strerror(outcome.error));
   fflush(answers_);
 }
 

@@ -3,7 +3,7 @@
 // to it (or adopts the one that a dead keeper left), and then obeys marsd line by line until marsd goes away.
 //
 //   to marsd:   "READY /dev/loopN" once; then an answer per command: CLOSED | CLOSED LOSSY | BUSY | RESIZED
-//               "FAILED <what>: <why>" in place of any of them
+//               "FAILED <errno> <what>: <why>" in place of any of them
 //   from marsd: "close", "resize"; end of file: marsd is gone or has given up
 //
 // It removes the link with the device: a link that stayed would lead to whoever gets the number next.
