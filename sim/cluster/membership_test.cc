@@ -100,6 +100,22 @@ TEST(Membership, an_unreachable_member_is_told_and_the_token_stays_good) {
   EXPECT_EQ(cluster.run("b", "join-cluster " + token).code, ExitCode::done);
 }
 
+TEST(Membership, of_two_resources_of_one_name_the_one_that_is_here_is_meant) {
+  Cluster cluster{1, {"a", "b", "c"}};
+  cluster.form();
+  cluster.isolate("b");
+  ASSERT_EQ(cluster.run("a", "create-resource x /dev/sdb").code, ExitCode::done);
+  ASSERT_EQ(cluster.run("b", "create-resource x /dev/sdb").code, ExitCode::done);
+  cluster.rejoin("b");
+  ASSERT_TRUE(cluster.wait([&] { return cluster.status("c").resources.size() == 2; }));
+  const control::Answer doubtful = cluster.run("c", "delete-resource x --force");
+  EXPECT_EQ(doubtful.code, ExitCode::refused);
+  EXPECT_NE(doubtful.text.find("uuid"), std::string::npos) << doubtful.text;
+  EXPECT_EQ(cluster.run("b", "delete-resource x").code, ExitCode::done);
+  EXPECT_TRUE(cluster.wait([&] { return cluster.status("c").resources.size() == 1; }));
+  EXPECT_TRUE(cluster.is_primary("a", "x"));
+}
+
 TEST(Membership, a_second_host_of_the_same_name_is_refused) {
   Cluster cluster(10, {"a", "b", "c"});
   cluster.run("a", "create-cluster");

@@ -228,6 +228,24 @@ TEST_F(Room, who_waits_for_memory_because_the_data_disk_hangs_is_told) {
   EXPECT_TRUE(cluster.wait([&] { return is_written && reason().empty(); })) << reason();
 }
 
+TEST_F(Room, a_handover_does_not_wait_for_a_disk_that_does_nothing) {
+  make(64 * mib, 0);
+  disks().drive("/dev/sdb").stick();
+  ASSERT_EQ(cluster.write("a", "mydata", 3, 's'), Status::ok);
+  const io::Instant begun = cluster.world().now();
+  const auto answer = cluster.run("b", "primary mydata");
+  EXPECT_EQ(answer.code, ExitCode::refused) << answer.text;
+  EXPECT_NE(answer.text.find("/dev/sdb"), std::string::npos) << answer.text;
+  EXPECT_LT(cluster.world().now() - begun, 60s);
+  EXPECT_TRUE(cluster.wait([&] { return cluster.is_primary("a", "mydata"); })) << cluster.events("a");
+  EXPECT_EQ(cluster.run("a", "secondary mydata").code, ExitCode::done);
+  const auto reason = [&] { return cluster.replica("a", "mydata", "a")->reason; };
+  EXPECT_TRUE(cluster.wait([&] { return reason().find("does not take") != std::string::npos; })) << reason();
+  disks().drive("/dev/sdb").unstick();
+  EXPECT_EQ(cluster.run("b", "primary mydata").code, ExitCode::done) << cluster.events("a");
+  EXPECT_EQ(cluster.read("b", "mydata", 3), 's');
+}
+
 TEST_F(Room, a_resource_whose_data_disk_hangs_leaves_memory_for_the_others) {
   make(64 * mib, 0);
   disks().add_device("/dev/sdc", Cluster::disk_bytes);

@@ -78,6 +78,7 @@ TEST_F(RightFilm, a_forced_primary_that_is_detached_keeps_the_right) {
     if (is_forgotten) restart("a");
     rest(60s);
     EXPECT_FALSE(cluster().is_primary("a", "mydata")) << describe();
+    EXPECT_EQ(state("a"), is_forgotten ? State::waiting_for_peer : State::fork) << describe();
     run("b", "attach mydata");
     expect_primary("b");
     invalidate("a");

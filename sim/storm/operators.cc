@@ -178,8 +178,8 @@ std::string Operators::illegal(Prng& prng) const {
 
 // ---- bringing everything back
 
-// Who writes now; else whoever holds the right; else the first that has a whole version, or one that has only lost the
-// end of its log.
+// Who writes now, if others can follow it; else whoever holds the right; else the first that has a whole version, or
+// one that has only lost the end of its log.
 std::string Operators::choose_winner() {
   std::string winner;
   int best = -1;
@@ -189,7 +189,7 @@ std::string Operators::choose_winner() {
     const replication::Report report = replica->report();
     const bool has_epoch = !report.branch.empty();
     const bool is_version = report.is_attached && report.is_consistent;
-    const int worth = (report.is_primary ? 16 : 0) + (report.is_holder ? 8 : 0) +
+    const int worth = (report.is_primary && report.is_whole ? 16 : 0) + (report.is_holder ? 8 : 0) +
                       (is_version && report.is_whole ? 4 : 0) + (is_version ? 2 : 0) +
                       (has_epoch && report.state != State::fork ? 1 : 0);
     if (worth > best) best = worth, winner = host;

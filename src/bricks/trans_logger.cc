@@ -333,14 +333,15 @@ Task<Status> TransLogger::adopt(bool accepts_gap) {
   co_return Status::ok;
 }
 
-Task<Status> TransLogger::drain() {
+Task<Status> TransLogger::drain(io::Instant deadline) {
   auto durable = co_await durable_admitted();
   while (durable && under_way_ > 0) {
-    co_await answered_.wait();
+    if (machine_.now() >= deadline) co_return Status::timed_out;
+    co_await io::wait_until(machine_, answered_, std::min(deadline, machine_.now() + std::chrono::seconds(1)));
     durable = co_await durable_admitted();
   }
   if (!durable) co_return durable.error().status;
-  co_return co_await write_back_.drain();
+  co_return co_await write_back_.drain(deadline);
 }
 
 Task<void> TransLogger::stop() {

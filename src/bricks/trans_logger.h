@@ -41,7 +41,8 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   // A control batch was appended beside the writes: the applied position may move over it.
   void pass(Tip end) { write_back_.pass(end, admitted_); }
   // Waits until what is under way is answered, everything admitted is durable in the log and on the data disk.
-  Task<Status> drain();
+  // timed_out: not until then.
+  Task<Status> drain(io::Instant deadline = io::Instant::max());
   // Answers what waits with gone and forgets what is not on the disk; the log has it. After drain(): a clean end.
   Task<void> stop();
   // The acknowledged writes of a predecessor that died: into the log, in order, before anything new (D6).

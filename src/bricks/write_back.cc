@@ -73,10 +73,15 @@ void WriteBack::hurry() {
   work_.notify();
 }
 
-Task<Status> WriteBack::drain() {
+Task<Status> WriteBack::drain(io::Instant deadline) {
   while (failed_ == Status::ok && !stop_.is_set() && (!batches_.empty() || !durable_.empty())) {
     hurry();
-    co_await changed_.wait();
+    if (machine_.now() >= deadline) co_return Status::timed_out;
+    if (deadline == io::Instant::max()) {
+      co_await changed_.wait();
+    } else {
+      co_await io::wait_until(machine_, changed_, deadline);
+    }
   }
   co_return stop_.is_set() ? Status::stopped : failed_;
 }

@@ -48,8 +48,9 @@ class WriteBack {
   void hurry();
   // Nothing is durable that could be written.
   bool is_starving() const { return durable_.empty(); }
-  // Until everything is on the disk and the state block says so; the disk's error when it failed.
-  Task<Status> drain();
+  // Until everything is on the disk and the state block says so; the disk's error when it failed. timed_out: not until
+  // then.
+  Task<Status> drain(io::Instant deadline = io::Instant::max());
   // Runs once, when the data disk or the state block failed. What is not written stays in memory (D14).
   void on_failed(std::move_only_function<void()> heard) { heard_ = std::move(heard); }
   // Ends the activity without draining; waits for it.

@@ -18,13 +18,26 @@ Call::Call(Node& its_node, control::Command its_command, Node::Listener listener
   if (limit && *limit > 0) deadline_ = node.machine().now() + std::chrono::milliseconds(*limit);
 }
 
+// Two hosts may have made a resource of one name at the same moment (R1): the one that is here is meant, or the uuid
+// has to be given.
 Result<ResourceRecord> Call::resource() {
   const std::string wanted = command.text("resource");
   const std::vector<ResourceRecord> all = list_resources(registers());
   std::vector<std::string_view> names;
+  std::vector<const ResourceRecord*> found;
   for (const ResourceRecord& record : all) {
-    if (record.name == wanted || to_string(record.id) == wanted) return record;
+    if (to_string(record.id) == wanted) return record;
+    if (record.name == wanted) found.push_back(&record);
     names.push_back(record.name);
+  }
+  const auto is_here = [this](const ResourceRecord* record) { return resources().file(record->id) != nullptr; };
+  if (found.size() == 1) return *found.front();
+  if (std::ranges::count_if(found, is_here) == 1) return **std::ranges::find_if(found, is_here);
+  if (!found.empty()) {
+    std::string ids;
+    for (const ResourceRecord* record : found) ids += (ids.empty() ? "" : ", ") + to_string(record->id);
+    return failure(Status::refused, std::to_string(found.size()) + " resources have the name \"" + wanted +
+                                        "\": give the uuid of the one that is meant (" + ids + ")");
   }
   return failure(Status::not_found, "there is no resource \"" + wanted + "\"" + control::suggestion(wanted, names));
 }

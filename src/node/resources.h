@@ -154,7 +154,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   Reports reports_;
   net::PeerNet* net_ = nullptr;
   std::map<Uuid, Hosted> hosted_;
-  std::set<Uuid> removing_;
+  std::map<Uuid, std::string> removing_;    // their names
   bool is_reconciled_ = true;               // nothing is left to be done again
   std::map<Uuid, std::string> leftovers_;   // what could not be removed, and why
   std::map<Uuid, std::string> left_alone_;  // replicas on this disk that cannot be told what they are

@@ -9,9 +9,10 @@ namespace mars::node {
 using replication::Replica;
 
 // Of two resources of one name, which two hosts may have made at the same moment, this host has one: the name is that
-// of the device.
+// of the device, and taken until the last one of it is gone.
 bool Resources::has_name(const std::string& name) const {
-  return std::ranges::any_of(hosted_, [&](const auto& entry) { return entry.second.file.record.name == name; });
+  return std::ranges::any_of(hosted_, [&](const auto& entry) { return entry.second.file.record.name == name; }) ||
+         std::ranges::any_of(removing_, [&](const auto& entry) { return entry.second == name; });
 }
 
 // Asked in our turn: another command may have been first.
@@ -104,7 +105,7 @@ Task<Result<void>> Resources::remove(Uuid resource) {
   auto removal = std::make_shared<Removal>();
   removal->hosted = std::move(hosted_.at(resource));
   hosted_.erase(resource);  // nothing new is served from now on
-  removing_.insert(resource);
+  removing_[resource] = removal->hosted.file.record.name;
   reports_.local_changed(resource);
   ending_.spawn(finish_removal(resource, removal));
   turn_.release(1);

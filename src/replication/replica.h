@@ -191,6 +191,8 @@ class Replica {
   Task<void> open_device();
   Task<bool> step_down();
   Task<void> close_primary();
+  Task<Status> drain_patiently();
+  std::string sentence_of_slow_disk() const;
   void tell_undrained();
   Task<void> close_logger();
   Task<void> refuse(Designated wanted, std::string why);

@@ -184,11 +184,12 @@ Task<void> Replica::step_primary() {
         "make room on the log disk, or connect the replicas so that the log can be trimmed");
   } else if (facts().is_outremembered) {
     // Opened while nobody could be asked (P4, protocol.md 7).
+    // Its disk may be ahead of its log, so nobody can be brought to what it has (D12).
     say(State::fork, "others have more of this host's own writes: its storage was brought back to an earlier moment",
-        way_out_of_fork());
+        "go on with what they have: run `marsadm invalidate " + options_.name + "` here");
   } else if (is_held_up()) {
     say(State::up_to_date, "writes wait: memory is full, and the data disk takes nothing",
-        "look at the data disk " + options_.disk + "; or hand over to another host");
+        "look at the data disk " + options_.disk);
   } else if (device_->is_open()) {
     say(State::up_to_date);
   }
@@ -229,11 +230,31 @@ Task<void> Replica::close_primary() {
   const Designated wanted = environment_.designated(options_.resource);
   auto closed = co_await device_->close();
   if (!closed) co_return co_await refuse(wanted, "the device is in use: " + closed.error().text);
-  if (co_await logger_->drain() != Status::ok) tell_undrained();
+  const Status drained = co_await drain_patiently();
+  // The device stays closed, and the next step goes on with it.
+  if (drained == Status::timed_out) {
+    co_return say(State::disk_failed, "closed, but " + sentence_of_slow_disk(), "check the data disk " + options_.disk);
+  }
+  if (drained != Status::ok) tell_undrained();
   co_await close_logger();
   role_ = Role::closed;
   environment_.event(options_.resource, "the device is closed; the right to write stays parked here");
   wake_.notify();
+}
+
+// A disk that hangs, or is very slow, would keep the device closed and everybody waiting: the right stays here then.
+Task<Status> Replica::drain_patiently() {
+  const io::Instant last = machine_.now() + 50s;  // the successor has a minute
+  for (;;) {
+    const uint64_t written = logger_->written_bytes();
+    const Status status = co_await logger_->drain(std::min(last, machine_.now() + 10s));
+    const bool goes_on = status == Status::timed_out && logger_->written_bytes() != written && machine_.now() < last;
+    if (!goes_on) co_return status;
+  }
+}
+
+std::string Replica::sentence_of_slow_disk() const {
+  return "the data disk " + options_.disk + " does not take what was written: look at it, then ask again";
 }
 
 void Replica::tell_undrained() {
@@ -364,7 +385,8 @@ Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor
   if (role_ == Role::primary) {
     auto closed = co_await device_->close();
     if (!closed) co_return failure(closed.error().status, "the device is in use: " + closed.error().text);
-    const Status drained = co_await logger_->drain();
+    const Status drained = co_await drain_patiently();
+    if (drained == Status::timed_out) co_return failure(drained, sentence_of_slow_disk());
     if (state_->failed() != Status::ok) co_return failure(Status::io_error, "its state block cannot be written");
     if (log_->failed()) co_return failure(Status::io_error, sentence(HandoverObstacle::log_failed, to));
     // A data disk that failed is no obstacle: the successor needs the log only.
