@@ -9,11 +9,12 @@ namespace mars::replication {
 using namespace std::chrono_literals;
 
 // D15. A member that we have not heard since our start may need everything that we have; one that has nothing in common
-// with us will be synced, and pins its q; one whose log was sacrificed pins nothing.
+// with us will be synced, and pins its q; one whose log was sacrificed pins nothing but
+// the q of a sync that it has begun since.
 Lsn Replica::trim_limit() const {
   Lsn limit = state_->durable_applied().position.lsn;
   for (const Uuid& member : environment_.members(options_.resource)) {
-    if (member == environment_.self() || given_up_.contains(member)) continue;
+    if (member == environment_.self()) continue;
     if (const auto from = needed_from(member)) limit = std::min(limit, std::max(*from, log_->oldest()));
   }
   return limit;
@@ -23,6 +24,7 @@ Lsn Replica::trim_limit() const {
 std::optional<Lsn> Replica::needed_from(const Uuid& member) const {
   std::optional<Lsn> from;
   if (const auto pin = pins_.find(member); pin != pins_.end()) from = pin->second.from;
+  if (given_up_.contains(member)) return from;
   const auto peer = peers_.find(member);
   // Since our start it has not said what it has.
   if (peer == peers_.end() || (!peer->second.is_attached && peer->second.branch.empty())) return Lsn{};
@@ -36,7 +38,10 @@ std::optional<Lsn> Replica::needed_from(const Uuid& member) const {
 void Replica::end_pin(const Uuid& member, const Report& report) {
   const auto pin = pins_.find(member);
   if (pin == pins_.end() || !report.is_attached || report.is_consistent) return;
-  if (report.oldest == pin->second.from && report.durable.position.lsn > pin->second.from) pins_.erase(pin);
+  if (report.oldest == pin->second.from && report.durable.position.lsn > pin->second.from) {
+    pins_.erase(pin);
+    given_up_.erase(member);
+  }
 }
 
 Task<void> Replica::trim() {
@@ -93,7 +98,7 @@ Task<void> Replica::give_up_worst() {
   std::optional<Uuid> worst;
   Lsn least = state_->durable_applied().position.lsn;
   for (const Uuid& member : environment_.members(options_.resource)) {
-    if (member == environment_.self() || given_up_.contains(member)) continue;
+    if (member == environment_.self()) continue;
     const auto from = needed_from(member);
     if (!from || *from >= least) continue;
     worst = member;

@@ -61,7 +61,10 @@ Task<Result<void>> KeeperProcess::start(std::vector<std::string> argv) {
   socket_ = spawned.socket;
   if (spawned.error != 0) {
     hang_up();
-    co_return failure(spawned.error == ENOENT ? Status::not_found : Status::refused,
+    const bool is_forbidden = spawned.error == EACCES || spawned.error == EPERM || spawned.error == ENOEXEC;
+    co_return failure(spawned.error == ENOENT ? Status::not_found
+                      : is_forbidden          ? Status::permission
+                                              : Status::busy,
                       "cannot start " + argv[0] + ": " + strerror(spawned.error));
   }
   pid_ = spawned.pid;

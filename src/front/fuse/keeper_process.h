@@ -24,7 +24,7 @@ class KeeperProcess {
   KeeperProcess& operator=(const KeeperProcess&) = delete;
   ~KeeperProcess();  // after join(), or never started
 
-  // not_found: there is no such program. Once only.
+  // not_found: there is no such program; permission: it cannot be executed; busy: for want of something. Once only.
   Task<Result<void>> start(std::vector<std::string> argv);
 
   // The next line that it says. timed_out: it may still come; gone: it has ended or was hung up.
