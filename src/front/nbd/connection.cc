@@ -11,6 +11,7 @@ constexpr size_t buffer_bytes = 256u << 10;
 constexpr size_t bulky_bytes = 32u << 10;
 constexpr size_t read_ahead_when_bulky = 4096;
 constexpr uint32_t whole_bytes_max = 4u << 20;
+constexpr unsigned turns_to_answer = 4;  // of the run queue: a write to memory has its reply by then
 
 }  // namespace
 
@@ -144,8 +145,14 @@ void Connection::begin_transmission(const Negotiator& negotiator) {
 // ---- requests
 
 Task<void> Connection::read_requests() {
+  Yield yield(server_.machine_.ready());
   while (!is_broken_) {
+    // Replies go first: the client may wait for them, and we only for it.
+    for (unsigned turns = 0; turns < turns_to_answer && buffered() == 0 && unanswered() > 0; ++turns) co_await yield;
+    is_drained_ = buffered() == 0 && !replies_.empty() && unanswered() == 0;
+    if (is_drained_) co_await yield;
     if (buffered() < request_header_bytes && !co_await fill(request_header_bytes)) break;
+    is_drained_ = false;
     const auto request = decode_request(peek(request_header_bytes));
     if (!request) break;
     begin_ += request_header_bytes;
@@ -155,6 +162,13 @@ Task<void> Connection::read_requests() {
     if (!co_await start(*request)) break;
   }
   fail();
+}
+
+// Requests that have no reply yet; of reads that are answered in pieces some count as answered too early.
+uint64_t Connection::unanswered() const {
+  const uint64_t begun = transfers_.size() - free_transfers_.size();
+  const uint64_t answered = replies_queued_ - replies_written_;
+  return begun > answered ? begun - answered : 0;
 }
 
 // False: the connection is over.

@@ -53,6 +53,7 @@ class Connection : public ListHook {
   void give_up(Transfer& transfer);
   Task<void> start_plain(Transfer& transfer);
   Piece& new_piece(Transfer& transfer);
+  uint64_t unanswered() const;
   bool needs_fua(const nbd::Request& request) const;
   auto supplied(Piece& piece);
 
@@ -108,9 +109,10 @@ class Connection : public ListHook {
   List<Reply> written_;  // in the write that is pending
   Notifier work_;
   Notifier idle_;
-  bool is_ending_ = false;  // no more requests come
-  bool is_closed_ = false;  // by close()
-  bool is_broken_ = false;  // nothing can be written any more
+  bool is_drained_ = false;  // nothing is left of what came but replies
+  bool is_ending_ = false;   // no more requests come
+  bool is_closed_ = false;   // by close()
+  bool is_broken_ = false;   // nothing can be written any more
 };
 
 }  // namespace mars::nbd

@@ -130,7 +130,7 @@ void Connection::queue(Reply& reply) {
 }
 
 // Replies that gather while one write is pending go out with the next one. Requests that came together are answered
-// together: as long as each turn of the run queue adds a reply, the write waits for the next turn.
+// together: as long as each turn of the run queue adds a reply, the write waits for the next turn, unless all are here.
 Task<void> Connection::write_replies() {
   std::vector<io::Buffer> buffers;
   buffers.reserve(write_buffers_max);
@@ -141,7 +141,8 @@ Task<void> Connection::write_replies() {
       co_await work_.wait();
       continue;
     }
-    for (uint64_t seen = 0; seen != replies_queued_ && replies_queued_ - replies_written_ < replies_at_once;) {
+    for (uint64_t seen = 0;
+         !is_drained_ && seen != replies_queued_ && replies_queued_ - replies_written_ < replies_at_once;) {
       seen = replies_queued_;
       co_await yield;
     }

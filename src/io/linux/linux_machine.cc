@@ -27,6 +27,7 @@ namespace {
 
 constexpr size_t jobs_per_turn = 64;  // then disks and sockets are looked at again
 
+constexpr size_t events_per_turn = 64;
 constexpr uint64_t slice_ns = 100'000;  // the least that the kernel grants
 
 // sched_setattr(2), which this libc does not wrap.
@@ -127,8 +128,10 @@ void LinuxMachine::turn() {
   timers_.fire_due(now());
   ready().run(jobs_per_turn);
   disks_->turn();
-  if (!ready().empty() || is_stopping_ || finds_work() || !disks_->prepare_to_wait() || !reactor_->prepare_to_wait()) {
-    reactor_->poll();
+  const bool has_work = !ready().empty() || is_stopping_;
+  if (!has_work && finds_work()) return;
+  if (has_work || !disks_->prepare_to_wait() || !reactor_->prepare_to_wait()) {
+    reactor_->poll(events_per_turn);
     return;
   }
   std::optional<Instant> until = timers_.next();
@@ -146,9 +149,12 @@ bool LinuxMachine::finds_work() {
   const Instant end = now() + length;
   const Instant alarm = timers_.next().value_or(Instant::max());
   for (Instant at = now(); at < end; at = now()) {
-    if (reactor_->poll() || reactor_->has_handed_over() || disks_->has_completed() || at >= alarm) return true;
+    if (at >= alarm) return true;
+    if (reactor_->poll(1) || reactor_->has_handed_over() || disks_->has_completed()) {
+      patience_.has_found();
+      return true;
+    }
   }
-  patience_.was_in_vain();
   return false;
 }
 

@@ -12,8 +12,6 @@
 namespace mars::io {
 namespace {
 
-constexpr size_t events_per_turn = 64;
-
 struct Posted : Job {
   explicit Posted(std::move_only_function<void()> f) : function(std::move(f)) {
     run = [](Job& job) {
@@ -80,9 +78,9 @@ void Reactor::collect() {
 }
 
 // One by one and not poll(): a handler that waits again for a descriptor which is always ready would keep it for ever.
-bool Reactor::poll() {
+bool Reactor::poll(size_t most) {
   size_t events = 0;
-  while (events < events_per_turn && asio_->context.poll_one() > 0) ++events;
+  while (events < most && asio_->context.poll_one() > 0) ++events;
   return events > 0;
 }
 

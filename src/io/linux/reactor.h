@@ -35,8 +35,8 @@ class Reactor {
 
   // The parts of a turn, in the reactor's thread. Moves what other threads handed over into the run queue.
   void collect();
-  // Runs what descriptors and signals have ready, bounded; does not block. False: there was nothing.
-  bool poll();
+  // Runs what descriptors and signals have ready, at most so much; does not block. False: there was nothing.
+  bool poll(size_t most);
   bool has_handed_over() const { return has_handed_over_; }
   // Tells other threads that they have to ring from now on; false: something was handed over meanwhile, do not wait.
   bool prepare_to_wait();
