@@ -126,6 +126,35 @@ TEST(Membership, a_second_host_of_the_same_name_is_refused) {
   EXPECT_EQ(cluster.run("c", "join-cluster " + cluster.token("a")).code, ExitCode::refused);
 }
 
+// Two members that cannot hear each other have each admitted a host of this name.
+TEST(Membership, of_two_hosts_of_one_name_none_is_guessed) {
+  Cluster cluster(13, {"a", "b", "c", "d"});
+  cluster.run("a", "create-cluster");
+  ASSERT_EQ(cluster.run("b", "join-cluster " + cluster.token("a")).code, ExitCode::done);
+  ASSERT_TRUE(cluster.wait([&] { return cluster.connected("a", "b"); }));
+  cluster.cut("a", "b");
+  for (const char* host : {"c", "d"}) {
+    cluster.stop(host);
+    cluster.options(host).name = "x";
+    ASSERT_TRUE(cluster.start(host).has_value());
+  }
+  ASSERT_EQ(cluster.run("c", "join-cluster " + cluster.token("a")).code, ExitCode::done);
+  cluster.cut("a", "d");
+  cluster.cut("c", "d");
+  ASSERT_EQ(cluster.run("d", "join-cluster " + cluster.token("b")).code, ExitCode::done);
+  cluster.heal("a", "b");
+  ASSERT_TRUE(cluster.wait([&] { return cluster.status("a").hosts.size() == 4; }));
+  const control::Answer doubtful = cluster.run("a", "events --host x");
+  EXPECT_EQ(doubtful.code, ExitCode::refused);
+  EXPECT_NE(doubtful.text.find("two hosts"), std::string::npos) << doubtful.text;
+  ASSERT_FALSE(cluster.status("a").warnings.empty());
+  EXPECT_NE(cluster.status("a").warnings.back().find("two hosts are called x"), std::string::npos);
+  for (const control::HostView& host : cluster.status("a").hosts) {
+    if (host.name != "x" || !host.is_connected) continue;
+    EXPECT_EQ(cluster.run("a", "events --host " + host.uuid).code, ExitCode::done);
+  }
+}
+
 // A copied state directory: the newer process is refused, and somebody hears of it (R6).
 TEST(Membership, two_hosts_with_one_key_raise_an_alarm) {
   Cluster cluster(11, {"a", "b", "c"});

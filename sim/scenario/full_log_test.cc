@@ -17,6 +17,13 @@ class FullLogFilm : public Film {
     const uint64_t free_bytes = files.space().free_bytes;
     ASSERT_EQ(files.allocate(**made, 0, free_bytes - std::min(free_bytes, spared)), Status::ok);
   }
+  // How many have begun.
+  size_t syncs(const std::string& host) {
+    const std::string events = cluster().events(host);
+    size_t count = 0;
+    for (size_t at = 0; (at = events.find("sync from ", at)) != std::string::npos; ++at) ++count;
+    return count;
+  }
   void clear_log_disk(const std::string& host) {
     ASSERT_EQ(disks(host).file_system("/log").remove("foreign", true), Status::ok);
   }
@@ -49,6 +56,27 @@ TEST_F(FullLogFilm, the_replica_with_the_worst_lag_is_given_up_first) {
   rejoin("b");
   expect_equal();
   expect_no_event("c", "sync from b");
+}
+
+// Attacks: D15, G4, F16
+TEST_F(FullLogFilm, who_was_given_up_keeps_what_its_next_sync_needs) {
+  stage.log_disk_bytes = 6 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b"});
+  isolate("b");
+  overflow("a", 20);
+  expect_event("a", "the log is not kept any longer for b");
+  disks("b").drive("/dev/sdb").stick();
+  rejoin("b");
+  EXPECT_TRUE(until([&] { return syncs("b") == 2; })) << describe();
+  run("b", "pause-fetch mydata");
+  overflow("a", 3);
+  rest(10s);
+  disks("b").drive("/dev/sdb").unstick();
+  rest(10s);
+  run("b", "resume-fetch mydata");
+  expect_equal();
+  EXPECT_EQ(syncs("b"), 2u) << "what it needed was trimmed away meanwhile\n" << describe();
 }
 
 // Attacks: F14, LM3, P9

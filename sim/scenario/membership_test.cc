@@ -350,4 +350,22 @@ TEST_F(MembershipFilm, a_crowd_of_strangers_at_the_port_costs_members_nothing) {
 }
 
 }  // namespace
+// Attacks: P9, DV21, IF10
+TEST_F(MembershipFilm, who_leaves_while_its_disk_hangs_holds_up_no_other_resource) {
+  cast({"a", "b"});
+  disks("b").add_device("/dev/sdc", 1 << 20);
+  disks("b").drive("/dev/sdb").stick();
+  save("a", 0, 20, 'x');
+  const auto closing = begin("b", "detach mydata");
+  rest(1s);
+  expect_exit("b", "leave-resource mydata --timeout 5s", ExitCode::timed_out, "goes on");
+  run("b", "create-resource other /dev/sdc");
+  expect_exit("b", "leave-resource mydata --timeout 5s", ExitCode::refused, "giving this replica up");
+  disks("b").drive("/dev/sdb").unstick();
+  end(*closing);
+  expect_event("b", "this host has left");
+  run("b", "join-resource mydata /dev/sdb --overwrite");
+  expect_equal();
+}
+
 }  // namespace mars::sim

@@ -27,10 +27,12 @@ TEST_F(RightFilm, who_leaves_and_joins_again_has_no_right_from_before) {
   await_silence("b", "c");
   run("a", "leave-resource mydata");
   run("a", "join-resource mydata /dev/sdb --overwrite");
-  rest(60s);
-  EXPECT_FALSE(cluster().is_primary("a", "mydata")) << describe();
+  EXPECT_TRUE(until([&] { return durable("a") == durable("b"); })) << describe();
+  const auto opening = begin("a", "primary mydata --timeout 30s");
+  EXPECT_NE(end(*opening).code, ExitCode::done) << "what it has given up it cannot have again\n" << describe();
   rejoin("c");
   run("b", "up mydata");
+  run("c", "primary mydata");
   expect_equal();
 }
 

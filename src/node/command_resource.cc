@@ -251,13 +251,17 @@ Task<Answer> leave_resource(Call& call) {
                           " --force` on another host first, or delete the resource");
   }
   if (call.is_dry_run()) co_return Answer::done("the replica of " + name + " here would be given up");
-  call.say("removing the log");
-  Result<void> left = co_await call.resources().leave(record->id);
-  if (!left) {
-    const bool is_refused = left.error().status == Status::refused;
-    co_return failed(left.error(), is_refused ? "connect a replica that is whole, or run `marsadm delete-resource " +
-                                                    name + "` to remove it from all hosts"
-                                              : "");
+  const auto leaving = call.resources().leave(record->id);
+  while (!leaving->is_done) {
+    call.say("removing the log");
+    if (!co_await call.wait()) co_return call.over("this host has not left " + name + " yet");
+  }
+  if (!leaving->result) {
+    const bool is_refused = leaving->result.error().status == Status::refused;
+    co_return failed(leaving->result.error(),
+                     is_refused ? "connect a replica that is whole, or run `marsadm delete-resource " + name +
+                                      "` to remove it from all hosts"
+                                : "");
   }
   co_return Answer::done("this host has left " + name + "; its disk keeps what it has");
 }

@@ -133,7 +133,8 @@ Result<Goal> goal_of(Call& call) {
   goal.hosts = call.resources().members(record->id);
   const std::string name = call.command.text("host");
   if (name.empty()) return goal;
-  const auto member = find_member_by_name(call.registers(), name);
+  const auto member = member_called(call.registers(), name);
+  if (status_of(member) == Status::refused) return failure(member.error());
   const bool has_replica = member && std::find(goal.hosts.begin(), goal.hosts.end(), member->host) != goal.hosts.end();
   if (!has_replica) return failure(Status::not_found, "host \"" + name + "\" has no replica of " + record->name);
   goal.hosts = {member->host};

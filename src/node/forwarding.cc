@@ -4,7 +4,6 @@
 #include <utility>
 #include <variant>
 
-#include "control/words.h"
 #include "node/members.h"
 
 namespace mars::node {
@@ -25,16 +24,6 @@ void clean(std::string& text) {
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < ' ' && c != '\n') c = '?';
   }
-}
-
-Result<Member> member_of(Call& call) {
-  const std::string& name = call.command.host;
-  if (const auto member = find_member_by_name(call.registers(), name)) return *member;
-  const std::vector<Member> members = list_members(call.registers());
-  std::vector<std::string_view> names;
-  for (const Member& member : members) names.push_back(member.name);
-  return failure(Status::not_found,
-                 "no host of this cluster is called \"" + name + "\"" + control::suggestion(name, names));
 }
 
 Answer not_reached(const std::string& host, const std::string& why) {
@@ -97,7 +86,7 @@ Task<Reply> converse(Call& call, net::Channel& channel, std::string host) {
 }  // namespace
 
 Task<Answer> forward(Call& call) {
-  Result<Member> member = member_of(call);
+  Result<Member> member = member_called(call.registers(), call.command.host);
   if (!member) co_return failed(member.error());
   Reply reply = co_await ask(call, member->host);
   co_return reply.is_from_there ? from_there(std::move(reply.answer), member->name) : std::move(reply.answer);

@@ -1,7 +1,9 @@
 #include "node/members.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "control/words.h"
 #include "meta/key.h"
 #include "node/json.h"
 #include "node/text.h"
@@ -75,6 +77,36 @@ std::optional<Member> find_member_by_name(const meta::Registers& registers, cons
     if (member.name == name) return std::move(member);
   }
   return std::nullopt;
+}
+
+Result<Member> member_called(const meta::Registers& registers, const std::string& name) {
+  const std::vector<Member> members = list_members(registers);
+  std::vector<std::string_view> names;
+  const Member* found = nullptr;
+  for (const Member& member : members) {
+    if (to_string(member.host) == name) return member;
+    names.push_back(member.name);
+    if (member.name != name) continue;
+    if (found != nullptr) {
+      return failure(Status::refused, "two hosts of this cluster are called " + name + ": give the uuid, " +
+                                          to_string(found->host) + " or " + to_string(member.host));
+    }
+    found = &member;
+  }
+  if (found != nullptr) return *found;
+  return failure(Status::not_found,
+                 "no host of this cluster is called \"" + name + "\"" + control::suggestion(name, names));
+}
+
+std::vector<std::string> shared_names(const meta::Registers& registers) {
+  std::vector<std::string> names;
+  for (Member& member : list_members(registers)) names.push_back(std::move(member.name));
+  std::ranges::sort(names);
+  std::vector<std::string> shared;
+  for (size_t i = 1; i < names.size(); ++i) {
+    if (names[i] == names[i - 1] && (shared.empty() || shared.back() != names[i])) shared.push_back(names[i]);
+  }
+  return shared;
 }
 
 Task<Status> add_member(meta::Registers& registers, Member member) {

@@ -171,7 +171,8 @@ const DecodedRegisters::Decoded& DecodedRegisters::current(const Uuid& id) {
   const auto [place, is_new] = decoded_.try_emplace(id);
   if (is_new) {
     place->second = {node::replica_hosts(registers_, id), find_designated(registers_, id),
-                     find_memories(registers_, id)};
+                     find_memories(registers_, id), find_switches(registers_, id, self_),
+                     control::settings_from(find_options(registers_, id))};
   }
   return place->second;
 }

@@ -53,21 +53,27 @@ std::map<Uuid, replication::Memories> find_memories(const meta::Registers& regis
 // What a replica asks of them at each step of its work, decoded once for each change of any register.
 class DecodedRegisters {
  public:
-  explicit DecodedRegisters(const meta::Registers& registers) : registers_(registers) {}
+  // `self`: whose switches.
+  DecodedRegisters(const meta::Registers& registers, const Uuid& self) : registers_(registers), self_(self) {}
 
   const std::vector<Uuid>& replica_hosts(const Uuid& id) { return current(id).hosts; }
   const replication::Designated& designated(const Uuid& id) { return current(id).designated; }
   const std::map<Uuid, replication::Memories>& memories(const Uuid& id) { return current(id).memories; }
+  const control::Switches& switches(const Uuid& id) { return current(id).switches; }
+  const control::Settings& settings(const Uuid& id) { return current(id).settings; }
 
  private:
   struct Decoded {
     std::vector<Uuid> hosts;
     replication::Designated designated;
     std::map<Uuid, replication::Memories> memories;
+    control::Switches switches;
+    control::Settings settings;
   };
   const Decoded& current(const Uuid& id);
 
   const meta::Registers& registers_;
+  const Uuid self_;
   uint64_t change_count_ = 0;
   std::map<Uuid, Decoded> decoded_;
 };

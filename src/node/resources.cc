@@ -16,11 +16,15 @@ namespace {
 constexpr uint64_t segment_bytes_least = 8u << 20;
 constexpr uint64_t segment_bytes_most = 64u << 20;
 
+bool is_same_disk(const io::Geometry& a, const io::Geometry& b) {
+  return a.device_number == b.device_number && a.inode == b.inode;
+}
+
 }  // namespace
 
 Resources::Resources(Parts parts)
     : parts_(parts),
-      registers_(parts.registers),
+      registers_(parts.registers, parts.identity.host),
       reports_(parts.machine, *this),
       due_(parts.machine.ready()),
       stop_(parts.machine.ready()),
@@ -121,10 +125,11 @@ Task<void> Resources::stop(io::Duration stop_wait) {
   }
   co_await stopping_.join();
   const io::Instant deadline = parts_.machine.now() + stop_patience;
-  while (!removing_.empty() && parts_.machine.now() < deadline) {
+  const auto is_busy = [this] { return !removing_.empty() || !occupied_.empty(); };
+  while (is_busy() && parts_.machine.now() < deadline) {
     co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
   }
-  if (!removing_.empty()) is_stuck_ = true;  // the next start goes on with it
+  if (is_busy()) is_stuck_ = true;  // the next start goes on with it
 }
 
 Task<void> Resources::stop_one(Replica& replica, io::Instant deadline) {
@@ -204,7 +209,7 @@ Task<void> Resources::reconcile_loop() {
 Task<void> Resources::reconcile() {
   is_reconciled_ = true;
   for (const Uuid& id : ids()) {
-    if (!hosted_.contains(id)) continue;
+    if (!hosted_.contains(id) || occupied_.contains(id)) continue;  // who occupies it asks for this again
     const auto known = find_replica(parts_.registers, id, self());
     const bool has_left = known && !known->has_joined;
     if (is_deleted(parts_.registers, id) || has_left) {
@@ -283,13 +288,18 @@ Task<std::string> Resources::user_of_disk(std::string path, io::Geometry geometr
     if (its == nullptr) continue;  // it was removed meanwhile
     const std::string name = its->record.name;
     if (its->disk == path) co_return name;
+    const Replica* replica = find(id);
+    if (const io::Geometry* open = replica == nullptr ? nullptr : replica->disk_geometry(); open != nullptr) {
+      if (is_same_disk(*open, geometry)) co_return name;
+      continue;
+    }
     io::OpenOptions options;
     options.write = false;
+    options.direct = false;  // whether the disk bears that would be asked of it, and it may not answer
     const std::string disk = its->disk;
     auto other = co_await parts_.machine.storage().open(disk, options);
     if (!other) continue;
-    const io::Geometry& there = (*other)->geometry();
-    if (there.device_number == geometry.device_number && there.inode == geometry.inode) co_return name;
+    if (is_same_disk((*other)->geometry(), geometry)) co_return name;
   }
   co_return std::string();
 }
@@ -365,13 +375,9 @@ Task<Status> Resources::designate(const Uuid& resource, replication::Designated 
   co_return co_await write_designated(parts_.registers, resource, std::move(wish));
 }
 
-control::Switches Resources::switches(const Uuid& resource) const {
-  return find_switches(parts_.registers, resource, self());
-}
+control::Switches Resources::switches(const Uuid& resource) const { return registers_.switches(resource); }
 
-control::Settings Resources::settings(const Uuid& resource) const {
-  return control::settings_from(find_options(parts_.registers, resource));
-}
+control::Settings Resources::settings(const Uuid& resource) const { return registers_.settings(resource); }
 
 bool Resources::is_connected(const Uuid& peer) const { return net_ != nullptr && net_->find(peer) != nullptr; }
 

@@ -74,7 +74,9 @@ class Resources final : public replication::Environment, public ReportOwner {
   // After finish(): some replica has not ended cleanly, and will ask the pool what it had acknowledged.
   bool needs_pool() const { return needs_pool_; }
   // There is a replica here, or what is left of one is being removed.
-  bool has_traces(const Uuid& resource) const { return hosted_.contains(resource) || removing_.contains(resource); }
+  bool has_traces(const Uuid& resource) const {
+    return hosted_.contains(resource) || removing_.contains(resource) || occupied_.contains(resource);
+  }
   // Why files of a resource that has gone are still there; empty: they are not. The next start removes them.
   std::string leftovers(const Uuid& resource) const {
     const auto found = leftovers_.find(resource);
@@ -82,8 +84,13 @@ class Resources final : public replication::Environment, public ReportOwner {
   }
   // Makes the files, then tells the cluster. Errors leave nothing but rubbish.
   Task<Result<void>> make(ReplicaFile file);
-  // Gives the replica up: its log and state go, the disk stays as it is.
-  Task<Result<void>> leave(Uuid resource);
+  struct Leaving {
+    bool is_done = false;
+    Result<void> result;
+  };
+  // Gives the replica up: its log and state go, the disk stays as it is. That goes on when nobody waits for it any
+  // more.
+  std::shared_ptr<const Leaving> leave(Uuid resource);
   // By device number and inode: does the disk serve another replica of this host? Its name, or empty.
   Task<std::string> user_of_disk(std::string path, io::Geometry geometry);
 
@@ -139,6 +146,10 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<Status> publish(Uuid resource);
   bool has_name(const std::string& name) const;
   Result<void> may_make(const ResourceRecord& record) const;
+  Task<Result<void>> reserve(ResourceRecord record);
+  Task<void> host(ReplicaFile file);
+  Task<Result<void>> give_up(Uuid resource);
+  Task<void> finish_leaving(Uuid resource, std::shared_ptr<Leaving> leaving);
   Task<Result<void>> remove(Uuid resource);
   Task<void> finish_removal(Uuid resource, std::shared_ptr<Removal> removal);
   Task<void> be_patient(const bool& is_done, const std::function<uint64_t()>& written_bytes);
@@ -154,6 +165,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   Reports reports_;
   net::PeerNet* net_ = nullptr;
   std::map<Uuid, Hosted> hosted_;
+  std::map<Uuid, std::string> occupied_;    // their names: a command makes them or gives them up
   std::map<Uuid, std::string> removing_;    // their names
   bool is_reconciled_ = true;               // nothing is left to be done again
   std::map<Uuid, std::string> leftovers_;   // what could not be removed, and why
@@ -164,7 +176,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   bool is_stuck_ = false;
   Event due_;
   Event stop_;
-  Semaphore turn_;  // making and removing, one at a time
+  Semaphore turn_;  // of what changes hosted_ and tells the cluster; nobody waits for a replica's disk in it
   Scope scope_;
   Scope stopping_;
   Scope ending_;

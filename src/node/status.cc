@@ -212,6 +212,8 @@ ClusterView status_of(Node& node) {
   if (!cluster.store_problem().empty()) view.warnings.push_back(cluster.store_problem());
   if (cluster.registers().is_rolled_back())
     view.warnings.push_back("the registers of this host are older than it has shown to others");
+  for (const std::string& name : shared_names(cluster.registers()))
+    view.warnings.push_back("two hosts are called " + name + ": name them by their uuids");
   for (const std::string& alarm : cluster.alarms()) view.warnings.push_back(alarm);
   view.hosts = host_views(node);
   const std::vector<ResourceRecord> all = list_resources(cluster.registers());

@@ -97,6 +97,8 @@ class Replica {
   uint64_t moved_bytes() const { return moved_bytes_; }
   uint64_t dirty_requests() const { return logger_ ? logger_->dirty_requests() : 0; }
   const std::string& disk() const { return options_.disk; }
+  // Of the disk that is open, which may not answer; null: none is.
+  const io::Geometry* disk_geometry() const { return disk_file_ == nullptr ? nullptr : &disk_file_->geometry(); }
 
   // Commands; each returns when it is done or refused.
   Task<Result<void>> detach();
