@@ -28,7 +28,7 @@ inline constexpr unsigned sectors = run_sectors * run_count;
 inline constexpr uint64_t run_stride = 320u << 10;  // runs lie in different extents, and not all at their beginning
 
 constexpr uint64_t offset_of(unsigned sector) {
-  return sector / run_sectors * run_stride + sector % run_sectors * sector_bytes;
+  return sector / run_sectors * run_stride + uint64_t{sector % run_sectors} * sector_bytes;
 }
 
 // What a sector says of itself: the write that it is from.

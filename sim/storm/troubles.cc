@@ -176,7 +176,7 @@ void Troubles::excuse(const std::string& host, const std::string& path) {
 // Of the log only: data disks are covered by verify (P11), metadata by its own checks.
 void Troubles::damage(Act act, Prng& prng) {
   const std::string host = stage_.any_host(prng);
-  const bool is_at_end = act == Act::disk_rot && prng.chance(1, 3);
+  const bool is_at_end = act == Act::disk_rot && prng.chance(2, 3);
   if (is_at_end && stage_.is_responsive(host) && stage_.replica(host) != nullptr) return rot_the_end(host, prng);
   const std::vector<std::string> segments = segments_of(stage_, host);
   if (segments.empty()) return;

@@ -3,6 +3,7 @@
 #include "base/probe.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace mars::bricks {
 
@@ -15,8 +16,8 @@ constexpr uint32_t busy_tries_max = 30;  // one in a second
 Log::Log(io::Machine& machine, StateFile& state, SegmentsOptions options)
     : machine_(machine),
       state_(state),
-      options_(options),
-      segments_(machine, options),
+      options_(std::move(options)),
+      segments_(machine, options_),
       stop_(machine.ready()),
       space_(machine.ready()),
       changed_(machine.ready()),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/probe.h"
 #include "format/random_uuid.h"
@@ -34,7 +35,7 @@ Uuid boot_of(io::Machine& machine) {
 
 Result<std::unique_ptr<Pool>> Pool::open(io::Machine& machine, std::string name, uint64_t bytes) {
   std::unique_ptr<Pool> pool(new Pool);
-  auto memory = machine.map_pool(name, format::pool_file_bytes(layout(bytes)));
+  auto memory = machine.map_pool(std::move(name), format::pool_file_bytes(layout(bytes)));
   if (!memory) {
     if (memory.error().status == Status::gone) return failure(memory.error());
     pool->why_not_ = memory.error().text;

@@ -170,6 +170,7 @@ void TransLogger::admit(xio::Request& request, Admitted& mine) {
   mine.bytes = request.bytes;
   mine.sequence = ++admitted_;
   if (request.op == Op::write) {
+    CHECK(mine.data != nullptr);
     if (!is_supplied) std::memcpy(mine.data, request.data, request.bytes);
     mine.payload_hash = hash({mine.data, request.bytes});
   }

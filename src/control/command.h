@@ -15,8 +15,8 @@
 
 namespace mars::control {
 
-inline constexpr size_t command_bytes_max = 64 * 1024;  // of one encoded command
-inline constexpr size_t argument_bytes_max = 8 * 1024;  // of one value
+inline constexpr size_t command_bytes_max = 64u << 10;  // of one encoded command
+inline constexpr size_t argument_bytes_max = 8u << 10;  // of one value
 inline constexpr size_t argument_count_max = 32;
 
 // What the operator wants. args holds positional arguments and options under their names; a flag is "true" or absent.

@@ -16,9 +16,9 @@ namespace mars::format {
 
 inline constexpr size_t register_scope_max = 255;
 inline constexpr size_t register_key_max = 255;
-inline constexpr size_t register_value_max = 64 * 1024;
+inline constexpr size_t register_value_max = 64u << 10;
 inline constexpr size_t delta_bytes_max = 1u << 20;
-inline constexpr size_t delta_writers_max = 16 * 1024;
+inline constexpr size_t delta_writers_max = 16u << 10;
 
 // Who wrote: a host in one of its lives (R3).
 struct WriterId {

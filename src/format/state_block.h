@@ -15,7 +15,7 @@
 
 namespace mars::format {
 
-inline constexpr size_t state_slot_bytes = 64 * 1024;
+inline constexpr size_t state_slot_bytes = 64u << 10;
 inline constexpr size_t state_file_bytes = 2 * state_slot_bytes;
 inline constexpr size_t branch_epochs_max = 256;
 inline constexpr size_t volumes_max = 64;

@@ -12,8 +12,7 @@
 
 namespace mars::fuse {
 
-using io::operator""ms;
-using io::operator""s;
+using namespace std::chrono_literals;
 
 namespace {
 

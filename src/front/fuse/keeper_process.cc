@@ -37,6 +37,7 @@ KeeperProcess::Spawned KeeperProcess::spawn(const std::vector<std::string>& argv
     return spawned;
   }
   std::vector<char*> arguments;
+  arguments.reserve(argv.size() + 1);
   for (const std::string& argument : argv) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   posix_spawn_file_actions_t actions;
