@@ -35,8 +35,10 @@ def headers(build):
     for line in output_of("ninja", "-C", build, "-t", "deps").splitlines():
         if line and not line.startswith((" ", "ninja:")):
             current = found.setdefault(line.split(": #deps")[0], [])
-        elif line.startswith(f"    {ROOT}/") and not line.strip().startswith(f"{build}/"):
-            current.append(Path(line.strip()))
+        elif line.startswith("    "):
+            path = Path(os.path.normpath(build / line.strip()))
+            if path.is_relative_to(ROOT) and not path.is_relative_to(build):
+                current.append(path)
     return found
 
 
