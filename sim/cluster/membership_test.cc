@@ -126,6 +126,23 @@ TEST(Membership, a_second_host_of_the_same_name_is_refused) {
   EXPECT_EQ(cluster.run("c", "join-cluster " + cluster.token("a")).code, ExitCode::refused);
 }
 
+TEST(Membership, who_was_admitted_by_a_member_that_is_lost_at_once_is_one_all_the_same) {
+  Cluster cluster(14, {"a", "b", "c"});
+  cluster.run("a", "create-cluster");
+  ASSERT_EQ(cluster.run("b", "join-cluster " + cluster.token("a")).code, ExitCode::done);
+  ASSERT_TRUE(cluster.wait([&] { return cluster.connected("a", "b"); }));
+  cluster.isolate("b");
+  ASSERT_EQ(cluster.run("c", "join-cluster " + cluster.token("a")).code, ExitCode::done);
+  cluster.kill("a");
+  cluster.rejoin("b");
+  ASSERT_TRUE(cluster.wait([&] { return cluster.connected("b", "c") && cluster.connected("c", "b"); }))
+      << cluster.events("b") << cluster.events("c");
+  EXPECT_EQ(cluster.status("b").hosts.size(), 3u);
+  ASSERT_EQ(cluster.run("b", "create-resource mydata /dev/sdb").code, ExitCode::done);
+  EXPECT_EQ(cluster.run("c", "join-resource mydata /dev/sdb").code, ExitCode::done);
+  EXPECT_TRUE(cluster.wait([&] { return cluster.is_up_to_date("mydata"); }));
+}
+
 // Two members that cannot hear each other have each admitted a host of this name.
 TEST(Membership, of_two_hosts_of_one_name_none_is_guessed) {
   Cluster cluster(13, {"a", "b", "c", "d"});
@@ -133,6 +150,7 @@ TEST(Membership, of_two_hosts_of_one_name_none_is_guessed) {
   ASSERT_EQ(cluster.run("b", "join-cluster " + cluster.token("a")).code, ExitCode::done);
   ASSERT_TRUE(cluster.wait([&] { return cluster.connected("a", "b"); }));
   cluster.cut("a", "b");
+  cluster.cut("c", "b");
   for (const char* host : {"c", "d"}) {
     cluster.stop(host);
     cluster.options(host).name = "x";

@@ -206,9 +206,9 @@ std::vector<net::Member> Cluster::members() {
 bool Cluster::is_member(const Uuid& host, const io::Sha256& key) {
   const auto member = find_member(*registers_, host);
   if (member) return member->key == key;
-  // A store that was lost knows nobody. Whoever has a certificate of our CA as this host was admitted by a member, and
-  // brings back what it knows.
-  return list_members(*registers_).size() == 1 && !is_removed(*registers_, host);
+  // Whoever has a certificate of our CA as this host was admitted by a member. That member may be lost, or this host's
+  // own store: the caller brings what it knows, its own admission among it.
+  return !is_removed(*registers_, host);
 }
 
 // One channel of each kind per session, opened by the side with the smaller uuid.
