@@ -248,9 +248,10 @@ void Operators::recover_host(const std::string& host, const std::string& winner)
   }
 }
 
-// Somebody shows a fork, and this host does not stand on the history that is kept.
+// Somebody shows a fork, and this host does not stand on the history that is kept. A replica whose leaving was ordered
+// before may have gone meanwhile.
 bool Operators::is_on_losing_side(const std::string& host, const std::string& winner) {
-  if (host == winner || stage_.replica(winner) == nullptr) return false;
+  if (host == winner || stage_.replica(winner) == nullptr || stage_.replica(host) == nullptr) return false;
   bool is_anybody_forked = false;
   for (const std::string& other : stage_.alive()) {
     replication::Replica* replica = stage_.replica(other);
