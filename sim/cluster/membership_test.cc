@@ -116,6 +116,27 @@ TEST(Membership, of_two_resources_of_one_name_the_one_that_is_here_is_meant) {
   EXPECT_TRUE(cluster.is_primary("a", "x"));
 }
 
+TEST(Membership, of_two_commands_that_want_one_disk_at_once_one_gets_it) {
+  for (uint64_t step = 0; step < 40; ++step) {
+    Cluster cluster(20, {"a"});
+    cluster.run("a", "create-cluster");
+    const auto first = cluster.begin("a", "create-resource one /dev/sdb");
+    cluster.world().run_until([] { return false; }, step * std::chrono::microseconds(400));
+    const auto second = cluster.begin("a", "create-resource two /dev/sdb");
+    ASSERT_TRUE(cluster.wait([&] { return first->answer && second->answer; }));
+    size_t made = 0;
+    for (const auto& command : {first, second}) {
+      made += command->answer->code == ExitCode::done ? 1 : 0;
+      if (command->answer->code == ExitCode::done) continue;
+      EXPECT_NE(command->answer->text.find("/dev/sdb"), std::string::npos) << command->answer->text;
+    }
+    EXPECT_LE(made, 1u) << step;
+    // Each may have been in the other's way while it looked at the disk.
+    if (made == 0) EXPECT_EQ(cluster.run("a", "create-resource one /dev/sdb").code, ExitCode::done) << step;
+    EXPECT_EQ(cluster.status("a").resources.size(), 1u) << step;
+  }
+}
+
 TEST(Membership, a_second_host_of_the_same_name_is_refused) {
   Cluster cluster(10, {"a", "b", "c"});
   cluster.run("a", "create-cluster");

@@ -6,6 +6,7 @@
 #include "control/value_text.h"
 #include "control/words.h"
 #include "node/forwarding.h"
+#include "node/members.h"
 
 namespace mars::node {
 
@@ -189,7 +190,13 @@ Task<Answer> run_command(Node& node, control::Command command, Node::Listener li
   if (!checked->host.empty() && !is_member) {
     co_return refused("this host is in no cluster, so it cannot ask " + checked->host);
   }
-  const bool is_for_other = !checked->host.empty() && checked->host != node.cluster()->identity().name;
+  bool is_for_other = false;
+  if (!checked->host.empty()) {
+    const Result<Member> asked = member_called(node.cluster()->registers(), checked->host);
+    if (status_of(asked) == Status::refused) co_return failed(asked.error());
+    const Identity& own = node.cluster()->identity();
+    is_for_other = asked ? asked->host != own.host : checked->host != own.name;
+  }
   const bool is_told = !is_question(*checked);
   const std::string resource = checked->text("resource");
   const std::string what = spoken(*checked, caller.host);

@@ -25,6 +25,11 @@ Task<Result<Inspected>> inspect(Call& call, std::string path) {
   if (!devices.empty() && path.starts_with(devices + "/")) {
     co_return failure(Status::refused, path + " is a device of MARS itself; give the disk below it");
   }
+  // Not even opened: the command that is just making the other replica needs it for itself.
+  const std::string maker = call.resources().holder_of(path, {});
+  if (!maker.empty()) {
+    co_return failure(Status::refused, path + " is in use: it is the disk of resource " + maker + " already");
+  }
   io::OpenOptions options;
   options.exclusive = true;
   auto file = co_await call.machine().storage().open(path, options);
@@ -143,7 +148,7 @@ Task<Answer> create_resource(Call& call) {
   const std::string size = control::size_text(plan->file.record.bytes);
   const std::string warning = buffered_warning(plan->geometry, plan->file.disk);
   if (call.is_dry_run()) co_return Answer::done("resource " + name + " of " + size + " would be made" + warning);
-  Result<void> made = co_await call.resources().make(std::move(plan->file));
+  Result<void> made = co_await call.resources().make(std::move(plan->file), plan->geometry);
   if (!made) co_return failed(made.error());
   for (;;) {
     if (const Error& problem = call.registers().problem(); problem.status != Status::ok) {
@@ -214,7 +219,7 @@ Task<Answer> join_resource(Call& call) {
   const std::string warning = buffered_warning(disk->geometry, call.command.text("disk"));
   if (call.is_dry_run()) co_return Answer::done("a replica of " + name + " would be added here" + warning);
   ReplicaFile file{*record, call.command.text("disk"), false};
-  Result<void> made = co_await call.resources().make(std::move(file));
+  Result<void> made = co_await call.resources().make(std::move(file), disk->geometry);
   if (!made) co_return failed(made.error());
   // What the operator has switched off of a former replica of this host does not hold for the new one.
   for (const char* kind : {"attach", "fetch", "replay", "sync"}) {
@@ -254,7 +259,13 @@ Task<Answer> leave_resource(Call& call) {
   const auto leaving = call.resources().leave(record->id);
   while (!leaving->is_done) {
     call.say("removing the log");
-    if (!co_await call.wait()) co_return call.over("this host has not left " + name + " yet");
+    if (co_await call.wait() || leaving->is_done) continue;
+    if (call.node.is_stopping()) {
+      co_return call.over(
+          "this host has not left " + name + " yet",
+          "look at `marsadm status` after the next start, and repeat it if this host is still a member");
+    }
+    co_return call.over("this host has not left " + name + " yet");
   }
   if (!leaving->result) {
     const bool is_refused = leaving->result.error().status == Status::refused;

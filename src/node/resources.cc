@@ -16,10 +16,6 @@ namespace {
 constexpr uint64_t segment_bytes_least = 8u << 20;
 constexpr uint64_t segment_bytes_most = 64u << 20;
 
-bool is_same_disk(const io::Geometry& a, const io::Geometry& b) {
-  return a.device_number == b.device_number && a.inode == b.inode;
-}
-
 }  // namespace
 
 Resources::Resources(Parts parts)
@@ -76,7 +72,11 @@ Task<Result<void>> Resources::open_one(Uuid resource) {
   Hosted& hosted = hosted_[resource];
   hosted.file = std::move(*file);
   hosted.is_older = parts_.is_store_new;
-  start(hosted);
+  if (known && !known->has_joined) {
+    hosted.problem = "this host has left; what is still here is being removed";
+  } else {
+    start(hosted);
+  }
   co_return Result<void>{};
 }
 
@@ -283,16 +283,13 @@ void Resources::forget_gone() {
 }
 
 Task<std::string> Resources::user_of_disk(std::string path, io::Geometry geometry) {
+  if (std::string name = holder_of(path, geometry); !name.empty()) co_return name;
   for (const Uuid& id : ids()) {
     const ReplicaFile* its = file(id);
     if (its == nullptr) continue;  // it was removed meanwhile
     const std::string name = its->record.name;
-    if (its->disk == path) co_return name;
     const Replica* replica = find(id);
-    if (const io::Geometry* open = replica == nullptr ? nullptr : replica->disk_geometry(); open != nullptr) {
-      if (is_same_disk(*open, geometry)) co_return name;
-      continue;
-    }
+    if (replica != nullptr && replica->disk_geometry() != nullptr) continue;
     io::OpenOptions options;
     options.write = false;
     options.direct = false;  // whether the disk bears that would be asked of it, and it may not answer

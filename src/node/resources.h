@@ -82,8 +82,9 @@ class Resources final : public replication::Environment, public ReportOwner {
     const auto found = leftovers_.find(resource);
     return found == leftovers_.end() ? std::string() : found->second;
   }
-  // Makes the files, then tells the cluster. Errors leave nothing but rubbish.
-  Task<Result<void>> make(ReplicaFile file);
+  // Makes the files, then tells the cluster. Errors leave nothing but rubbish. `geometry`: of the disk as it was looked
+  // at.
+  Task<Result<void>> make(ReplicaFile file, io::Geometry geometry);
   struct Leaving {
     bool is_done = false;
     Result<void> result;
@@ -91,6 +92,9 @@ class Resources final : public replication::Environment, public ReportOwner {
   // Gives the replica up: its log and state go, the disk stays as it is. That goes on when nobody waits for it any
   // more.
   std::shared_ptr<const Leaving> leave(Uuid resource);
+  // Which replica has this disk, or is just being made on it? By path, or by device number and inode of the disks that
+  // are open; nothing is opened. Empty: none.
+  std::string holder_of(const std::string& disk, const io::Geometry& geometry) const;
   // By device number and inode: does the disk serve another replica of this host? Its name, or empty.
   Task<std::string> user_of_disk(std::string path, io::Geometry geometry);
 
@@ -132,6 +136,13 @@ class Resources final : public replication::Environment, public ReportOwner {
     bool is_told = false;       // that it was deleted and is still in use
     bool is_older = false;      // than the registers: they were lost, and who may write is not known here
   };
+  // By a command that makes this replica or gives it up.
+  struct Occupied {
+    std::string name;
+    std::string disk;
+    io::Geometry geometry;
+    bool is_leaving = false;
+  };
   struct Removal {
     Hosted hosted;
     bool is_done = false;
@@ -141,14 +152,16 @@ class Resources final : public replication::Environment, public ReportOwner {
   replication::ReplicaOptions replica_options(const ReplicaFile& file) const;
   Task<Result<void>> open_one(Uuid resource);
   void start(Hosted& hosted);
+  static bool is_same_disk(const io::Geometry& a, const io::Geometry& b) {
+    return a.device_number == b.device_number && a.inode == b.inode;
+  }
   Task<void> reconcile_loop();
   Task<void> reconcile();
   Task<Status> publish(Uuid resource);
   bool has_name(const std::string& name) const;
-  Result<void> may_make(const ResourceRecord& record) const;
-  Task<Result<void>> reserve(ResourceRecord record);
-  Task<void> host(ReplicaFile file);
-  Task<Result<void>> give_up(Uuid resource);
+  Result<void> may_make(const ReplicaFile& file, const io::Geometry& geometry) const;
+  Task<Result<void>> host(ReplicaFile file);
+  Task<Result<void>> give_up(Uuid resource, bool& has_left);
   Task<void> finish_leaving(Uuid resource, std::shared_ptr<Leaving> leaving);
   Task<Result<void>> remove(Uuid resource);
   Task<void> finish_removal(Uuid resource, std::shared_ptr<Removal> removal);
@@ -165,7 +178,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   Reports reports_;
   net::PeerNet* net_ = nullptr;
   std::map<Uuid, Hosted> hosted_;
-  std::map<Uuid, std::string> occupied_;    // their names: a command makes them or gives them up
+  std::map<Uuid, Occupied> occupied_;
   std::map<Uuid, std::string> removing_;    // their names
   bool is_reconciled_ = true;               // nothing is left to be done again
   std::map<Uuid, std::string> leftovers_;   // what could not be removed, and why

@@ -11,33 +11,57 @@ using replication::Replica;
 // Of two resources of one name, which two hosts may have made at the same moment, this host has one: the name is that
 // of the device, and taken until the last one of it is gone.
 bool Resources::has_name(const std::string& name) const {
-  const auto is_it = [&](const auto& entry) { return entry.second == name; };
   return std::ranges::any_of(hosted_, [&](const auto& entry) { return entry.second.file.record.name == name; }) ||
-         std::ranges::any_of(removing_, is_it) || std::ranges::any_of(occupied_, is_it);
+         std::ranges::any_of(removing_, [&](const auto& entry) { return entry.second == name; });
+}
+
+std::string Resources::holder_of(const std::string& disk, const io::Geometry& geometry) const {
+  for (const auto& [id, its] : occupied_) {
+    if (!its.is_leaving && (its.disk == disk || is_same_disk(its.geometry, geometry))) return its.name;
+  }
+  for (const auto& [id, hosted] : hosted_) {
+    const io::Geometry* open = hosted.replica == nullptr ? nullptr : hosted.replica->disk_geometry();
+    if (hosted.file.disk == disk || (open != nullptr && is_same_disk(*open, geometry))) return hosted.file.record.name;
+  }
+  return {};
 }
 
 // Asked in our turn: another command may have been first.
-Result<void> Resources::may_make(const ResourceRecord& record) const {
+Result<void> Resources::may_make(const ReplicaFile& file, const io::Geometry& geometry) const {
+  const ResourceRecord& record = file.record;
+  if (const auto its = occupied_.find(record.id); its != occupied_.end()) {
+    return failure(Status::busy, its->second.is_leaving
+                                     ? "the replica of " + record.name + " here is just being given up: try again later"
+                                     : "another command is just making a replica of " + record.name + " here");
+  }
   if (hosted_.contains(record.id)) {
     return failure(Status::exists, "this host has a replica of " + record.name + " already");
   }
   if (const auto alone = left_alone_.find(record.id); alone != left_alone_.end()) {
     return failure(Status::refused, "there is a replica of " + record.name + " on this host: " + alone->second);
   }
-  if (occupied_.contains(record.id)) {
-    return failure(Status::busy, "another command is just making a replica of " + record.name + " here");
-  }
   if (removing_.contains(record.id)) {
     return failure(Status::busy, "the former replica of " + record.name + " is still being removed: try again later");
   }
   if (has_name(record.name)) return failure(Status::exists, "this host has a resource " + record.name + " already");
+  if (std::ranges::any_of(occupied_, [&](const auto& entry) { return entry.second.name == record.name; })) {
+    return failure(Status::busy, "another command is just making a resource " + record.name + " here");
+  }
+  if (const std::string user = holder_of(file.disk, geometry); !user.empty()) {
+    return failure(Status::refused, file.disk + " is the disk of resource " + user + " already");
+  }
+  if (stop_.is_set()) return failure(Status::stopped, "marsd is stopping");
+  if (!log_problem_.empty()) return failure(Status::not_found, log_problem_);
   return {};
 }
 
-// Files are made in nobody's turn, because a disk may not answer: only the id and the name are taken meanwhile.
-Task<Result<void>> Resources::make(ReplicaFile file) {
+// Files are made in nobody's turn, because a disk may not answer: the id, the name and the disk are taken meanwhile.
+Task<Result<void>> Resources::make(ReplicaFile file, io::Geometry geometry) {
   const Uuid id = file.record.id;
-  Result<void> made = co_await reserve(file.record);
+  co_await turn_.acquire();
+  Result<void> made = may_make(file, geometry);
+  if (made) occupied_[id] = {file.record.name, file.disk, geometry, false};
+  turn_.release(1);
   if (!made) co_return made;  // nothing is here yet that would have to be removed
   const replication::ReplicaOptions options = replica_options(file);
   made = co_await Replica::create(*this, options, file.is_creator);
@@ -48,32 +72,21 @@ Task<Result<void>> Resources::make(ReplicaFile file) {
   }
   if (!made) static_cast<void>(co_await remove_folders(id));
   co_await turn_.acquire();
-  if (made && stop_.is_set()) {  // nobody would stop it; the next start finds its files
-    made = failure(Status::stopped, "marsd is stopping");
-  } else if (made) {
-    co_await host(std::move(file));
-  }
+  if (made) made = co_await host(std::move(file));
   occupied_.erase(id);
   turn_.release(1);
   due_.set();
   co_return made;
 }
 
-Task<Result<void>> Resources::reserve(ResourceRecord record) {
-  co_await turn_.acquire();
-  Result<void> reserved = may_make(record);
-  if (reserved && stop_.is_set()) reserved = failure(Status::stopped, "marsd is stopping");
-  if (reserved && !log_problem_.empty()) reserved = failure(Status::not_found, log_problem_);
-  if (reserved) occupied_[record.id] = record.name;
-  turn_.release(1);
-  co_return reserved;
-}
-
-Task<void> Resources::host(ReplicaFile file) {
+// While marsd stops nobody would stop it any more: then the next start finds its files.
+Task<Result<void>> Resources::host(ReplicaFile file) {
   const Uuid id = file.record.id;
+  if (stop_.is_set()) co_return failure(Status::stopped, "marsd is stopping");
   hosted_[id].file = std::move(file);
   const Status status = co_await publish(id);
   hosted_.at(id).is_published = status == Status::ok;
+  if (stop_.is_set()) co_return failure(Status::stopped, "marsd is stopping");
   start(hosted_.at(id));
   for (const Uuid& host : members(id)) {
     // A replica that was here before had it.
@@ -81,6 +94,7 @@ Task<void> Resources::host(ReplicaFile file) {
   }
   deliver(id, hosted_.at(id));
   reports_.local_changed(id);
+  co_return Result<void>{};
 }
 
 std::shared_ptr<const Resources::Leaving> Resources::leave(Uuid resource) {
@@ -91,24 +105,30 @@ std::shared_ptr<const Resources::Leaving> Resources::leave(Uuid resource) {
 
 Task<void> Resources::finish_leaving(Uuid resource, std::shared_ptr<Leaving> leaving) {
   const std::string name = hosted_.contains(resource) ? hosted_.at(resource).file.record.name : "";
-  leaving->result = co_await give_up(resource);
+  bool has_left = false;
+  leaving->result = co_await give_up(resource, has_left);
   // Perhaps nobody waits for the answer any more.
-  if (!name.empty())
-    parts_.events.add(name, leaving->result ? "this host has left" : "not left: " + leaving->result.error().text);
+  if (!name.empty()) {
+    const std::string why = leaving->result ? "" : ": " + leaving->result.error().text;
+    parts_.events.add(name, (has_left ? "this host has left" : "this host has not left") + why);
+  }
   leaving->is_done = true;
   parts_.changed.notify();
 }
 
 // The replica is asked in nobody's turn, because its disk may not answer.
-Task<Result<void>> Resources::give_up(Uuid resource) {
+Task<Result<void>> Resources::give_up(Uuid resource, bool& has_left) {
   co_await turn_.acquire();
   Result<void> left;
   if (!hosted_.contains(resource)) {
     left = failure(Status::not_found, "this host has no replica of it");
   } else if (occupied_.contains(resource)) {
     left = failure(Status::busy, "another command is just giving this replica up");
+  } else if (stop_.is_set()) {
+    left = failure(Status::stopped, "marsd is stopping");
   } else {
-    occupied_[resource] = hosted_.at(resource).file.record.name;
+    const ReplicaFile& file = hosted_.at(resource).file;
+    occupied_[resource] = {file.record.name, file.disk, {}, true};
   }
   turn_.release(1);
   if (!left) co_return left;
@@ -130,8 +150,9 @@ Task<Result<void>> Resources::give_up(Uuid resource) {
     }
   }
   occupied_.erase(resource);
-  if (left && stop_.is_set()) {  // the replica is just being stopped; the next start removes its files
-    left = failure(Status::stopped, "this host has left, and marsd is stopping: the next start removes the log");
+  has_left = left.has_value();
+  if (left && stop_.is_set()) {  // the replica is just being stopped
+    left = failure(Status::stopped, "marsd is stopping, and the next start removes the log");
   }
   if (left) left = co_await remove(resource);
   turn_.release(1);

@@ -149,11 +149,11 @@ bool LinuxMachine::finds_work() {
   const Instant end = now() + length;
   const Instant alarm = timers_.next().value_or(Instant::max());
   for (Instant at = now(); at < end; at = now()) {
-    if (at >= alarm) return true;
     if (reactor_->poll(1) || reactor_->has_handed_over() || disks_->has_completed()) {
       patience_.has_found();
       return true;
     }
+    if (at >= alarm) return true;
   }
   return false;
 }
