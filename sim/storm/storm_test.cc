@@ -104,7 +104,7 @@ TEST(StormPlan, steps_are_read_as_they_are_printed) {
 
 TEST(StormReached, counts_survive_being_told_and_what_is_missing_is_named) {
   Reached reached;
-  reached.count("state fork", 3);
+  reached.count("state: fork", 3);
   reached.count("log: torn tail");
   Reached told;
   told.decode(reached.encode());

@@ -145,8 +145,8 @@ void Troubles::stick(const std::string& host) {
   last("stuck disk on " + host, [this, host] { mend_disks(host); });
 }
 
-// The last batches of a log, behind a host that loses its power and hears nobody when it is back: what others remember
-// of it is in its own store at best (T10).
+// The last batches of a log, behind a host that loses its power. Half of them hear nobody when they are back: what
+// others remember of it is in its own store at best (T10).
 void Troubles::rot_the_end(const std::string& host, Prng& prng) {
   const uint64_t end = stage_.replica(host)->report().durable.position.lsn.value;
   format::SegmentName last;
@@ -163,7 +163,7 @@ void Troubles::rot_the_end(const std::string& host, Prng& prng) {
   const uint64_t offset = format::segment_header_bytes + used - prng.between(1, std::min<uint64_t>(used, 16 << 10));
   stage_.cluster.host(host).disks().flip(newest, offset, 1);
   stage_.power_loss(host);
-  isolate(host);
+  if (prng.chance(1, 2)) isolate(host);
   stage_.start(host);
 }
 
@@ -175,8 +175,11 @@ void Troubles::excuse(const std::string& host, const std::string& path) {
 
 // Of the log only: data disks are covered by verify (P11), metadata by its own checks.
 void Troubles::damage(Act act, Prng& prng) {
-  const std::string host = stage_.any_host(prng);
   const bool is_at_end = act == Act::disk_rot && prng.chance(2, 3);
+  const std::vector<std::string> writers = stage_.open_hosts();
+  // Of its own writes others remember most.
+  const bool is_writer = is_at_end && !writers.empty() && prng.chance(1, 2);
+  const std::string host = is_writer ? writers[prng.below(writers.size())] : stage_.any_host(prng);
   if (is_at_end && stage_.is_responsive(host) && stage_.replica(host) != nullptr) return rot_the_end(host, prng);
   const std::vector<std::string> segments = segments_of(stage_, host);
   if (segments.empty()) return;

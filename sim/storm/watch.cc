@@ -40,7 +40,6 @@ void Watch::look() {
 void Watch::look_at(const std::string& host, replication::Replica& replica) {
   const Report report = replica.report();
   Seen& seen = seen_[host];
-  if (report.state != seen.state) stage_.reached.count("state " + std::string(control::name(report.state)));
   if (stage_.listener) {
     stage_.tell("  " + host + " " + std::string(control::name(report.state)) + ", durable " +
                 short_text(report.durable.position) + ", applied " + short_text(report.applied.position) + ", log " +

@@ -163,6 +163,7 @@ void Replica::say(State state, std::string reason, std::string next_step) {
   if (shown_ == state && reason_ == reason && next_step_ == next_step) return;
   const State was = shown_;
   const bool is_other_state = was != state;
+  if (is_other_state) reached("state", control::name(state));
   shown_ = state;
   reason_ = std::move(reason);
   next_step_ = std::move(next_step);
