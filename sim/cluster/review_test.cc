@@ -1,6 +1,8 @@
 // Interleavings that a review of the rules found: each of these once broke a promise.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "sim/cluster/cluster.h"
 
 namespace mars::sim {

@@ -1,6 +1,7 @@
 #include "sim/scenario/film.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/aligned.h"
 #include "format/segment.h"

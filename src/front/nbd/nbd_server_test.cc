@@ -193,9 +193,9 @@ TEST_F(NbdServerTest, a_disk_error_is_an_io_error) {
       client.open("disk", structured);
       if (op == xio::Op::write) {
         EXPECT_EQ(client.write(0, pattern(2 * mib, 1)), Errno::io);
-      }
-      if (op == xio::Op::flush) EXPECT_EQ(client.plain(Command::flush, 0, 0), Errno::io);
-      if (op == xio::Op::read) {
+      } else if (op == xio::Op::flush) {
+        EXPECT_EQ(client.plain(Command::flush, 0, 0), Errno::io);
+      } else {
         client.send_request(Command::read, 0, 512);
         EXPECT_EQ(client.answer().error, Errno::io);
       }

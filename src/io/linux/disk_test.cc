@@ -1,6 +1,7 @@
 // Both disk engines on real files, and on a loop device where one can be had.
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <fstream>
 
@@ -337,14 +338,13 @@ class LoopDevice {
     std::ofstream(backing).close();
     std::filesystem::resize_file(backing, 16 << 20);
     const Descriptor control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
-    const int number = control ? ::ioctl(control.get(), LOOP_CTL_GET_FREE) : -1;
-    if (number < 0) return;
-    path_ = "/dev/loop" + std::to_string(number);
     const Descriptor file(::open(backing.c_str(), O_RDWR | O_CLOEXEC));
-    Descriptor device(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
-    loop_config config = {};
-    config.fd = static_cast<uint32_t>(file.get());
-    if (device && ::ioctl(device.get(), LOOP_CONFIGURE, &config) == 0) device_ = std::move(device);
+    // Another test may take the one that is free in the same moment.
+    do {
+      const int number = control ? ::ioctl(control.get(), LOOP_CTL_GET_FREE) : -1;
+      if (number < 0) return;
+      path_ = "/dev/loop" + std::to_string(number);
+    } while (!configure(file) && errno == EBUSY);
   }
   ~LoopDevice() {
     if (device_) ::ioctl(device_.get(), LOOP_CLR_FD);
@@ -353,6 +353,15 @@ class LoopDevice {
   const std::string& path() const { return path_; }
 
  private:
+  bool configure(const Descriptor& file) {
+    Descriptor device(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
+    loop_config config = {};
+    config.fd = static_cast<uint32_t>(file.get());
+    if (!device || ::ioctl(device.get(), LOOP_CONFIGURE, &config) != 0) return false;
+    device_ = std::move(device);
+    return true;
+  }
+
   std::string path_;
   Descriptor device_;
 };
