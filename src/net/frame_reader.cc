@@ -33,7 +33,10 @@ Task<Result<Frame>> FrameReader::next(uint32_t payload_max) {
 Task<void> FrameReader::drain() {
   begin_ = end_ = 0;
   if (buffer_.empty()) buffer_.resize(buffer_bytes);
-  while (co_await stream_.read_some(buffer_)) {
+  // Not `while (co_await ...) {}`: of that g++ 12 makes an illegal instruction.
+  for (;;) {
+    const Result<size_t> count = co_await stream_.read_some(buffer_);
+    if (!count) break;
   }
 }
 
