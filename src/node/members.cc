@@ -1,6 +1,5 @@
 #include "node/members.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "control/words.h"
@@ -96,17 +95,6 @@ Result<Member> member_called(const meta::Registers& registers, const std::string
   if (found != nullptr) return *found;
   return failure(Status::not_found,
                  "no host of this cluster is called \"" + name + "\"" + control::suggestion(name, names));
-}
-
-std::vector<std::string> shared_names(const meta::Registers& registers) {
-  std::vector<std::string> names;
-  for (Member& member : list_members(registers)) names.push_back(std::move(member.name));
-  std::ranges::sort(names);
-  std::vector<std::string> shared;
-  for (size_t i = 1; i < names.size(); ++i) {
-    if (names[i] == names[i - 1] && (shared.empty() || shared.back() != names[i])) shared.push_back(names[i]);
-  }
-  return shared;
 }
 
 Task<Status> add_member(meta::Registers& registers, Member member) {

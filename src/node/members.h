@@ -28,8 +28,6 @@ std::optional<Member> find_member_by_name(const meta::Registers& registers, cons
 // What a person calls it: name or uuid. not_found; refused: two hosts have that name, which two members admitted at the
 // same moment.
 Result<Member> member_called(const meta::Registers& registers, const std::string& name);
-// Names that more than one host has.
-std::vector<std::string> shared_names(const meta::Registers& registers);
 // exists: this host is known with another key or name.
 Task<Status> add_member(meta::Registers& registers, Member member);
 bool is_removed(const meta::Registers& registers, const Uuid& host);

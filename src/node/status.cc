@@ -212,10 +212,12 @@ ClusterView status_of(Node& node) {
   if (!cluster.store_problem().empty()) view.warnings.push_back(cluster.store_problem());
   if (cluster.registers().is_rolled_back())
     view.warnings.push_back("the registers of this host are older than it has shown to others");
-  for (const std::string& name : shared_names(cluster.registers()))
-    view.warnings.push_back("two hosts are called " + name + ": name them by their uuids");
   for (const std::string& alarm : cluster.alarms()) view.warnings.push_back(alarm);
   view.hosts = host_views(node);
+  for (size_t i = 1; i < view.hosts.size(); ++i) {
+    if (view.hosts[i].name != view.hosts[i - 1].name) continue;
+    view.warnings.push_back("two hosts are called " + view.hosts[i].name + ": name them by their uuids");
+  }
   const std::vector<ResourceRecord> all = list_resources(cluster.registers());
   for (const ResourceRecord& record : all) view.resources.push_back(resource_view(node, record, all));
   std::sort(view.resources.begin(), view.resources.end(),

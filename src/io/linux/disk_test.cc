@@ -340,11 +340,12 @@ class LoopDevice {
     const Descriptor control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
     const Descriptor file(::open(backing.c_str(), O_RDWR | O_CLOEXEC));
     // Another test may take the one that is free in the same moment.
-    do {
+    for (int tries = 0; tries < 100; ++tries) {
       const int number = control ? ::ioctl(control.get(), LOOP_CTL_GET_FREE) : -1;
       if (number < 0) return;
       path_ = "/dev/loop" + std::to_string(number);
-    } while (!configure(file) && errno == EBUSY);
+      if (configure(file) || errno != EBUSY) return;
+    }
   }
   ~LoopDevice() {
     if (device_) ::ioctl(device_.get(), LOOP_CLR_FD);
