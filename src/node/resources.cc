@@ -424,7 +424,7 @@ std::optional<Report> Resources::local_report(const Uuid& resource) const {
   report.switches = switches(resource);
   report.state = control::State::log_missing;
   report.reason = found->second.problem;
-  report.next_step = "mount the log disk and restart marsd";
+  report.next_step = log_problem_.empty() ? "it goes on by itself" : "mount the log disk and restart marsd";
   return report;
 }
 
