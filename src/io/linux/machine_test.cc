@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <thread>
@@ -204,6 +206,23 @@ TEST_F(PoolTest, pool_survives_its_owner) {
   EXPECT_EQ((*again)->bytes()[12345], std::byte{42});
   EXPECT_EQ(machine().remove_pool("pool"), Status::ok);
   EXPECT_EQ(machine().remove_pool("pool"), Status::not_found);
+}
+
+// Whether the kernel has large pages or not, and whatever is left over behind the last of them.
+TEST_F(PoolTest, pool_is_whole_and_zero_and_begins_where_a_large_page_can) {
+  constexpr size_t large = 2 << 20;
+  constexpr size_t bytes = 3 * large - 8192;
+  auto pool = map(bytes);
+  if (status_of(pool) == Status::unsupported) GTEST_SKIP() << pool.error().text;
+  ASSERT_TRUE(pool) << pool.error().text;
+  ASSERT_EQ((*pool)->bytes().size(), bytes);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>((*pool)->bytes().data()) % large, 0u);
+  EXPECT_EQ(std::ranges::count((*pool)->bytes(), std::byte{0}), static_cast<ptrdiff_t>(bytes));
+  (*pool)->bytes().back() = std::byte{42};
+  pool = map(bytes);
+  ASSERT_TRUE(pool);
+  EXPECT_FALSE((*pool)->is_fresh());
+  EXPECT_EQ((*pool)->bytes().back(), std::byte{42});
 }
 
 TEST_F(PoolTest, two_run_directories_have_two_pools) {

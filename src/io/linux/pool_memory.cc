@@ -1,6 +1,7 @@
 #include "io/linux/pool_memory.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <utility>
@@ -10,6 +11,7 @@
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 
 #include "io/linux/descriptor.h"
@@ -18,15 +20,40 @@
 namespace mars::io {
 namespace {
 
+constexpr size_t large_page_bytes = 2u << 20;
+
+// A file in memory, at an address where large pages can be mapped.
+class Mapping {
+ public:
+  Mapping(int file, size_t bytes) : room_bytes_(bytes + large_page_bytes) {
+    void* room = ::mmap(nullptr, room_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED) return;
+    room_ = static_cast<std::byte*>(room);
+    const size_t before = large_page_bytes - reinterpret_cast<uintptr_t>(room) % large_page_bytes;
+    void* data = ::mmap(room_ + before, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
+    if (data != MAP_FAILED) bytes_ = {static_cast<std::byte*>(data), bytes};
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() {
+    if (room_ != nullptr) ::munmap(room_, room_bytes_);
+  }
+  std::span<std::byte> bytes() const { return bytes_; }  // empty: it could not be mapped, errno says why
+
+ private:
+  std::byte* room_ = nullptr;
+  size_t room_bytes_;
+  std::span<std::byte> bytes_;
+};
+
 class MappedPool final : public PoolMemory {
  public:
-  MappedPool(std::byte* data, size_t bytes, bool is_fresh) : bytes_(data, bytes), is_fresh_(is_fresh) {}
-  ~MappedPool() override { ::munmap(bytes_.data(), bytes_.size()); }
-  std::span<std::byte> bytes() override { return bytes_; }
+  MappedPool(std::unique_ptr<Mapping> mapping, bool is_fresh) : mapping_(std::move(mapping)), is_fresh_(is_fresh) {}
+  std::span<std::byte> bytes() override { return mapping_->bytes(); }
   bool is_fresh() const override { return is_fresh_; }
 
  private:
-  std::span<std::byte> bytes_;
+  std::unique_ptr<Mapping> mapping_;
   bool is_fresh_;
 };
 
@@ -72,12 +99,33 @@ Result<std::string> pool_path(const std::string& run_dir, const std::string& nam
   return *directory + "/" + name;
 }
 
+// Large pages, as many as the kernel has. Each stretch of memory is one segment of a request to the disk: a MiB in
+// pages of 4 KiB from here and there is two or three requests, in large pages it is one. Asked for here, because
+// shmem_enabled in /sys/kernel/mm/transparent_hugepage is "never" almost everywhere. What stays small works as well:
+// nothing is an error, and where the kernel has to move much for them, a second of it is enough.
+void take_large_pages(int file, size_t bytes) {
+  constexpr int collapse = 25;  // MADV_COLLAPSE, Linux 6.1
+  struct statvfs space = {};
+  if (::fstatvfs(file, &space) != 0 || space.f_bavail * space.f_frsize < bytes) return;
+  const Mapping mapping(file, bytes);
+  const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  for (size_t at = 0; at + large_page_bytes <= mapping.bytes().size(); at += large_page_bytes) {
+    if (std::chrono::steady_clock::now() > latest) return;
+    // The first page is allocated, for to touch a hole without room for it is SIGBUS.
+    if (::posix_fallocate(file, static_cast<off_t>(at), 4096) != 0) return;
+    static_cast<void>(*static_cast<volatile std::byte*>(&mapping.bytes()[at]));
+    if (::madvise(&mapping.bytes()[at], large_page_bytes, collapse) != 0) return;
+  }
+}
+
 // Whole or not at all: under another name until every page is there, or a later store would meet SIGBUS.
 Result<Descriptor> make_pool(const std::string& path, uint64_t bytes) {
   const std::string temporary = path + ".new";
   Descriptor file(::open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) return errno_failure(errno, "cannot make " + temporary);
-  int result = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes));
+  int result = ::ftruncate(file.get(), static_cast<off_t>(bytes)) == 0 ? 0 : errno;
+  if (result == 0) take_large_pages(file.get(), bytes);
+  if (result == 0) result = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes));
   if (result == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) result = errno;
   if (result == 0) return file;
   ::unlink(temporary.c_str());
@@ -92,9 +140,9 @@ Result<std::unique_ptr<PoolMemory>> map_file(const Descriptor& file, const std::
   // Fills holes that nobody should have made.
   const int result = is_fresh ? 0 : ::posix_fallocate(file.get(), 0, info.st_size);
   if (result != 0) return errno_failure(result, "cannot allocate all of " + path);
-  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
-  if (data == MAP_FAILED) return errno_failure(errno, "cannot map " + path);
-  return std::make_unique<MappedPool>(static_cast<std::byte*>(data), bytes, is_fresh);
+  auto mapping = std::make_unique<Mapping>(file.get(), bytes);
+  if (mapping->bytes().empty()) return errno_failure(errno, "cannot map " + path);
+  return std::make_unique<MappedPool>(std::move(mapping), is_fresh);
 }
 
 }  // namespace
