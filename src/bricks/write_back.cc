@@ -36,7 +36,7 @@ WriteBack::~WriteBack() { CHECK(durable_.empty()); }
 void WriteBack::start(Tip applied) {
   CHECK(!is_started_);
   is_started_ = true;
-  applied_ = applied;
+  applied_ = newest_ = applied;
   scope_.spawn(work());
 }
 
@@ -74,7 +74,7 @@ void WriteBack::hurry() {
 }
 
 Task<Status> WriteBack::drain(io::Instant deadline) {
-  while (failed_ == Status::ok && !stop_.is_set() && (!batches_.empty() || !durable_.empty())) {
+  while (failed_ == Status::ok && !stop_.is_set() && applied_ != newest_) {
     hurry();
     if (machine_.now() >= deadline) co_return Status::timed_out;
     if (deadline == io::Instant::max()) {
