@@ -31,11 +31,12 @@ class Talker {
     AlignedBuffer record(record_bytes);
     while (listener && file && machine_.is_alive()) {
       auto stream = co_await (*listener)->accept();
-      while (stream && co_await io::read_all(**stream, record.span()) == Status::ok) {
-        const uint64_t end = (*file)->size();
-        if (co_await io::write(**file, end, record.span()) != Status::ok) break;
-        if (co_await io::flush(**file) != Status::ok) break;
-        co_await count();
+      Status status = stream ? Status::ok : Status::gone;
+      while (status == Status::ok) {
+        status = co_await io::read_all(**stream, record.span());
+        if (status == Status::ok) status = co_await io::write(**file, (*file)->size(), record.span());
+        if (status == Status::ok) status = co_await io::flush(**file);
+        if (status == Status::ok) co_await count();
       }
     }
   }
@@ -57,8 +58,10 @@ class Talker {
     while (machine_.is_alive()) {
       auto stream = co_await machine_.network().connect(neighbour_ + ":7");
       machine_.random_bytes(record.span().first(8));
-      while (stream && co_await io::write_all(**stream, record.span()) == Status::ok) {
-        static_cast<void>(co_await io::sleep_for(machine_, 1ms, stop_));
+      Status status = stream ? Status::ok : Status::gone;
+      while (status == Status::ok) {
+        status = co_await io::write_all(**stream, record.span());
+        if (status == Status::ok) static_cast<void>(co_await io::sleep_for(machine_, 1ms, stop_));
       }
       static_cast<void>(co_await io::sleep_for(machine_, 10ms, stop_));
     }

@@ -106,7 +106,9 @@ TEST_F(Forwarding, a_host_that_does_not_exist_is_not_found) {
 // So often that the first connection is met before the other host has its resources; the time is simulated.
 Task<void> ask_until_reached(node::Node& node, SimMachine& machine, std::string line, Client& client) {
   for (;;) {
-    Answer answer = co_await node.run(parse_line(line), {}, {});
+    control::Command command = parse_line(line);
+    node::Node::Caller caller;
+    Answer answer = co_await node.run(std::move(command), {}, std::move(caller));
     if (answer.code != ExitCode::unreachable) {
       client.answer = std::move(answer);
       co_return;

@@ -18,7 +18,8 @@ constexpr const char* last_words = "out of memory|exceeds maximum supported size
 TEST(OutOfMemoryDeathTest, an_allocation_that_fails_ends_the_process_and_says_so) {
   const auto allocate = [] {
     end_when_out_of_memory();
-    static_cast<void>(::operator new(std::numeric_limits<ptrdiff_t>::max()));
+    void* volatile kept = ::operator new(std::numeric_limits<ptrdiff_t>::max());  // or it would be optimised away
+    ::operator delete(kept);
   };
   EXPECT_DEATH(allocate(), last_words);
 }

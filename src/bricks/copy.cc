@@ -94,7 +94,8 @@ Task<void> Copy::work(Worker& worker) {
     worker.range = {next_, std::min<uint64_t>(range_bytes_, total_ - next_)};
     worker.is_busy = true;
     next_ += worker.range.bytes;
-    if (co_await handle(worker) != Status::ok) co_return;
+    const Status status = co_await handle(worker);
+    if (status != Status::ok) co_return;
     worker.is_busy = false;
     if (position() - durable_ >= options_.checkpoint_bytes) co_await checkpoint();
   }

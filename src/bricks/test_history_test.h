@@ -155,7 +155,8 @@ class Workload {
   Task<void> trimmer() {
     while (clients_ > 0 && is_alive()) {
       co_await rest(6'000'000);
-      if (co_await replica_.log().trim(replica_.logger().applied().position.lsn) != Status::ok) co_return;
+      const Status status = co_await replica_.log().trim(replica_.logger().applied().position.lsn);
+      if (status != Status::ok) co_return;
     }
   }
 

@@ -214,9 +214,10 @@ void Daemon::take_snapshot() {
 }
 
 Task<void> Daemon::publish() {
-  do {
+  for (bool goes_on = true; goes_on;) {
     take_snapshot();
-  } while (co_await io::sleep_for(machine_, 250ms, stop_));
+    goes_on = co_await io::sleep_for(machine_, 250ms, stop_);
+  }
 }
 
 // Commands first, then what they act on, then the front ends.

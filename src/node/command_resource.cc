@@ -36,7 +36,9 @@ Task<Result<Inspected>> inspect(Call& call, std::string path) {
   if (!file) {
     const Status status = file.error().status;
     std::string text = file.error().text;
-    const std::string user = status == Status::busy ? co_await call.resources().user_of_disk(path, {}) : "";
+    const io::Geometry unknown;
+    std::string user;
+    if (status == Status::busy) user = co_await call.resources().user_of_disk(path, unknown);
     if (!user.empty()) {
       co_return failure(Status::refused, path + " is in use: it is the disk of resource " + user + " already");
     }

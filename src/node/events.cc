@@ -96,7 +96,10 @@ std::vector<EventLine> Events::newest(const std::string& resource, size_t count)
 }
 
 Task<void> Events::save_loop() {
-  while (co_await io::sleep_for(machine_, save_pause, stop_)) co_await save();
+  for (bool goes_on = true; goes_on;) {
+    goes_on = co_await io::sleep_for(machine_, save_pause, stop_);
+    if (goes_on) co_await save();
+  }
 }
 
 // A failure is tried again with the next line: the file is for people only.

@@ -253,7 +253,9 @@ Task<Status> Resources::publish(Uuid resource) {
       event(resource,
             "the metadata store was lost: nobody is wanted as primary until a member or `marsadm primary` says so");
     } else {
-      status = co_await write_designated(registers, resource, {self(), {}, {}});
+      replication::Designated wish;
+      wish.host = self();
+      status = co_await write_designated(registers, resource, std::move(wish));
     }
     if (status != Status::ok) co_return status;
     status = co_await write_resource(registers, file.record);

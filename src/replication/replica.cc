@@ -214,9 +214,11 @@ Task<void> Replica::step() {
 // Executes the table; decides nothing.
 Task<void> Replica::act(StartAction action) {
   reached("start", name(action));
+  Status status = Status::ok;
   switch (action) {
     case StartAction::recreate_gone:
-      if (co_await recreate_gone() != Status::ok) say(State::log_damaged, "the log before this host's release is lost");
+      status = co_await recreate_gone();
+      if (status != Status::ok) say(State::log_damaged, "the log before this host's release is lost");
       break;
     case StartAction::drop_tail:
       if (!co_await drop_empty_tail()) co_return;
@@ -235,7 +237,8 @@ Task<void> Replica::act(StartAction action) {
       co_return co_await hand_over(environment_.designated(options_.resource));
     case StartAction::follow:
       if (facts().rival == Rival::at_end && !co_await drop_empty_tail()) co_return;
-      if (co_await remember_gone() != Status::ok) co_return say(State::log_failed, "the state block cannot be written");
+      status = co_await remember_gone();
+      if (status != Status::ok) co_return say(State::log_failed, "the state block cannot be written");
       break;
     default:
       break;

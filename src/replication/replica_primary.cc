@@ -288,9 +288,8 @@ Task<void> Replica::refuse(Designated wanted, std::string why) {
   wanted.host = environment_.self();
   wanted.refusal = std::move(why);
   wanted.is_forced = false;
-  if (co_await environment_.designate(options_.resource, std::move(wanted)) != Status::ok) {
-    environment_.event(options_.resource, "the refusal could not be written down");
-  }
+  const Status status = co_await environment_.designate(options_.resource, std::move(wanted));
+  if (status != Status::ok) environment_.event(options_.resource, "the refusal could not be written down");
 }
 
 HandoverFacts Replica::handover_facts(const Uuid& successor) const {

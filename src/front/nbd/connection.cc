@@ -34,7 +34,8 @@ Connection::Connection(NbdServer& server, std::unique_ptr<io::Stream> stream, co
 Connection::~Connection() = default;
 
 Task<void> Connection::run() {
-  if (co_await negotiate()) {
+  const bool is_negotiated = co_await negotiate();
+  if (is_negotiated) {
     scope_.spawn(write_replies());
     co_await read_requests();
     while (free_transfers_.size() < transfers_.size()) co_await idle_.wait();
