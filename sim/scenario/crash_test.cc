@@ -26,13 +26,35 @@ TEST_F(CrashFilm, a_primary_reboots_and_is_the_primary_again) {
 // Attacks: F55, P2, D5, D7, DV2
 TEST_F(CrashFilm, what_a_flush_covered_is_there_after_a_power_loss_right_behind_it) {
   cast({"a", "b"});
-  for (int round = 0; round < 5; ++round) {
+  for (uint64_t round = 0; round < 5; ++round) {
     save("a", 10 * round, 10 * round + 10, static_cast<char>('a' + round));
     power_loss("a");
     boot("a");
     expect_primary("a");
     expect_read("a", 10 * round, 10 * round + 10, static_cast<char>('a' + round));
   }
+  expect_equal();
+}
+
+// Attacks: P2, D6
+TEST_F(CrashFilm, who_turns_the_write_cache_off_finds_all_that_was_answered_after_a_power_loss) {
+  cast({"a", "b"});
+  write("a", 0, 10, 'w');
+  run("a", "set mydata write-cache off");
+  write("a", 10, 20, 'x');
+  power_loss("a");
+  boot("a");
+  expect_primary("a");
+  expect_read("a", 0, 10, 'w');
+  expect_read("a", 10, 20, 'x');
+  run("b", "set mydata write-cache on");
+  run("b", "set mydata write-cache off");
+  cluster().run_for(2s);
+  write("a", 20, 30, 'y');
+  power_loss("a");
+  boot("a");
+  expect_primary("a");
+  expect_read("a", 20, 30, 'y');
   expect_equal();
 }
 
@@ -54,7 +76,7 @@ TEST_F(CrashFilm, a_write_with_fua_is_there_after_a_power_loss_right_behind_it) 
 // Attacks: D6, P2, DV5, CR1
 TEST_F(CrashFilm, no_acknowledged_write_dies_with_the_process) {
   cast({"a", "b"});
-  for (int round = 0; round < 8; ++round) {
+  for (uint64_t round = 0; round < 8; ++round) {
     write("a", 5 * round, 5 * round + 30, static_cast<char>('a' + round));
     rest(round * 3ms);
     kill("a");
@@ -95,8 +117,8 @@ TEST_F(CrashFilm, killed_and_then_the_power_goes_too) {
 // Attacks: DV4, P1, P2
 TEST_F(CrashFilm, what_a_power_loss_takes_is_a_suffix) {
   cast({"a", "b"});
-  for (int round = 0; round < 4; ++round) {
-    const auto first = static_cast<uint64_t>(50 * round);
+  for (uint64_t round = 0; round < 4; ++round) {
+    const uint64_t first = 50 * round;
     const char value = static_cast<char>('a' + round);
     for (uint64_t block = first; block < first + 40; block += 4) {
       write("a", block, block + 4, value);
@@ -116,9 +138,13 @@ TEST_F(CrashFilm, what_a_power_loss_takes_is_a_suffix) {
 TEST_F(CrashFilm, a_replica_dies_again_and_again_under_load) {
   cast({"a", "b"});
   begin_load(0, 100);
-  for (int round = 0; round < 10; ++round) {
+  for (uint64_t round = 0; round < 10; ++round) {
     rest(300ms);
-    round % 2 == 0 ? kill("b") : power_loss("b");
+    if (round % 2 == 0) {
+      kill("b");
+    } else {
+      power_loss("b");
+    }
     boot("b");
   }
   EXPECT_GT(end_load(), 300u);
@@ -160,7 +186,7 @@ TEST_F(CrashFilm, a_primary_dies_again_while_it_recovers) {
 // Attacks: CR5, D5, P1
 TEST_F(CrashFilm, nothing_is_shipped_that_its_own_host_could_lose) {
   cast({"a", "b"});
-  for (int round = 0; round < 8; ++round) {
+  for (uint64_t round = 0; round < 8; ++round) {
     write("a", 10 * round, 10 * round + 10, 'x');
     rest(round * 20ms);
     power_loss("a");
@@ -176,7 +202,7 @@ TEST_F(CrashFilm, nothing_is_shipped_that_its_own_host_could_lose) {
 // Attacks: F12, CR6, T2
 TEST_F(CrashFilm, both_sites_lose_power_and_come_back_in_either_order) {
   cast({"a", "b"});
-  for (int round = 0; round < 4; ++round) {
+  for (uint64_t round = 0; round < 4; ++round) {
     save("a", 10 * round, 10 * round + 20, 'x');
     power_loss(round % 2 == 0 ? "a" : "b");
     power_loss(round % 2 == 0 ? "b" : "a");
@@ -272,7 +298,7 @@ TEST_F(CrashFilm, hosts_reboot_by_turns_under_load) {
   cast({"a", "b", "c"});
   begin_load(0, 60, 10ms);
   const Hosts hosts = {"b", "a", "c"};
-  for (int round = 0; round < 9; ++round) {
+  for (uint64_t round = 0; round < 9; ++round) {
     const std::string& host = hosts[round % 3];
     rest(500ms);
     power_loss(host);

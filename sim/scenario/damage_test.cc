@@ -290,6 +290,9 @@ TEST_F(DamageFilm, without_a_tmpfs_no_write_is_acknowledged_from_memory) {
   cluster().host("a").set_tmpfs(false);
   boot("a");
   expect_primary("a");
+  const std::vector<std::string> warnings = cluster().status("a").warnings;
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("no write is acknowledged from memory"), std::string::npos) << warnings[0];
   write("a", 0, 20, 'x');
   power_loss("a");
   boot("a");

@@ -84,7 +84,7 @@ void Film::TearDown() {
 }
 
 void Film::cast_without_resource(Hosts hosts) {
-  hosts_ = hosts;
+  hosts_ = std::move(hosts);
   const auto prepare = [this](Host& host, node::Options& options) {
     options.segment_bytes = stage.segment_bytes;
     const bool has_disk = stage.log_disks.empty() || std::find(stage.log_disks.begin(), stage.log_disks.end(),
@@ -94,7 +94,7 @@ void Film::cast_without_resource(Hosts hosts) {
     options.log_directory = "/log";
     options.log_reserve_bytes = 0;
   };
-  cluster_ = std::make_unique<Cluster>(seed_of_name(), hosts, prepare);
+  cluster_ = std::make_unique<Cluster>(seed_of_name(), hosts_, prepare);
   cluster_->form();
 }
 

@@ -62,6 +62,12 @@ void BatchWriter::hurry() {
   consider_closing();
 }
 
+void BatchWriter::set_flush_interval(io::Duration interval) {
+  const bool is_shorter = interval < options_.flush_interval;
+  options_.flush_interval = interval;
+  if (is_shorter) hurry();
+}
+
 // Who waits gets a batch of its own only when nothing that somebody waits for is under way: else it shares the next.
 void BatchWriter::consider_closing() {
   if (open_ == nullptr) return;

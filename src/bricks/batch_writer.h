@@ -35,6 +35,8 @@ class BatchWriter {
   // Everything added so far is to be durable soon.
   void hurry();
 
+  // From the next batch on; what is open already does not wait longer than this.
+  void set_flush_interval(io::Duration interval);
   bool idle() const { return open_ == nullptr && in_flight_ == 0; }
 
  private:
@@ -53,7 +55,7 @@ class BatchWriter {
 
   io::Machine& machine_;
   Log& log_;
-  const BatchWriterOptions options_;
+  BatchWriterOptions options_;
   Logged logged_;
   std::unique_ptr<Batch> open_;
   std::vector<std::unique_ptr<Batch>> free_;

@@ -80,6 +80,12 @@ void TransLogger::start(Tip applied, uint64_t admitted) {
   is_started_ = true;
 }
 
+void TransLogger::set_durability(bool write_cache, io::Duration flush_interval) {
+  if (options_.write_cache && !write_cache) writer_.hurry();
+  options_.write_cache = write_cache;
+  writer_.set_flush_interval(flush_interval);
+}
+
 xio::Info TransLogger::info() const {
   xio::Info info = below_.info();
   info.bytes = options_.bytes;

@@ -4,8 +4,7 @@
 //
 // Acknowledged at once are plain writes, when the write cache is on (D6); FUA and FLUSH wait for the durable prefix
 // (D7). Life: start() opens it on a recovered log whose last epoch is ours; drain() brings everything to the disk;
-// stop() ends it, leaving to the log what is not on the disk. The Switch of the device above it is off while it is not
-// started.
+// stop() ends it, leaving to the log what is not on the disk. Requests that come while it is not started get gone.
 #pragma once
 
 #include <functional>
@@ -36,8 +35,11 @@ class TransLogger final : public xio::Output, private xio::Supplier {
               TransLoggerOptions options);
   ~TransLogger() override;
 
-  // `applied`: where the data disk is; everything behind it must have been replayed by redo() before.
+  // `applied`: where the data disk is; everything behind it must have been replayed before.
   void start(Tip applied, uint64_t admitted);
+  // For what comes from now on. What was acknowledged from memory until then is made durable at once when the cache is
+  // turned off; whoever wants to know when asks with a FLUSH.
+  void set_durability(bool write_cache, io::Duration flush_interval);
   // A control batch was appended beside the writes: the applied position may move over it.
   void pass(Tip end) { write_back_.pass(end, admitted_); }
   // Waits until what is under way is answered, everything admitted is durable in the log and on the data disk.
@@ -94,7 +96,6 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   void answer(xio::Request& request, Status status);
 
   void on_logged(std::vector<Admitted*>& requests, const format::BatchHeader& batch, Status status);
-  void answer_durable(Status status);
   void take_back(xio::Request& request) override;
   void release(Admitted& request);
   static void on_memory(PoolWaiter& waiter);
@@ -112,7 +113,7 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   io::Machine& machine_;
   Pool& pool_;
   Log& log_;
-  const TransLoggerOptions options_;
+  TransLoggerOptions options_;
   xio::Input<> below_;  // whole reads, passed on
   xio::Input<> parts_;  // parts of reads
   AdmittedStock stock_;

@@ -179,6 +179,7 @@ Task<Answer> set_option(Call& call) {
   if (!value) co_return failed(value.error());
   const Status status = co_await write_option(call.registers(), record->id, key, *value);
   if (status != Status::ok) co_return failed({status, "the option could not be written down"});
+  if (replication::Replica* replica = call.replica(record->id)) replica->apply_settings();
   co_return Answer::done(key + " = " + control::setting_text(*control::find_setting(key), *value));
 }
 

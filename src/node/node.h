@@ -55,7 +55,8 @@ class Node {
   const Options& options() const { return options_; }
   const Places& places() const { return places_; }
   Events& events() { return events_; }
-  Cluster* cluster() { return cluster_.get(); }  // null: in no cluster
+  Cluster* cluster() { return cluster_.get(); }             // null: in no cluster
+  const bricks::Pool* pool() const { return pool_.get(); }  // null: not started yet, or stopped
   bool is_stopping() const { return is_stopping_; }
   // Something that a command may wait for is different.
   Notifier& changed() { return changed_; }

@@ -204,6 +204,9 @@ ClusterView status_of(Node& node) {
   view.version = node.options().version;
   view.warnings = node.options().warnings;
   view.host = node.options().name;
+  if (const bricks::Pool* pool = node.pool(); pool != nullptr && !pool->is_persistent()) {
+    view.warnings.push_back("no write is acknowledged from memory, as with write-cache = off: " + pool->why_not());
+  }
   if (node.cluster() == nullptr) return view;
   Cluster& cluster = *node.cluster();
   view.cluster = to_string(cluster.identity().cluster);

@@ -78,6 +78,8 @@ class Replica {
   // After stop(): the next start asks the pool for what may not be in the log (D6). True, too, of what was never open.
   bool needs_pool() const { return needs_pool_; }
 
+  // Options of the resource that its open device heeds at once: write-cache, flush-interval.
+  void apply_settings();
   // Something that it looks at has changed: registers, sessions.
   void wake();
   void on_report(const Uuid& peer, Report report);

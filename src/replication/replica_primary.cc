@@ -102,6 +102,13 @@ bool Replica::has_lost_writes() const {
   return state.pool_id != pool.id();
 }
 
+// Of a device that is open, too: who turns the write cache off wants it off now.
+void Replica::apply_settings() {
+  if (logger_ == nullptr) return;
+  const control::Settings settings = environment_.settings(options_.resource);
+  logger_->set_durability(settings.write_cache, std::chrono::milliseconds(settings.flush_interval_ms));
+}
+
 Task<Status> Replica::start_logger(bool adopts) {
   // What it was given when it failed is not in it, although it has counted it: the pool has to keep that.
   if (log_->failed()) co_return Status::io_error;
