@@ -44,6 +44,7 @@ struct DeviceOptions {
   uint32_t block_bytes = 512;
   bool is_rotational = false;
   io::Support punch = io::Support::native;
+  bool can_zero = true;  // false: FileOp::zero is unsupported
   DriveSpeed speed = {};
   std::string hardware_id = {};  // empty: one that no other device of any host has
 };

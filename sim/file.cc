@@ -94,6 +94,7 @@ Status SimFile::check(const io::FileOp& op) const {
   if (is_fixed && op.offset + bytes > inode_.size) return Status::invalid;
   if (op.kind == io::FileOp::Kind::allocate) return is_fixed ? Status::unsupported : Status::ok;
   if (op.kind == io::FileOp::Kind::punch && geometry_.punch == io::Support::none) return Status::unsupported;
+  if (op.kind == io::FileOp::Kind::zero && is_fixed && !place_.device->options.can_zero) return Status::unsupported;
   const bool is_move = op.kind == io::FileOp::Kind::read || op.kind == io::FileOp::Kind::write;
   const uint64_t block = geometry_.block_bytes;
   const bool is_aligned = op.offset % block == 0 && bytes % block == 0;

@@ -35,7 +35,7 @@ class NetworkTest : public testing::Test {
   Fabric& net() { return world().network(); }
   SimMachine& a() { return world().host("a").machine(); }
   SimMachine& b() { return world().host("b").machine(); }
-  Status send(SimMachine& machine, io::Stream& stream, std::string text) {
+  Status send(SimMachine& machine, io::Stream& stream, const std::string& text) {
     return world().run(machine, io::write_all(stream, text_bytes(text)));
   }
   Result<std::string> receive(SimMachine& machine, io::Stream& stream, size_t bytes) {

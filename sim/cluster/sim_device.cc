@@ -66,6 +66,15 @@ Task<Status> SimDevice::write_zeroes(uint64_t offset, uint64_t length) {
   co_return status;
 }
 
+Task<Status> SimDevice::discard(uint64_t offset, uint64_t length) {
+  if (port_ && port_->info().discard != io::Support::native) co_return co_await write_zeroes(offset, length);
+  if (!port_ || is_closing_) co_return Status::gone;
+  ++in_flight_;
+  const Status status = co_await port_->discard(offset, length);
+  leave();
+  co_return status;
+}
+
 Task<Status> SimDevice::flush() {
   if (!port_ || is_closing_) co_return Status::gone;
   ++in_flight_;

@@ -39,6 +39,8 @@ class SimDevice final : public replication::Device {
   Task<Status> write(uint64_t offset, std::span<const std::byte> bytes, bool fua = false);
   Task<Status> read(uint64_t offset, std::span<std::byte> into);
   Task<Status> write_zeroes(uint64_t offset, uint64_t length);
+  // Where the device does not offer it, an application writes zeroes instead.
+  Task<Status> discard(uint64_t offset, uint64_t length);
   Task<Status> flush();
   // How often it was opened: a user of one opening does not know the next.
   uint64_t open_count() const { return open_count_; }

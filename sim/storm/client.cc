@@ -32,6 +32,7 @@ Client::Order Client::draw(Order order, Prng& prng) const {
   order.kind = choice < 66   ? Kind::write
                : choice < 74 ? Kind::fua
                : choice < 76 ? Kind::zeroes
+               : choice < 78 ? Kind::discard
                : choice < 85 ? Kind::flush
                              : Kind::read;
   // Pages mostly, single sectors, whole runs.
@@ -107,10 +108,12 @@ Task<void> Client::perform(Order order, SimMachine& machine) {
 }
 
 Task<Status> Client::write(SimDevice& device, const Order& order, SimMachine& machine) {
-  const bool is_zeroes = order.kind == Kind::zeroes;
+  const bool is_zeroes = order.kind == Kind::zeroes || order.kind == Kind::discard;
   const uint32_t index = stage_.history.submit(order.reign, order.first, order.count, is_zeroes);
   Status status = Status::ok;
-  if (is_zeroes) {
+  if (order.kind == Kind::discard) {
+    status = co_await device.discard(offset_of(order.first), uint64_t{order.count} * sector_bytes);
+  } else if (is_zeroes) {
     status = co_await device.write_zeroes(offset_of(order.first), uint64_t{order.count} * sector_bytes);
   } else {
     AlignedBuffer buffer(size_t{order.count} * sector_bytes);

@@ -22,7 +22,7 @@ class Client {
   uint64_t operations() const { return operations_; }
 
  private:
-  enum class Kind : uint8_t { write, fua, zeroes, flush, read };
+  enum class Kind : uint8_t { write, fua, zeroes, discard, flush, read };
   struct Order {
     std::string host;
     uint64_t opening = 0;  // of the device

@@ -41,6 +41,8 @@ constexpr const char* expected_states[] = {
     "crash at metadata",
     "crash at state block (flush)",
     "crash at state block (write)",
+    "disk: a hole is made",
+    "disk: zeroes are written",
     "fetch: the source cannot give it",
     "fork: invalidated",
     "fork: seen",

@@ -25,11 +25,20 @@ std::string crash_point(const std::string& change) {
 }
 
 void prepare(Host& host, node::Options& options) {
+  host.disks().remove_device("/dev/sdb");
+  add_disk(host);
   host.disks().file_system("/").set_capacity(log_disk_bytes);
   options.log_reserve_bytes = log_reserve_bytes;
 }
 
 }  // namespace
+
+void add_disk(Host& host) {
+  DeviceOptions options;
+  if (host.name() != "a") options.punch = io::Support::none;
+  if (host.name() == "c") options.can_zero = false;
+  host.disks().add_device("/dev/sdb", Cluster::disk_bytes, options);
+}
 
 Stage::Stage(uint64_t seed, Reached& counter, std::function<void(const std::string&)> told)
     : cluster(seed, hosts, prepare), reached(counter), listener(std::move(told)) {

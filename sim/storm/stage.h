@@ -20,6 +20,10 @@ inline constexpr const char* the_resource = "mydata";
 inline constexpr uint64_t log_disk_bytes = 48u << 20;
 inline constexpr uint64_t log_reserve_bytes = 4u << 20;
 
+// The data disk, empty. They differ: that of a makes holes, the others write zeroes, that of c cannot even do that by
+// itself (D16).
+void add_disk(Host& host);
+
 struct Stage {
   Stage(uint64_t seed, Reached& counter, std::function<void(const std::string&)> listener);
   ~Stage();

@@ -334,9 +334,8 @@ void Troubles::replace_disk(const std::string& host) {
   if (!is_elsewhere) return;
   stage_.tell("the data disk of " + host + " is replaced by an empty one");
   stage_.kill(host);
-  Disks& disks = stage_.cluster.host(host).disks();
-  disks.remove_device("/dev/sdb");
-  disks.add_device("/dev/sdb", Cluster::disk_bytes);
+  stage_.cluster.host(host).disks().remove_device("/dev/sdb");
+  add_disk(stage_.cluster.host(host));
 }
 
 }  // namespace mars::sim

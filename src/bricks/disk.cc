@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/probe.h"
+
 namespace mars::bricks {
 
 using Kind = io::FileOp::Kind;
@@ -45,7 +47,9 @@ Kind Disk::kind_of(XioOp op) const {
     case XioOp::flush:
       return Kind::flush;
     case XioOp::discard:
-      return file_.geometry().punch == io::Support::native ? Kind::punch : Kind::zero;
+      if (file_.geometry().punch != io::Support::native) return Kind::zero;
+      reached("disk: a hole is made");
+      return Kind::punch;
     default:
       return Kind::zero;
   }
@@ -116,6 +120,7 @@ void Disk::done(Op& op) {
 bool Disk::goes_on(Op& op) {
   const xio::Request& request = *op.request;
   if (is_range(op.kind) && op.status == Status::unsupported) {
+    reached("disk: zeroes are written");
     op.is_emulating = true;
     op.zeroed = 0;
     op.memory = AlignedBuffer(std::min<size_t>(zero_buffer_bytes, request.bytes));
