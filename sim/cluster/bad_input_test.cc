@@ -1,6 +1,9 @@
 // What operators get wrong: each has a clear refusal with the next step, and nothing is lost.
 #include <gtest/gtest.h>
 
+#include "base/bytes.h"
+#include "node/cluster.h"
+#include "node/resources.h"
 #include "sim/cluster/cluster.h"
 
 namespace mars::sim {
@@ -88,6 +91,25 @@ TEST_F(BadInput, files_are_made_only_when_asked) {
   expect("a", "create-resource other /disk --create-file --size 1M", ExitCode::refused, "exists already");
 }
 
+// R6: of a resource only its members read the log and the data.
+TEST_F(BadInput, a_host_without_a_replica_reads_neither_log_nor_data) {
+  create();
+  ASSERT_TRUE(cluster.wait([&] { return cluster.status("b").resources.size() == 1 && cluster.connected("b", "a"); }));
+  node::Resources& of_a = cluster.node("a").cluster()->resources();
+  node::Resources& of_b = cluster.node("b").cluster()->resources();
+  for (const net::ServiceId service : {replication::log_service, replication::sync_service}) {
+    net::Bytes opening;
+    Writer writer(opening);
+    write_uuid(writer, of_a.ids().front());
+    auto channel = of_b.open_channel(of_a.self(), service, std::move(opening), net::window_default);
+    ASSERT_NE(channel, nullptr);
+    auto answer = cluster.world().run(cluster.host("b").machine(), channel->receive());
+    ASSERT_FALSE(answer.has_value());
+    EXPECT_EQ(answer.error().status, Status::permission);
+    EXPECT_EQ(answer.error().text, "only members of a resource may read it");
+  }
+}
+
 TEST_F(BadInput, dry_runs_change_nothing) {
   EXPECT_EQ(cluster.run("a", "create-resource mydata /dev/sdb --dry-run").code, ExitCode::done);
   EXPECT_TRUE(cluster.status("a").resources.empty());
@@ -97,6 +119,24 @@ TEST_F(BadInput, dry_runs_change_nothing) {
   EXPECT_EQ(cluster.run("a", "down mydata --dry-run").code, ExitCode::done);
   cluster.run_for(3s);
   EXPECT_TRUE(cluster.is_primary("a", "mydata"));
+}
+
+// What says yes and is then refused is worse than no dry run at all.
+TEST_F(BadInput, dry_runs_refuse_what_the_command_would_refuse) {
+  create();
+  join();
+  EXPECT_EQ(cluster.run("b", "primary mydata --dry-run").code, ExitCode::done);
+  cluster.set_in_use("a", "mydata", true);
+  cluster.run_for(3s);  // so old may be what b knows of it
+  expect("b", "primary mydata --dry-run", ExitCode::refused, "is in use on a");
+  cluster.set_in_use("a", "mydata", false);
+  EXPECT_EQ(cluster.run("a", "create-resource r2 /file --create-file --size 1M --dry-run").code, ExitCode::done);
+  ASSERT_EQ(cluster.run("a", "create-resource r2 /file --create-file --size 1M").code, ExitCode::done);
+  expect("a", "create-resource r3 /file --create-file --size 1M --dry-run", ExitCode::refused, "exists already");
+  expect("a", "create-resource r3 /no/file --create-file --size 1M --dry-run", ExitCode::refused, "directory");
+  EXPECT_EQ(cluster.run("a", "issue-client client /etc/client --dry-run").code, ExitCode::done);
+  ASSERT_EQ(cluster.run("a", "issue-client client /etc/client").code, ExitCode::done);
+  expect("a", "issue-client client /etc/client --dry-run", ExitCode::refused, "is there already");
 }
 
 TEST_F(BadInput, the_only_consistent_copy_is_not_invalidated) {

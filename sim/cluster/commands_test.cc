@@ -98,6 +98,20 @@ TEST_F(Commands, nobody_new_gets_in_while_a_stop_waits_for_users) {
   EXPECT_LT(cluster.world().now(), begun + 10s);
 }
 
+TEST_F(Commands, who_waits_sees_how_far_the_last_host_is) {
+  ASSERT_EQ(cluster.run("b", "pause-replay mydata").code, ExitCode::done);
+  for (uint64_t block = 0; block < 64; ++block) ASSERT_EQ(cluster.write("a", "mydata", block, 'x'), Status::ok);
+  auto running = cluster.begin("a", "wait-resource mydata synced --host b");
+  cluster.run_for(3s);
+  ASSERT_FALSE(running->answer.has_value());
+  ASSERT_FALSE(running->progress.empty());
+  EXPECT_EQ(running->progress.back().done, 0u);
+  EXPECT_GT(running->progress.back().total, 64u * 4096);
+  ASSERT_EQ(cluster.run("b", "resume-replay mydata").code, ExitCode::done);
+  ASSERT_TRUE(cluster.wait([&] { return running->answer.has_value(); }));
+  EXPECT_EQ(running->answer->code, ExitCode::done);
+}
+
 TEST_F(Commands, a_command_that_waits_ends_with_marsd) {
   cluster.isolate("b");
   ASSERT_EQ(cluster.write("a", "mydata", 1, 'x'), Status::ok);

@@ -10,7 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using control::ExitCode;
-using control::State;
 
 // mydata on a (primary), b and c.
 class Review : public testing::Test {

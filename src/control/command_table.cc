@@ -55,7 +55,7 @@ void add_cluster(std::vector<CommandSpec>& table) {
                    "fingerprint it carries. With - as token it is read from standard input, so that it does not appear "
                    "in the list of processes. Repeating the command with the same token on the same host is safe.",
                    {{"token", token, "what `marsadm invite` printed; - reads it from standard input", true, {}, {}}},
-                   {timeout},
+                   {dry_run, timeout},
                    {refused, timed_out, unreachable}});
   table.push_back(
       {"issue-client",

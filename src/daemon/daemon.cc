@@ -76,7 +76,8 @@ Task<Error> Daemon::prepare_directories() {
   // Before the sweep: whoever else serves devices from this directory must not lose them.
   auto lock = co_await machine_.storage().lock_directory(config_.run_dir);
   if (status_of(lock) == Status::busy) {
-    co_return Error(Status::busy, "another marsd uses the run directory " + config_.run_dir);
+    co_return Error(Status::busy, "another marsd uses the run directory " + config_.run_dir +
+                                      "; stop it, or give this one its own --run-dir, --state-dir and --device-dir");
   }
   if (!lock) co_return lock.error();
   run_lock_ = std::move(*lock);
@@ -118,7 +119,7 @@ node::Options Daemon::node_options() const {
   if (config_.log_reserve_bytes != Config::by_rule) options.log_reserve_bytes = config_.log_reserve_bytes;
   options.warnings = warnings_;
   if (!machine_.disk_engine_note().empty()) options.warnings.emplace_back(machine_.disk_engine_note());
-  options.log = [](const std::string& line) { log_line(LogLevel::info, line); };
+  options.log = [](const std::string& resource, const std::string& text) { log_line(LogLevel::info, text, resource); };
   return options;
 }
 

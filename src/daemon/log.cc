@@ -27,7 +27,7 @@ std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
-    out += c == '\n' ? ' ' : c;
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
   }
   return out;
 }
@@ -53,16 +53,17 @@ void set_log_level(std::string_view name) {
   }
 }
 
-void log_line(LogLevel level, std::string_view text) {
+void log_line(LogLevel level, std::string_view text, std::string_view resource) {
   if (level > level_shown.load()) return;
   timeval now{};
   gettimeofday(&now, nullptr);
   tm utc{};
   gmtime_r(&now.tv_sec, &utc);
   const std::string line =
-      fmt::format("time={:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z level={} text=\"{}\"\n", utc.tm_year + 1900,
+      fmt::format("time={:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z level={} {}{}{}text=\"{}\"\n", utc.tm_year + 1900,
                   utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_usec / 1000,
-                  level_names[static_cast<size_t>(level)], escaped(text));
+                  level_names[static_cast<size_t>(level)], resource.empty() ? "" : "resource=", resource,
+                  resource.empty() ? "" : " ", escaped(text));
   static std::atomic<uint64_t> lost = 0;
   const uint64_t missing = lost.exchange(0);
   const std::string note = missing == 0 ? "" : fmt::format("level=warning text=\"{} lines were lost\"\n", missing);

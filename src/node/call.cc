@@ -177,7 +177,7 @@ bool is_question(const control::Command& command) {
 
 Task<Answer> run_command(Node& node, control::Command command, Node::Listener listener, Node::Caller caller) {
   Result<control::Command> checked = control::check_command(std::move(command));
-  if (!checked) co_return Answer{ExitCode::usage, checked.error().text, "`marsadm help` lists the commands", {}};
+  if (!checked) co_return Answer{ExitCode::usage, checked.error().text, "`marsadm --help` lists the commands", {}};
   const Row* row =
       std::find_if(std::begin(rows), std::end(rows), [&](const Row& r) { return r.name == checked->name; });
   if (row == std::end(rows)) co_return failed({Status::unsupported, "this marsd has no command " + checked->name});

@@ -199,12 +199,18 @@ struct ClientFile {
   bool is_secret;
 };
 
-Task<Result<void>> write_client_files(io::Machine& machine, std::string directory, std::vector<ClientFile> files) {
-  for (const ClientFile& file : files) {
-    Result<bool> is_there = co_await machine.storage().exists(file.path);
+// Nothing is overwritten.
+Task<Result<void>> have_no_client(io::Machine& machine, std::string directory) {
+  for (const char* name : {"ca-cert.pem", "client-cert.pem", "client-key.pem"}) {
+    const std::string path = directory + "/" + name;
+    Result<bool> is_there = co_await machine.storage().exists(path);
     if (!is_there) co_return failure(is_there.error());
-    if (*is_there) co_return failure(Status::exists, file.path + " is there already");
+    if (*is_there) co_return failure(Status::exists, path + " is there already");
   }
+  co_return Result<void>();
+}
+
+Task<Result<void>> write_client_files(io::Machine& machine, std::string directory, std::vector<ClientFile> files) {
   Status status = co_await machine.storage().make_directory(directory);
   for (size_t i = 0; i < files.size() && status == Status::ok; ++i) {
     status = co_await write_text_file(machine, files[i].path, files[i].text, files[i].is_secret);
@@ -221,6 +227,11 @@ Task<Answer> issue_client(Call& call) {
   if (Status named = control::check_name(name); named != Status::ok) {
     co_return refused("\"" + name + "\" is no name: 1 to 63 of a-z 0-9 . _ -");
   }
+  Result<void> is_free = co_await have_no_client(call.machine(), directory);
+  if (!is_free && is_free.error().status == Status::exists) {
+    co_return refused(is_free.error().text, "name another directory, or remove the files");
+  }
+  if (!is_free) co_return failed(is_free.error());
   if (call.is_dry_run())
     co_return Answer::done("key and certificates for " + name + " would be written to " + directory);
   const Identity& identity = call.cluster().identity();
@@ -230,9 +241,6 @@ Task<Answer> issue_client(Call& call) {
                                    {directory + "/client-cert.pem", client->certificate_pem, false},
                                    {directory + "/client-key.pem", client->key_pem, true}};
   Result<void> written = co_await write_client_files(call.machine(), directory, std::move(files));
-  if (!written && written.error().status == Status::exists) {
-    co_return refused(written.error().text, "name another directory, or remove the files");
-  }
   if (!written) co_return failed(written.error());
   co_return Answer{ExitCode::done,
                    "wrote ca-cert.pem, client-cert.pem and client-key.pem to " + directory,

@@ -58,18 +58,24 @@ Task<Result<Inspected>> inspect(Call& call, std::string path) {
   co_return inspected;
 }
 
-// --create-file: sparse, and not there before.
-Task<Result<void>> make_file(Call& call, std::string path, uint64_t bytes) {
+Task<Result<void>> may_make_file(Call& call, std::string path) {
   io::Storage& storage = call.machine().storage();
   Result<bool> exists = co_await storage.exists(path);
   if (!exists) co_return failure(exists.error());
   if (*exists) co_return failure(Status::exists, path + " exists already; leave --create-file out to adopt it");
+  const std::string directory = path.substr(0, path.rfind('/') + 1);
+  exists = co_await storage.exists(directory);
+  if (!exists) co_return failure(exists.error());
+  if (!*exists) co_return failure(Status::refused, "the directory of " + path + " is not there; make it first");
+  co_return Result<void>{};
+}
+
+// --create-file: sparse, and not there before.
+Task<Result<void>> make_file(Call& call, std::string path, uint64_t bytes) {
+  io::Storage& storage = call.machine().storage();
   io::OpenOptions options;
   options.create = true;
   auto file = co_await storage.open(path, options);
-  if (!file && file.error().status == Status::not_found) {
-    co_return failure(Status::refused, "the directory of " + path + " is not there; make it first");
-  }
   if (!file) co_return failure(file.error());
   file->reset();
   const Status status = co_await storage.resize(path, bytes);
@@ -111,8 +117,13 @@ Task<Result<Plan>> plan_new(Call& call) {
   const Result<uint64_t> size = control::parse_size(call.command.text("size"));
   const bool makes_file = call.command.flag("create-file");
   Plan plan;
+  if (makes_file) {
+    Result<void> may = co_await may_make_file(call, disk);
+    if (!may) co_return failure(may.error());
+  }
   if (makes_file && call.is_dry_run()) {
     plan.geometry.bytes = *size;
+    plan.geometry.is_direct = true;  // whether it can be is seen when it is there
   } else {
     if (makes_file) {
       Result<void> made = co_await make_file(call, disk, *size / size_unit * size_unit);

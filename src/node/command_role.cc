@@ -6,6 +6,7 @@
 #include "node/call.h"
 #include "node/json.h"
 #include "node/text.h"
+#include "replication/decide_handover.h"
 
 namespace mars::node {
 
@@ -184,6 +185,35 @@ Task<Answer> force(Call& call, ResourceRecord record) {
 
 }  // namespace
 
+namespace {
+
+// What the holder would look at, by what it has said of itself (T4). That it lags goes away by waiting.
+Task<Answer> plan_primary(Call& call, ResourceRecord record) {
+  const Answer would = Answer::done(record.name + " would become primary here");
+  const Uuid holder = call.holder(record.id);
+  if (holder.is_nil() || holder == call.self()) co_return would;
+  if (co_await call.stays_in_use(record.id, holder)) {
+    co_return refused("the device of " + record.name + " is in use on " + call.host_name(holder),
+                      "unmount it there first");
+  }
+  const auto mine = call.report(record.id);
+  const replication::Report* its = call.report_of(record.id, holder);
+  if (!mine || its == nullptr) co_return would;
+  replication::HandoverFacts facts;
+  facts.is_member = facts.is_connected = true;
+  facts.successor = &*mine;
+  facts.branch = &its->branch;
+  // What it has shipped since its last report is here already.
+  facts.durable_end = std::max(its->durable.position.lsn, mine->durable.position.lsn);
+  facts.is_log_failed = its->state == control::State::log_failed;
+  facts.lag_max = ~uint64_t{0};
+  const auto obstacle = replication::decide_handover(facts);
+  if (obstacle == replication::HandoverObstacle::none) co_return would;
+  co_return refused("the handover of " + record.name + " would be refused", sentence(obstacle, "this host"));
+}
+
+}  // namespace
+
 Task<Answer> primary(Call& call) {
   Result<ResourceRecord> record = call.resource();
   if (!record) co_return failed(record.error());
@@ -194,7 +224,7 @@ Task<Answer> primary(Call& call) {
   Answer answer = may_become_primary(call, *record);
   if (answer.code == ExitCode::done) answer = may_ask_holder(call, *record);
   if (answer.code != ExitCode::done) co_return answer;
-  if (call.is_dry_run()) co_return Answer::done(record->name + " would become primary here");
+  if (call.is_dry_run()) co_return co_await plan_primary(call, *record);
   const Uuid request = random_uuid(call.machine());
   replication::Designated former = find_designated(call.registers(), record->id);
   replication::Designated wish{call.self(), request, {}};

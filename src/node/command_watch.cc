@@ -1,5 +1,6 @@
 // Commands that look and wait, and change nothing.
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "control/value_text.h"
@@ -61,6 +62,7 @@ struct Goal {
   bool is_one = false;               // only the host that was named
   std::optional<uint64_t> admitted;  // what the device had taken when the command began, where the primary is here
   std::optional<Lsn> target;         // where that is in the log
+  std::map<Uuid, Lsn> begun;         // where each host was when it was seen first
 };
 
 bool holds(Call& call, const Goal& goal, const Uuid& host) {
@@ -97,6 +99,26 @@ std::string missing(Call& call, const Goal& goal) {
   }
   const bool is_any = goal.condition == Condition::primary && !goal.is_one;
   return is_any && count < goal.hosts.size() ? "" : names;
+}
+
+// Of the host that is furthest behind: what of its sync is done, or of the log that it has to apply.
+control::Progress how_far(Call& call, Goal& goal) {
+  control::Progress furthest;
+  for (const Uuid& host : goal.hosts) {
+    const Report* report = call.report_of(goal.record.id, host);
+    if (report == nullptr || !report->is_attached || holds(call, goal, host)) continue;
+    control::Progress its;
+    if (!report->is_consistent) {
+      const auto sync = std::ranges::find(report->transfers, control::TransferKind::sync, &control::Transfer::kind);
+      if (sync != report->transfers.end()) its = {"", sync->done_bytes, sync->total_bytes};
+    } else if (goal.condition == Condition::synced && goal.target) {
+      const Lsn now = report->applied.position.lsn;
+      const Lsn from = goal.begun.try_emplace(host, now).first->second;
+      if (from < *goal.target && now >= from) its = {"", now - from, *goal.target - from};
+    }
+    if (its.total - its.done > furthest.total - furthest.done) furthest = its;
+  }
+  return furthest;
 }
 
 void learn_target(Call& call, Goal& goal) {
@@ -192,7 +214,8 @@ Task<Answer> wait_resource(Call& call) {
     if (rest.empty()) co_return Answer::done(goal->record.name + ": " + condition);
     const bool has_no_target = goal->condition == Condition::synced && !goal->target;
     const std::string what = goal->admitted ? "waiting for the log" : "waiting for the primary to be known";
-    call.say(has_no_target ? what : "waiting for " + rest);
+    const control::Progress far = how_far(call, *goal);
+    call.say(has_no_target ? what : "waiting for " + rest, far.done, far.total);
     if (!co_await call.wait()) {
       co_return call.over(goal->record.name + " is not " + condition + " yet: " + rest,
                           "look at `marsadm status " + goal->record.name + "`");

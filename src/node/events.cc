@@ -17,20 +17,9 @@ constexpr int flood_begins_with = 4;
 constexpr io::Duration flood_pause_max = 3s;  // what comes more seldom is no flood
 constexpr io::Duration flood_interval = 60s;
 
-// One line in the form of key=value, as all lines of the log.
-std::string logfmt(const EventLine& line) {
-  std::string text = "event=\"";
-  for (const char c : line.text) {
-    if (c == '"' || c == '\\') text += '\\';
-    text += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-  }
-  text += '"';
-  return line.resource.empty() ? text : "resource=" + line.resource + " " + text;
-}
-
 }  // namespace
 
-Events::Events(io::Machine& machine, std::string path, std::function<void(const std::string&)> log)
+Events::Events(io::Machine& machine, std::string path, EventLog log)
     : machine_(machine),
       path_(std::move(path)),
       log_(std::move(log)),
@@ -83,7 +72,7 @@ void Events::add(std::string resource, std::string text) {
   lines_.push_back({static_cast<uint64_t>(machine_.wall_now().count()), std::move(resource), std::move(text)});
   if (lines_.size() > lines_max) lines_.pop_front();
   ++added_;
-  if (log_) log_(logfmt(lines_.back()));
+  if (log_) log_(lines_.back().resource, lines_.back().text);
 }
 
 std::vector<EventLine> Events::newest(const std::string& resource, size_t count) const {

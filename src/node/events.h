@@ -14,6 +14,9 @@
 
 namespace mars::node {
 
+// `resource`: its name; empty: an event of the host.
+using EventLog = std::function<void(const std::string& resource, const std::string& text)>;
+
 struct EventLine {
   uint64_t time_ns = 0;  // wall clock
   std::string resource;  // name; empty: of the host
@@ -27,7 +30,7 @@ class Events {
   static constexpr size_t text_bytes_max = 1024;
 
   // `log` gets each line as it is added; may be empty.
-  Events(io::Machine& machine, std::string path, std::function<void(const std::string&)> log);
+  Events(io::Machine& machine, std::string path, EventLog log);
 
   // Reads what the former process left; a damaged file is no reason not to start.
   Task<void> open();
@@ -53,7 +56,7 @@ class Events {
 
   io::Machine& machine_;
   const std::string path_;
-  const std::function<void(const std::string&)> log_;
+  const EventLog log_;
   std::deque<EventLine> lines_;
   std::deque<Recent> recent_;
   uint64_t added_ = 0;

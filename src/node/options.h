@@ -10,6 +10,7 @@
 
 #include "io/machine.h"
 #include "net/session.h"
+#include "node/events.h"
 #include "replication/device.h"
 
 namespace mars::node {
@@ -28,7 +29,7 @@ struct Options {
   std::vector<std::string> warnings;  // what this host could not have, for status
   net::SessionTimes times;
   io::Duration stop_wait = {};  // how long a stop waits for users of devices before it takes them away
-  std::function<void(const std::string& line)> log;  // each event, for the log; may be empty
+  EventLog log;                 // each event, for the log; may be empty
 };
 
 // A device of one resource is to be made; closed at first.
