@@ -22,7 +22,7 @@ _marsadm() {
       options="--expires --json"
       ;;
     join-cluster)
-      options="--timeout --json"
+      options="--dry-run --timeout --json"
       ;;
     issue-client)
       options="--dry-run --json"

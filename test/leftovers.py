@@ -94,13 +94,16 @@ def loops_below(base):
     return found
 
 
-def pools_of(base):
+def pool_of(run_dir):
     """Where marsd keeps acknowledged writes when the run directory is no tmpfs (io/linux/pool_memory.cc)."""
-    for run_dir in base.glob("*/run"):
-        fingerprint = 0xcbf29ce484222325
-        for byte in os.fsencode(os.path.realpath(run_dir)):
-            fingerprint = (fingerprint ^ byte) * 0x100000001b3 % (1 << 64)
-        yield Path(f"/dev/shm/mars-{os.geteuid()}-{fingerprint:016x}")
+    fingerprint = 0xcbf29ce484222325
+    for byte in os.fsencode(os.path.realpath(run_dir)):
+        fingerprint = (fingerprint ^ byte) * 0x100000001b3 % (1 << 64)
+    return Path(f"/dev/shm/mars-{os.geteuid()}-{fingerprint:016x}")
+
+
+def pools_of(base):
+    return [pool_of(run_dir) for run_dir in base.glob("*/run")]
 
 
 def sweep(base):

@@ -4,15 +4,16 @@ refused with a reason, nobody dies of it, and those who belong together go on.""
 
 import random
 import socket
+import ssl
 import struct
 import uuid
 
 from cases import lab, run_cases
-from common import expect, poll
+from common import Failure, expect, poll
 from harness import DONE
 from nbd import Nbd
 from wire import (CLIENT, CLOSE, CREDIT, DATA, HELLO, HOST, JOINER, OPEN, PING, Caller, Impostor, Papers, frame, hello,
-                  identity, uri_of)
+                  identity, tls, uri_of)
 
 SIZE = 64 << 20
 MIB = 1 << 20
@@ -183,6 +184,12 @@ def nonsense_before_a_session(can):
                     caller.receive(MIB)
                 except OSError:
                     pass
+        with Caller(a, plain=True) as caller:
+            try:
+                tls("client", version=ssl.TLSVersion.TLSv1_2).wrap_socket(caller.socket)
+                raise Failure("A talks TLS 1.2")
+            except ssl.SSLError as error:
+                expect("version" in str(error), f"a caller with TLS 1.2 is told: {error}", [a])
         for number, words in enumerate(secret):
             with Caller(a) as caller:
                 caller.send(words)

@@ -75,9 +75,9 @@ def uri_of(host):
     return f"mars:{cluster}/host/{own}"
 
 
-def tls(side, papers=None):
+def tls(side, papers=None, version=ssl.TLSVersion.TLSv1_3):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT if side == "client" else ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.minimum_version = context.maximum_version = version
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if papers:
