@@ -361,6 +361,7 @@ TEST_F(MembershipFilm, who_leaves_while_its_disk_hangs_holds_up_no_other_resourc
   expect_exit("b", "leave-resource mydata --timeout 5s", ExitCode::timed_out, "goes on");
   run("b", "create-resource other /dev/sdc");
   expect_exit("b", "leave-resource mydata --timeout 5s", ExitCode::refused, "giving this replica up");
+  expect_exit("b", "join-resource mydata /dev/sdc", ExitCode::refused, "just being given up");
   disks("b").drive("/dev/sdb").unstick();
   end(*closing);
   expect_event("b", "this host has left");

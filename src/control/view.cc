@@ -231,7 +231,7 @@ Result<ClusterView> only(ClusterView view, std::string_view resource) {
     std::vector<std::string_view> names;
     for (const ResourceView& known : view.resources) names.push_back(known.name);
     std::string_view near = nearest(resource, names);
-    std::string hint = near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
+    std::string hint = near.empty() ? "; `marsadm status` lists them" : fmt::format("; did you mean \"{}\"?", near);
     return failure(Status::not_found, fmt::format("there is no resource \"{}\"{}", resource, hint));
   }
   ResourceView found = std::move(*at);

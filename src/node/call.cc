@@ -40,7 +40,9 @@ Result<ResourceRecord> Call::resource() {
     return failure(Status::refused, std::to_string(found.size()) + " resources have the name \"" + wanted +
                                         "\": give the uuid of the one that is meant (" + ids + ")");
   }
-  return failure(Status::not_found, "there is no resource \"" + wanted + "\"" + control::suggestion(wanted, names));
+  const std::string near = control::suggestion(wanted, names);
+  return failure(Status::not_found,
+                 "there is no resource \"" + wanted + "\"" + (near.empty() ? "; `marsadm status` lists them" : near));
 }
 
 std::optional<Report> Call::report(const Uuid& id) { return resources().local_report(id); }
@@ -188,7 +190,8 @@ Task<Answer> run_command(Node& node, control::Command command, Node::Listener li
                       "run `marsadm create-cluster`, or `marsadm join-cluster TOKEN` with a token from a member");
   }
   if (!checked->host.empty() && !is_member) {
-    co_return refused("this host is in no cluster, so it cannot ask " + checked->host);
+    co_return refused("this host is in no cluster, so it cannot ask " + checked->host,
+                      "run the command on that host, or make this one a member with `marsadm join-cluster TOKEN`");
   }
   bool is_for_other = false;
   if (!checked->host.empty()) {

@@ -79,7 +79,8 @@ Task<Answer> create_cluster(Call& call) {
 
 Task<Answer> invite(Call& call) {
   const Result<uint64_t> expires = control::parse_duration_ms(call.command.text("expires"));
-  if (!expires || *expires == 0) co_return refused("a token that expires at once is worth nothing");
+  if (!expires || *expires == 0)
+    co_return refused("a token that expires at once is worth nothing", "give a time, such as --expires 1h");
   const Identity& identity = call.cluster().identity();
   Result<io::Sha256> ca_key = call.machine().keys().public_key_hash(identity.ca.certificate_pem);
   if (!ca_key) co_return failed(ca_key.error());

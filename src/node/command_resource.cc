@@ -28,7 +28,8 @@ Task<Result<Inspected>> inspect(Call& call, std::string path) {
   // Not even opened: the command that is just making the other replica needs it for itself.
   const std::string maker = call.resources().holder_of(path, {});
   if (!maker.empty()) {
-    co_return failure(Status::refused, path + " is in use: it is the disk of resource " + maker + " already");
+    co_return failure(Status::refused,
+                      path + " is in use: it is the disk of resource " + maker + " already; give another");
   }
   io::OpenOptions options;
   options.exclusive = true;
@@ -40,7 +41,8 @@ Task<Result<Inspected>> inspect(Call& call, std::string path) {
     std::string user;
     if (status == Status::busy) user = co_await call.resources().user_of_disk(path, unknown);
     if (!user.empty()) {
-      co_return failure(Status::refused, path + " is in use: it is the disk of resource " + user + " already");
+      co_return failure(Status::refused,
+                        path + " is in use: it is the disk of resource " + user + " already; give another");
     }
     if (status == Status::busy) text = path + " is in use; unmount it, or end whatever holds it: " + text;
     if (status == Status::not_found) text = "there is no disk " + path + "; give an existing block device or file";
@@ -54,7 +56,8 @@ Task<Result<Inspected>> inspect(Call& call, std::string path) {
   if (!content) co_return failure(content.error());
   inspected.content = std::move(*content);
   const std::string user = co_await call.resources().user_of_disk(path, inspected.geometry);
-  if (!user.empty()) co_return failure(Status::refused, path + " is the disk of resource " + user + " already");
+  if (!user.empty())
+    co_return failure(Status::refused, path + " is the disk of resource " + user + " already; give another");
   co_return inspected;
 }
 
@@ -147,7 +150,7 @@ Task<Result<Plan>> plan_new(Call& call) {
   record.creator = call.self();
   plan.file.disk = disk;
   plan.file.is_creator = true;
-  if (record.bytes == 0) co_return failure(Status::refused, disk + " is empty; a resource needs at least 4 KiB");
+  if (record.bytes == 0) co_return failure(Status::refused, disk + " is empty; give one with at least 4 KiB");
   co_return plan;
 }
 
@@ -185,15 +188,18 @@ namespace {
 
 Task<Result<Inspected>> plan_join(Call& call, const ResourceRecord& record) {
   const std::string disk = call.command.text("disk");
+  if (call.resources().is_leaving(record.id)) {
+    co_return failure(Status::busy, "the replica of " + record.name + " here is just being given up; try again later");
+  }
   if (call.resources().file(record.id) != nullptr) {
-    co_return failure(Status::exists, "this host has a replica of " + record.name + " already");
+    co_return failure(Status::exists, "this host has a replica of " + record.name + " already; see `marsadm status`");
   }
   Result<Inspected> found = co_await inspect(call, disk);
   if (!found) co_return found;
   if (found->geometry.bytes < record.bytes) {
     co_return failure(Status::refused, disk + " is too small: it has " + std::to_string(found->geometry.bytes) +
                                            " bytes, resource " + record.name + " needs " +
-                                           std::to_string(record.bytes));
+                                           std::to_string(record.bytes) + "; give a larger one");
   }
   if (found->geometry.block_bytes > record.block_bytes) {
     co_return failure(Status::refused, disk + " has blocks of " + std::to_string(found->geometry.block_bytes) +

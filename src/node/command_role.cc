@@ -143,7 +143,10 @@ Task<Answer> wait_primary(Call& call, ResourceRecord record, Uuid request, repli
       co_return refused("the handover of " + record.name + " was refused: " + wish.refusal,
                         "nothing was changed; mend this and repeat the command");
     }
-    if (wish.request != request) co_return refused("another command for " + record.name + " came after this one");
+    if (wish.request != request) {
+      co_return refused("another command for " + record.name + " came after this one",
+                        "look at `marsadm status " + record.name + "`");
+    }
     if (is_broken(*report) && !waits_for_space(&*report)) {
       const Answer answer = stuck(*report, record.name + " does not become primary here");
       co_return with(answer, co_await give_up_primary(call, record, request, former));

@@ -77,6 +77,10 @@ class Resources final : public replication::Environment, public ReportOwner {
   bool has_traces(const Uuid& resource) const {
     return hosted_.contains(resource) || removing_.contains(resource) || occupied_.contains(resource);
   }
+  bool is_leaving(const Uuid& resource) const {
+    const auto its = occupied_.find(resource);
+    return its != occupied_.end() && its->second.is_leaving;
+  }
   // Why files of a resource that has gone are still there; empty: they are not. The next start removes them.
   std::string leftovers(const Uuid& resource) const {
     const auto found = leftovers_.find(resource);

@@ -35,7 +35,7 @@ Result<void> Resources::may_make(const ReplicaFile& file, const io::Geometry& ge
                                      : "another command is just making a replica of " + record.name + " here");
   }
   if (hosted_.contains(record.id)) {
-    return failure(Status::exists, "this host has a replica of " + record.name + " already");
+    return failure(Status::exists, "this host has a replica of " + record.name + " already; see `marsadm status`");
   }
   if (const auto alone = left_alone_.find(record.id); alone != left_alone_.end()) {
     return failure(Status::refused, "there is a replica of " + record.name + " on this host: " + alone->second);
@@ -43,12 +43,13 @@ Result<void> Resources::may_make(const ReplicaFile& file, const io::Geometry& ge
   if (removing_.contains(record.id)) {
     return failure(Status::busy, "the former replica of " + record.name + " is still being removed: try again later");
   }
-  if (has_name(record.name)) return failure(Status::exists, "this host has a resource " + record.name + " already");
+  if (has_name(record.name))
+    return failure(Status::exists, "this host has a resource " + record.name + " already; take another name");
   if (std::ranges::any_of(occupied_, [&](const auto& entry) { return entry.second.name == record.name; })) {
     return failure(Status::busy, "another command is just making a resource " + record.name + " here");
   }
   if (const std::string user = holder_of(file.disk, geometry); !user.empty()) {
-    return failure(Status::refused, file.disk + " is the disk of resource " + user + " already");
+    return failure(Status::refused, file.disk + " is the disk of resource " + user + " already; give another");
   }
   if (stop_.is_set()) return failure(Status::stopped, "marsd is stopping");
   if (!log_problem_.empty()) return failure(Status::not_found, log_problem_);

@@ -56,10 +56,12 @@ Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
 
 Result<void> Replica::may_be_forced() const {
   if (log_ == nullptr) return failure(Status::refused, "the replica is not attached: " + reason_);
-  if (role_ == Role::primary) return failure(Status::refused, "this host is primary already");
-  if (is_giving_up_) return failure(Status::refused, "this replica is being given up");
+  if (role_ == Role::primary)
+    return failure(Status::refused, "this host is primary already; there is nothing to force");
+  if (is_giving_up_) return failure(Status::refused, "this replica is being given up; force another one");
   if (state_->value().state != ReplicaState::consistent) {
-    return failure(Status::refused, "this replica is not consistent: its sync is not done");
+    return failure(Status::refused,
+                   "this replica is not consistent: its sync is not done; force one that is, see `marsadm status`");
   }
   if (log_->failed() || state_->failed() != Status::ok) {
     return failure(Status::refused,

@@ -13,6 +13,7 @@ from harness import DONE, FAILED, NOT_FOUND, NOT_RUNNING, REFUSED, USAGE
 from nbd import Nbd
 
 SIZE = 64 << 20
+STEP = r"what to do: |did you mean|; (give|take|choose|make|leave|unmount|connect|see|name) |`marsadm "
 
 
 def must_fail(host, code, words, *command, input=None):
@@ -22,6 +23,8 @@ def must_fail(host, code, words, *command, input=None):
     expect(answer.code == code, f"{what} ended with {answer.code}, not {code}: {answer.text}", [host])
     for word in words:
         expect(re.search(word, answer.text), f'{what} does not say "{word}": {answer.text}', [host])
+    # A wrong command line is told what would be right; anything else gets a step, on its own line or in the sentence.
+    expect(code == USAGE or re.search(STEP, answer.text), f"{what} does not say what to do: {answer.text}", [host])
     expect(not answer.out, f"{what} prints its error on standard output: {answer.out}", [host])
     print(f"    {code}  {answer.message()}")
 
