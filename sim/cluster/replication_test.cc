@@ -273,6 +273,38 @@ TEST_F(Replication, a_clean_stop_of_all_and_a_start_in_any_order) {
   expect_equal();
 }
 
+// Two of five are cut off, another one takes over and dies, a third is forced; in the end all have the same.
+TEST(Replicas, five_of_them_stay_one_resource) {
+  const std::vector<std::string> hosts = {"a", "b", "c", "d", "e"};
+  Cluster cluster(21, hosts);
+  cluster.form();
+  cluster.make_resource("mydata");
+  const auto write = [&](const std::string& host, uint64_t first, char value) {
+    for (uint64_t block = first; block < first + 20; ++block) {
+      ASSERT_EQ(cluster.write(host, "mydata", block, value), Status::ok);
+    }
+    ASSERT_EQ(cluster.flush(host, "mydata"), Status::ok);
+  };
+  write("a", 0, 'a');
+  cluster.isolate("d");
+  cluster.isolate("e");
+  write("a", 10, 'b');
+  cluster.rejoin("d");
+  ASSERT_EQ(cluster.run("c", "primary mydata").code, ExitCode::done);
+  write("c", 20, 'c');
+  ASSERT_TRUE(cluster.wait([&] { return cluster.on_disk("d", 39) == 'c' && cluster.on_disk("b", 39) == 'c'; }));
+  cluster.kill("c");
+  const control::Answer forced = cluster.run("b", "primary mydata --force");
+  ASSERT_EQ(forced.code, ExitCode::done) << forced.text;
+  write("b", 30, 'd');
+  cluster.rejoin("e");
+  ASSERT_TRUE(cluster.start("c").has_value());
+  EXPECT_TRUE(cluster.all_up_to_date("mydata"));
+  for (const std::string& host : hosts) {
+    EXPECT_TRUE(cluster.wait([&] { return cluster.disks_equal("b", host); }, 10s)) << host;
+  }
+}
+
 uint64_t trace_of(uint64_t seed) {
   Cluster cluster(seed, {"a", "b", "c"});
   cluster.form();

@@ -87,6 +87,10 @@ void Film::cast_without_resource(Hosts hosts) {
   hosts_ = std::move(hosts);
   const auto prepare = [this](Host& host, node::Options& options) {
     options.segment_bytes = stage.segment_bytes;
+    if (const auto disk = stage.disks.find(host.name()); disk != stage.disks.end()) {
+      host.disks().remove_device("/dev/sdb");
+      host.disks().add_device("/dev/sdb", Cluster::disk_bytes, disk->second);
+    }
     const bool has_disk = stage.log_disks.empty() || std::find(stage.log_disks.begin(), stage.log_disks.end(),
                                                                host.name()) != stage.log_disks.end();
     if (stage.log_disk_bytes == 0 || !has_disk) return;
@@ -136,6 +140,14 @@ void Film::write(const std::string& host, uint64_t first, uint64_t last, char va
     ASSERT_EQ(cluster_->write(host, "mydata", block, value), Status::ok) << describe();
     model_.acknowledged(block, value);
   }
+}
+
+void Film::discard(const std::string& host, uint64_t first, uint64_t last) {
+  for (uint64_t block = first; block < last; ++block) model_.tried(block, '\0');
+  auto done =
+      cluster_->device(host, "mydata")->discard(first * Cluster::block_bytes, (last - first) * Cluster::block_bytes);
+  ASSERT_EQ(cluster_->world().run(cluster_->host(host).machine(), std::move(done)), Status::ok) << describe();
+  for (uint64_t block = first; block < last; ++block) model_.acknowledged(block, '\0');
 }
 
 void Film::flush(const std::string& host) {

@@ -63,10 +63,11 @@ class Film : public testing::Test {
 
   // What the stage looks like; to be changed before cast().
   struct Stage {
-    uint64_t segment_bytes = 256 << 10;  // holds a burst of 48 blocks
-    uint64_t log_disk_bytes = 0;         // of a log disk of its own under /log; 0: the log lies on "/"
-    Hosts log_disks;                     // who has one; empty: all
-    std::string size;                    // of the resource; empty: the whole disk
+    uint64_t segment_bytes = 256 << 10;          // holds a burst of 48 blocks
+    uint64_t log_disk_bytes = 0;                 // of a log disk of its own under /log; 0: the log lies on "/"
+    Hosts log_disks;                             // who has one; empty: all
+    std::string size;                            // of the resource; empty: the whole disk
+    std::map<std::string, DeviceOptions> disks;  // by host, where they are not the usual ones
   };
   Stage stage;
 
@@ -80,6 +81,7 @@ class Film : public testing::Test {
 
   // ---- the application
   void write(const std::string& host, uint64_t first, uint64_t last, char value);
+  void discard(const std::string& host, uint64_t first, uint64_t last);
   void flush(const std::string& host);
   void save(const std::string& host, uint64_t first, uint64_t last, char value);  // write and flush
   // On a side that will be given up: the model does not hear of it.

@@ -147,7 +147,27 @@ TEST_F(NodeFilm, a_data_disk_without_room_is_a_failed_disk_and_the_right_goes_el
   expect_state("a", State::disk_failed);
 }
 
-// Attacks: R6, F16, P13
+// Attacks: R6
+TEST_F(NodeFilm, a_host_without_a_replica_reads_neither_log_nor_data) {
+  cast_without_resource({"a", "b"});
+  run("a", "create-resource mydata /dev/sdb");
+  ASSERT_TRUE(until([&] { return cluster().status("b").resources.size() == 1 && cluster().connected("b", "a"); }));
+  node::Resources& of_a = cluster().node("a").cluster()->resources();
+  node::Resources& of_b = cluster().node("b").cluster()->resources();
+  for (const net::ServiceId service : {replication::log_service, replication::sync_service}) {
+    net::Bytes opening;
+    Writer writer(opening);
+    write_uuid(writer, of_a.ids().front());
+    auto channel = of_b.open_channel(of_a.self(), service, std::move(opening), net::window_default);
+    ASSERT_NE(channel, nullptr);
+    const auto answer = cluster().world().run(cluster().host("b").machine(), channel->receive());
+    ASSERT_FALSE(answer.has_value());
+    EXPECT_EQ(answer.error().status, Status::permission);
+    EXPECT_EQ(answer.error().text, "only members of a resource may read it");
+  }
+}
+
+// Attacks: F16, P13
 TEST_F(NodeFilm, a_full_state_disk_holds_back_settings_until_there_is_room) {
   cast({"a", "b"});
   FileSystem& files = disks("b").file_system("/");

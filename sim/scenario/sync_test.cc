@@ -284,6 +284,28 @@ TEST_F(SyncFilm, zeroes_are_not_shipped) {
   EXPECT_LT(moved("a", "b") - before, 200'000u);
 }
 
+// Attacks: D16
+TEST_F(SyncFilm, a_discard_means_zeroes_whatever_the_disks_can_do) {
+  stage.disks["b"].punch = io::Support::none;
+  stage.disks["c"].punch = io::Support::none;
+  stage.disks["c"].can_zero = false;
+  prologue({"a", "b", "c"});
+  save("a", 0, 40, 'x');
+  discard("a", 5, 20);
+  expect_read("a", 5, 20, '\0');
+  flush("a");
+  expect_equal();
+  hand_over("c");
+  expect_read("c", 0, 5, 'x');
+  expect_read("c", 5, 20, '\0');
+  discard("c", 20, 30);
+  power_loss("b");
+  boot("b");
+  flush("c");
+  expect_equal();
+  for (const std::string& host : {"a", "b", "c"}) EXPECT_EQ(cluster().on_disk(host, 25), '\0') << host;
+}
+
 // Attacks: S1, D15, F16
 TEST_F(SyncFilm, the_log_that_a_sync_needs_is_kept_while_it_runs) {
   prologue({"a", "b"});

@@ -75,6 +75,29 @@ TEST_F(DecideHandover, the_lag_counts_up_to_the_byte) {
   EXPECT_EQ(answer(), HandoverObstacle::lagging);
 }
 
+// All combinations: the first thing that is missing, in the order of the table, is the answer, and nothing else is.
+TEST_F(DecideHandover, of_everything_that_is_missing_the_first_is_named) {
+  const Report whole = successor;
+  for (unsigned missing = 0; missing < 1u << 9; ++missing) {
+    const auto lacks = [&](HandoverObstacle what) { return (missing >> (static_cast<unsigned>(what) - 1) & 1) != 0; };
+    successor = whole;
+    facts.is_log_failed = lacks(HandoverObstacle::log_failed);
+    facts.is_member = !lacks(HandoverObstacle::not_member);
+    facts.is_connected = !lacks(HandoverObstacle::not_connected);
+    successor.is_attached = !lacks(HandoverObstacle::not_attached);
+    successor.is_consistent = !lacks(HandoverObstacle::syncing);
+    if (lacks(HandoverObstacle::rival)) successor.durable.position.lsn = {2 << 20};
+    successor.switches.fetch = !lacks(HandoverObstacle::switched_off);
+    successor.is_whole = !lacks(HandoverObstacle::damaged);
+    if (lacks(HandoverObstacle::lagging)) successor.applied.position.lsn = {0};
+    HandoverObstacle first = HandoverObstacle::none;
+    for (unsigned i = static_cast<unsigned>(HandoverObstacle::lagging); i > 0; --i) {
+      if (lacks(static_cast<HandoverObstacle>(i))) first = static_cast<HandoverObstacle>(i);
+    }
+    EXPECT_EQ(answer(), first) << "missing " << missing;
+  }
+}
+
 TEST_F(DecideHandover, every_obstacle_has_a_sentence_that_names_the_host) {
   for (int i = 1; i <= static_cast<int>(HandoverObstacle::lagging); ++i) {
     EXPECT_NE(sentence(static_cast<HandoverObstacle>(i), "beta").find("beta"), std::string::npos) << i;

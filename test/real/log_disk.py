@@ -186,5 +186,31 @@ def an_unmounted_log_disk_is_no_empty_log(can):
             expect(any(nbd.read(0, 4096)), "the data is not there", [a])
 
 
+def a_read_only_log_disk_takes_nothing_and_loses_nothing(can):
+    with lab(can, fuse=False) as the_lab:
+        a = the_lab.host("a")
+        mount_log_disk(a, 96 * MIB)
+        a.start()
+        a.do("create-cluster")
+        a.do("create-resource", "r", make_disk(a))
+        write_all(a, 8, 1)
+        with Nbd(a.device("r")) as nbd:
+            before = nbd.read(0, MIB)
+        expect(a.stop() == 0, "marsd did not stop cleanly", [a])
+        run("mount", "-o", "remount,ro", a.logs)
+        a.start()
+        replica = a.wait_state("r", "log-missing")
+        print(f"    {replica['state']}: {replica.get('reason')}")
+        print(f"    what to do: {replica.get('next_step')}")
+        expect("Read-only" in replica.get("reason", "") and replica.get("next_step"), f"no next step: {replica}", [a])
+        a.stop()
+        run("mount", "-o", "remount,rw", a.logs)
+        a.start()
+        a.wait_state("r", "up-to-date")
+        with Nbd(a.device("r")) as nbd:
+            expect(nbd.read(0, MIB) == before, "the data is not there", [a])
+
+
 run_cases([a_full_log_disk_costs_the_worst_replica_its_log, with_nobody_left_to_drop_writes_wait,
-           writes_wait_and_go_on, an_unmounted_log_disk_is_no_empty_log])
+           writes_wait_and_go_on, an_unmounted_log_disk_is_no_empty_log,
+           a_read_only_log_disk_takes_nothing_and_loses_nothing])

@@ -214,6 +214,41 @@ def callers_that_say_nothing(can):
         expect_well(the_lab, b"Q")
 
 
+def nonsense_at_the_nbd_socket(can):
+    """From local programs that may open it: each is answered or put out, and those who know the protocol go on."""
+    with lab(can, "ab", netns=False, fuse=False) as the_lab:
+        a, b = cluster_of_two(the_lab)
+        prng = random.Random(20140604)
+        flags, option = struct.pack(">I", 3), b"IHAVEOPT"
+
+        def request(kind=0, offset=0, length=4096, magic=0x25609513, flags=0):
+            return struct.pack(">IHHQQI", magic, flags, kind, 7, offset, length)
+
+        go = struct.pack(">I", 1) + b"r" + struct.pack(">H", 0)
+        begun = flags + option + struct.pack(">II", 7, len(go)) + go
+        rows = [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 4096, prng.randbytes(4096), b"",
+                flags + option + struct.pack(">II", 7, 1 << 31), flags + b"NOOPTION" * 3,
+                flags + option + struct.pack(">II", 7, 4) + struct.pack(">I", 1 << 20),
+                flags + option + struct.pack(">II", 99, 10) + b"0123456789",
+                flags + option + struct.pack(">II", 1, 200) + b"n" * 200]
+        rows += [begun + words for words in (
+            request(magic=1), request(kind=77), request(offset=1 << 62), request(length=(1 << 32) - 1),
+            request(kind=1, length=(1 << 32) - 1) + b"x" * 100000, request(kind=4, length=0), request(flags=0xffff),
+            request(kind=1) + b"half", prng.randbytes(100000))]
+        for words in rows + [begun + request() + prng.randbytes(prng.randrange(1, 500)) for _ in range(40)]:
+            with socket.socket(socket.AF_UNIX) as stranger:
+                stranger.settimeout(0.3)
+                stranger.connect(str(a.run_dir / "nbd.sock"))
+                try:
+                    stranger.sendall(words)
+                    while stranger.recv(MIB):
+                        pass
+                except OSError:
+                    pass  # closed in the middle, or an answer and a wait for more
+        expect_well(the_lab, b"N")
+        print(f"    {len(rows) + 40} clients talked nonsense")
+
+
 def nonsense_in_a_session(can):
     """From a stranger that may join, and from a member with the right key: the session ends with a reason."""
     with lab(can, "ab", netns=False, fuse=False) as the_lab:
@@ -342,4 +377,4 @@ def clients_that_say_nothing_at_the_control_socket(can):
 
 run_cases([callers_with_foreign_certificates, a_member_with_an_expired_certificate, servers_with_foreign_certificates,
            versions, nonsense_before_a_session, callers_that_say_nothing, nonsense_in_a_session,
-           nonsense_at_the_control_socket, clients_that_say_nothing_at_the_control_socket])
+           nonsense_at_the_nbd_socket, nonsense_at_the_control_socket, clients_that_say_nothing_at_the_control_socket])
