@@ -18,7 +18,7 @@ from dataclasses import astuple
 from cases import lab
 from common import Failure, expect, poll, run
 from faults import CLASSES, Ended, Fault, Ledger, Life, Plan, SIZE, library
-from leftovers import pools_of, sweep_all
+from leftovers import pool_of, sweep_all
 from nbd import Nbd
 import harness
 from harness import DONE, REFUSED
@@ -87,7 +87,7 @@ class Loop:
         return [host.state, host.logs, host.run_dir, host.devices]
 
     def shared_memory(self):
-        return next(pools_of(self.host.base.parent))
+        return pool_of(self.host.run_dir)
 
     def clear(self, host=None):
         host = host or self.host
