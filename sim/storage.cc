@@ -60,7 +60,9 @@ Task<Status> SimStorage::change(const std::string& path, Act act, bool follow) {
 }
 
 Status SimStorage::ensure_file(Disks::Place& place, const io::OpenOptions& options) {
-  if (place.device != nullptr || place.file_system->file(place.path) != nullptr) return Status::ok;
+  if (place.device != nullptr || place.file_system->file(place.path) != nullptr) {
+    return options.create && options.must_be_new ? Status::exists : Status::ok;
+  }
   if (place.file_system->exists(place.path)) return Status::invalid;
   if (!options.create) return Status::not_found;
   return status_of(place.file_system->create(place.path, true));

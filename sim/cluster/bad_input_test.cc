@@ -119,6 +119,28 @@ TEST_F(BadInput, dry_runs_refuse_what_the_command_would_refuse) {
   expect("a", "issue-client client /etc/client --dry-run", ExitCode::refused, "is there already");
 }
 
+// Of two commands that would make it, one does; the other takes nothing away.
+TEST_F(BadInput, one_file_is_made_once) {
+  for (const io::Duration pause : {0us, 50us, 100us, 200us, 400us, 800us, 1600us, 3200us}) {
+    Cluster one_host(2, {"a"});
+    one_host.form();
+    auto first = one_host.begin("a", "create-resource r1 /file --create-file --size 1M");
+    one_host.run_for(pause);
+    auto second = one_host.begin("a", "create-resource r2 /file --create-file --size 64K");
+    ASSERT_TRUE(one_host.wait([&] { return first->answer && second->answer; }));
+    EXPECT_NE(first->answer->code == ExitCode::done, second->answer->code == ExitCode::done)
+        << first->answer->text << "; " << second->answer->text;
+    const bool has_first = first->answer->code == ExitCode::done;
+    EXPECT_EQ(one_host.write("a", has_first ? "r1" : "r2", 1, 'x'), Status::ok);
+    ASSERT_TRUE(one_host.host("a").disks().exists("/file"));
+    one_host.stop("a");
+    ASSERT_TRUE(one_host.start("a").has_value());
+    EXPECT_TRUE(one_host.wait([&] { return one_host.is_primary("a", has_first ? "r1" : "r2"); }));
+  }
+  EXPECT_EQ(cluster.run("a", "create-resource odd /odd --create-file --size 10000").code, ExitCode::done);
+  expect("a", "create-resource tiny /tiny --create-file --size 1K", ExitCode::refused, "4 KiB");
+}
+
 TEST_F(BadInput, the_only_consistent_copy_is_not_invalidated) {
   create();
   expect("a", "invalidate mydata", ExitCode::refused, "no other host");

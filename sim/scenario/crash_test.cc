@@ -58,6 +58,25 @@ TEST_F(CrashFilm, who_turns_the_write_cache_off_finds_all_that_was_answered_afte
   expect_equal();
 }
 
+// Attacks: P2, D5
+TEST_F(CrashFilm, a_shorter_flush_interval_counts_at_once) {
+  stage.segment_bytes = 4 << 20;
+  cast({"a", "b"});
+  run("a", "set mydata flush-interval 10s");
+  // As much as ends a batch, so that none is open in which somebody could wait.
+  AlignedBuffer large(1 << 20);
+  auto& machine = cluster().host("a").machine();
+  ASSERT_EQ(cluster().world().run(machine, cluster().device("a", "mydata")->write(0, large.span())), Status::ok);
+  run("a", "set mydata flush-interval 100ms");
+  rest(100ms);
+  write("a", 300, 301, 'x');
+  rest(500ms);
+  power_loss("a");
+  boot("a");
+  expect_primary("a");
+  expect_read("a", 300, 301, 'x');
+}
+
 // Attacks: F55, P2, D7, DV3
 TEST_F(CrashFilm, a_write_with_fua_is_there_after_a_power_loss_right_behind_it) {
   cast({"a", "b"});

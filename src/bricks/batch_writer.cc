@@ -65,7 +65,9 @@ void BatchWriter::hurry() {
 void BatchWriter::set_flush_interval(io::Duration interval) {
   const bool is_shorter = interval < options_.flush_interval;
   options_.flush_interval = interval;
-  if (is_shorter) hurry();
+  if (!is_shorter) return;
+  hurry();
+  interval_.cancel();  // what is not hurried now is armed with the new one
 }
 
 // Who waits gets a batch of its own only when nothing that somebody waits for is under way: else it shares the next.

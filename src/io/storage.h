@@ -17,9 +17,10 @@ using Bytes = std::vector<std::byte>;
 
 struct OpenOptions {
   bool write = true;
-  bool create = false;     // a regular file that is not there yet is made (empty); its directory is synced
-  bool exclusive = false;  // nobody else may have it: O_EXCL on a block device, a lock on a file; else Status::busy
-  bool direct = true;      // bypass the page cache where the file system can; Geometry::is_direct says what came out
+  bool create = false;       // a regular file that is not there yet is made (empty); its directory is synced
+  bool must_be_new = false;  // with create: what is there already is Status::exists, and left alone
+  bool exclusive = false;    // nobody else may have it: O_EXCL on a block device, a lock on a file; else Status::busy
+  bool direct = true;        // bypass the page cache where the file system can; Geometry::is_direct says what came out
 };
 
 struct DirectoryEntry {

@@ -73,11 +73,11 @@ Task<Result<void>> may_make_file(Call& call, std::string path) {
   co_return Result<void>{};
 }
 
-// --create-file: sparse, and not there before.
+// --create-file: sparse, and not there before, however many commands want it at once.
 Task<Result<void>> make_file(Call& call, std::string path, uint64_t bytes) {
   io::Storage& storage = call.machine().storage();
   io::OpenOptions options;
-  options.create = true;
+  options.create = options.must_be_new = true;
   auto file = co_await storage.open(path, options);
   if (!file) co_return failure(file.error());
   file->reset();
@@ -85,6 +85,11 @@ Task<Result<void>> make_file(Call& call, std::string path, uint64_t bytes) {
   if (status == Status::ok) co_return Result<void>{};
   static_cast<void>(co_await storage.remove(path));
   co_return failure(status, path + " cannot be made " + std::to_string(bytes) + " bytes long");
+}
+
+// What this command has made, unless somebody has taken it as a disk meanwhile.
+Task<void> remove_made(Call& call, std::string path) {
+  if (call.resources().holder_of(path, {}).empty()) static_cast<void>(co_await call.machine().storage().remove(path));
 }
 
 std::string buffered_warning(const io::Geometry& geometry, const std::string& path) {
@@ -121,6 +126,7 @@ Task<Result<Plan>> plan_new(Call& call) {
   const bool makes_file = call.command.flag("create-file");
   Plan plan;
   if (makes_file) {
+    if (*size < size_unit) co_return failure(Status::refused, "a resource needs at least 4 KiB; give a larger --size");
     Result<void> may = co_await may_make_file(call, disk);
     if (!may) co_return failure(may.error());
   }
@@ -133,11 +139,11 @@ Task<Result<Plan>> plan_new(Call& call) {
       if (!made) co_return failure(made.error());
     }
     Result<Inspected> found = co_await inspect(call, disk);
-    if (!found && makes_file) static_cast<void>(co_await call.machine().storage().remove(disk));
+    if (!found && makes_file) co_await remove_made(call, disk);
     if (!found) co_return failure(found.error());
     plan.geometry = found->geometry;
   }
-  const uint64_t wanted = call.command.has("size") ? *size : plan.geometry.bytes;
+  const uint64_t wanted = call.command.has("size") ? *size / size_unit * size_unit : plan.geometry.bytes;
   if (wanted > plan.geometry.bytes) {
     co_return failure(Status::refused, disk + " has only " + control::size_text(plan.geometry.bytes) +
                                            "; take less than --size " + control::size_text(wanted));
@@ -164,7 +170,9 @@ Task<Answer> create_resource(Call& call) {
   const std::string size = control::size_text(plan->file.record.bytes);
   const std::string warning = buffered_warning(plan->geometry, plan->file.disk);
   if (call.is_dry_run()) co_return Answer::done("resource " + name + " of " + size + " would be made" + warning);
+  const std::string disk = plan->file.disk;
   Result<void> made = co_await call.resources().make(std::move(plan->file), plan->geometry);
+  if (!made && call.command.flag("create-file")) co_await remove_made(call, disk);
   if (!made) co_return failed(made.error());
   for (;;) {
     if (const Error& problem = call.registers().problem(); problem.status != Status::ok) {

@@ -195,6 +195,13 @@ Task<Answer> plan_primary(Call& call, ResourceRecord record) {
   const Answer would = Answer::done(record.name + " would become primary here");
   const Uuid holder = call.holder(record.id);
   if (holder.is_nil() || holder == call.self()) co_return would;
+  // Of two that hold the right after a force, the one that is not the rival hands over.
+  const auto holds = [&](const Uuid& host) {
+    const replication::Report* its = call.is_connected(host) ? call.report_of(record.id, host) : nullptr;
+    return its != nullptr && its->is_holder;
+  };
+  if (std::ranges::count_if(call.resources().members(record.id), holds) > 1) co_return would;
+  if (auto fork = may_not_close(call, record)) co_return std::move(*fork);
   if (co_await call.stays_in_use(record.id, holder)) {
     co_return refused("the device of " + record.name + " is in use on " + call.host_name(holder),
                       "unmount it there first");

@@ -106,9 +106,10 @@ control::Progress how_far(Call& call, Goal& goal) {
   control::Progress furthest;
   for (const Uuid& host : goal.hosts) {
     const Report* report = call.report_of(goal.record.id, host);
-    if (report == nullptr || !report->is_attached || holds(call, goal, host)) continue;
+    if (report == nullptr || !report->is_attached || !call.is_connected(host) || holds(call, goal, host)) continue;
     control::Progress its;
     if (!report->is_consistent) {
+      if (goal.condition != Condition::synced && goal.condition != Condition::consistent) continue;
       const auto sync = std::ranges::find(report->transfers, control::TransferKind::sync, &control::Transfer::kind);
       if (sync != report->transfers.end()) its = {"", sync->done_bytes, sync->total_bytes};
     } else if (goal.condition == Condition::synced && goal.target) {
@@ -116,6 +117,7 @@ control::Progress how_far(Call& call, Goal& goal) {
       const Lsn from = goal.begun.try_emplace(host, now).first->second;
       if (from < *goal.target && now >= from) its = {"", now - from, *goal.target - from};
     }
+    its.done = std::min(its.done, its.total);
     if (its.total - its.done > furthest.total - furthest.done) furthest = its;
   }
   return furthest;

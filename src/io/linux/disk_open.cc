@@ -26,9 +26,10 @@ constexpr uint32_t align_fallback = 4096;
 
 Result<Descriptor> open_path(const std::string& path, const OpenOptions& options, int extra_flags) {
   const int flags = (options.write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | extra_flags;
-  Descriptor descriptor(::open(path.c_str(), flags));
-  if (!descriptor && errno == ENOENT && options.create) {
-    descriptor = Descriptor(::open(path.c_str(), flags | O_CREAT, 0600));
+  const bool is_new = options.create && options.must_be_new;
+  Descriptor descriptor(is_new ? -1 : ::open(path.c_str(), flags));
+  if (is_new || (!descriptor && errno == ENOENT && options.create)) {
+    descriptor = Descriptor(::open(path.c_str(), flags | O_CREAT | (is_new ? O_EXCL : 0), 0600));
     if (descriptor) {
       const Status status = sync_directory_of(path);
       if (status != Status::ok) return failure(status, "cannot sync the directory of " + path);

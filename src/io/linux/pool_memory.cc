@@ -106,7 +106,9 @@ Result<std::string> pool_path(const std::string& run_dir, const std::string& nam
 void take_large_pages(int file, size_t bytes) {
   constexpr int collapse = 25;  // MADV_COLLAPSE, Linux 6.1
   struct statvfs space = {};
-  if (::fstatvfs(file, &space) != 0 || space.f_bavail * space.f_frsize < bytes) return;
+  if (::fstatvfs(file, &space) != 0 || (space.f_blocks != 0 && space.f_bavail * space.f_frsize < bytes)) {
+    return;  // 0 blocks: it has no limit
+  }
   const Mapping mapping(file, bytes);
   const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(1);
   for (size_t at = 0; at + large_page_bytes <= mapping.bytes().size(); at += large_page_bytes) {
