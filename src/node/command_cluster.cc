@@ -200,10 +200,14 @@ struct ClientFile {
   bool is_secret;
 };
 
+constexpr const char* authority_file = "/ca-cert.pem";
+constexpr const char* certificate_file = "/client-cert.pem";
+constexpr const char* key_file = "/client-key.pem";
+
 // Nothing is overwritten.
 Task<Result<void>> have_no_client(io::Machine& machine, std::string directory) {
-  for (const char* name : {"ca-cert.pem", "client-cert.pem", "client-key.pem"}) {
-    const std::string path = directory + "/" + name;
+  for (const char* name : {authority_file, certificate_file, key_file}) {
+    const std::string path = directory + name;
     Result<bool> is_there = co_await machine.storage().exists(path);
     if (!is_there) co_return failure(is_there.error());
     if (*is_there) co_return failure(Status::exists, path + " is there already");
@@ -238,9 +242,9 @@ Task<Answer> issue_client(Call& call) {
   const Identity& identity = call.cluster().identity();
   Result<io::KeyPair> client = issue_key(call.machine().keys(), identity.cluster, identity.ca, "client", name);
   if (!client) co_return failed(client.error());
-  std::vector<ClientFile> files = {{directory + "/ca-cert.pem", identity.ca.certificate_pem, false},
-                                   {directory + "/client-cert.pem", client->certificate_pem, false},
-                                   {directory + "/client-key.pem", client->key_pem, true}};
+  std::vector<ClientFile> files = {{directory + authority_file, identity.ca.certificate_pem, false},
+                                   {directory + certificate_file, client->certificate_pem, false},
+                                   {directory + key_file, client->key_pem, true}};
   Result<void> written = co_await write_client_files(call.machine(), directory, std::move(files));
   if (!written) co_return failed(written.error());
   co_return Answer{ExitCode::done,

@@ -162,14 +162,19 @@ def write_in_thread(host, count):
     return blocks, thread
 
 
+def alone_with_a_log_disk(the_lab):
+    a = the_lab.host("a")
+    mount_log_disk(a, 96 * MIB)
+    a.start()
+    a.do("create-cluster")
+    a.do("create-resource", "r", make_disk(a))
+    write_all(a, 8, 1)
+    return a
+
+
 def an_unmounted_log_disk_is_no_empty_log(can):
     with lab(can, fuse=False) as the_lab:
-        a = the_lab.host("a")
-        mount_log_disk(a, 96 * MIB)
-        a.start()
-        a.do("create-cluster")
-        a.do("create-resource", "r", make_disk(a))
-        write_all(a, 8, 1)
+        a = alone_with_a_log_disk(the_lab)
         expect(a.stop() == 0, "marsd did not stop cleanly", [a])
         run("umount", a.logs)
         a.start()
@@ -188,12 +193,7 @@ def an_unmounted_log_disk_is_no_empty_log(can):
 
 def a_read_only_log_disk_takes_nothing_and_loses_nothing(can):
     with lab(can, fuse=False) as the_lab:
-        a = the_lab.host("a")
-        mount_log_disk(a, 96 * MIB)
-        a.start()
-        a.do("create-cluster")
-        a.do("create-resource", "r", make_disk(a))
-        write_all(a, 8, 1)
+        a = alone_with_a_log_disk(the_lab)
         with Nbd(a.device("r")) as nbd:
             before = nbd.read(0, MIB)
         expect(a.stop() == 0, "marsd did not stop cleanly", [a])
