@@ -172,7 +172,9 @@ Task<Answer> create_resource(Call& call) {
   if (call.is_dry_run()) co_return Answer::done("resource " + name + " of " + size + " would be made" + warning);
   const std::string disk = plan->file.disk;
   Result<void> made = co_await call.resources().make(std::move(plan->file), plan->geometry);
-  if (!made && call.command.flag("create-file")) co_await remove_made(call, disk);
+  // In a stop the replica may have been made already: the next start finds it, and needs its disk.
+  const bool is_undone = !made && made.error().status != Status::stopped;
+  if (is_undone && call.command.flag("create-file")) co_await remove_made(call, disk);
   if (!made) co_return failed(made.error());
   for (;;) {
     if (const Error& problem = call.registers().problem(); problem.status != Status::ok) {
