@@ -76,6 +76,11 @@ TEST(StormFound, a_step_that_reads_the_log_holds_up_a_sync_that_replaces_it) {
 
 TEST(StormFound, who_leaves_a_damaged_history_is_synced) { EXPECT_EQ(again(2000401015, "14-57"), ""); }
 
+TEST(StormFound, a_state_directory_that_cannot_be_read_for_a_moment_needs_no_restart) {
+  EXPECT_EQ(again(6100005232, "80,85,89,105,108"), "");
+  EXPECT_EQ(again(6100005232, "50-51,61,65,82,85,89,91,108"), "");  // the log disk's own
+}
+
 TEST(StormPlan, leaving_a_step_out_changes_no_other_step) {
   const Plan plan = make_plan(3, all_faults(), 40);
   const Plan longer = make_plan(3, all_faults(), 80);

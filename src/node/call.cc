@@ -45,6 +45,12 @@ Result<ResourceRecord> Call::resource() {
                  "there is no resource \"" + wanted + "\"" + (near.empty() ? "; `marsadm status` lists them" : near));
 }
 
+std::string Call::why_idle(const ResourceRecord& record) {
+  const auto its = report(record.id);
+  return "the replica of " + record.name + " here does not run" +
+         (its ? ": " + its->reason + "; " + its->next_step : "");
+}
+
 std::optional<Report> Call::report(const Uuid& id) { return resources().local_report(id); }
 
 const Report* Call::report_of(const Uuid& id, const Uuid& host) {

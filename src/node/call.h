@@ -30,8 +30,10 @@ class Call {
 
   // The resource of the argument "resource", by name or uuid; not_found names the nearest.
   Result<ResourceRecord> resource();
-  // Its replica here, asked for anew after each co_await; null: none, or the log disk is missing.
+  // Its replica here, asked for anew after each co_await; null: none, or the log disk or its file is missing.
   replication::Replica* replica(const Uuid& id) { return resources().find(id); }
+  // One that is here but null: why, and what to do.
+  std::string why_idle(const ResourceRecord& record);
   // What this host's replica says of itself now.
   std::optional<replication::Report> report(const Uuid& id);
   // The report of any host that is known, this one included; null: none.

@@ -47,17 +47,13 @@ Task<Result<void>> Cluster::start() {
   if (!opened) co_return opened;
   Result<void> invitations = co_await invitations_.open();
   if (!invitations) parts_.events.add("", invitations.error().text);
-  Result<void> log = co_await check_log_directory(parts_.machine, parts_.places, identity_.log_id);
-  if (!log && log.error().status == Status::gone) co_return log;
-  if (!log) log_problem_ = log.error().text;
-  if (!log) parts_.events.add("", log_problem_);
   const Resources::Parts parts{parts_.machine, parts_.options, parts_.places, identity_,      *registers_,
                                parts_.pool,    parts_.devices, parts_.events, parts_.changed, is_store_new_};
   resources_ = std::make_unique<Resources>(parts);
   // The port first: a second marsd with this identity ends here, before it touches a disk.
   Result<void> net = co_await open_net();
   if (!net) co_return net;
-  Result<void> resources = co_await resources_->open(log_problem_);
+  Result<void> resources = co_await resources_->open();
   if (!resources) co_return resources;
   co_return Result<void>{};
 }

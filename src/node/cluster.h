@@ -56,7 +56,6 @@ class Cluster final : public net::PeerOwner {
   bool was_cut_off() const { return resources_ != nullptr && resources_->was_cut_off(); }
   // Of the marsd that was heard last on that member; empty: none since our start.
   std::string version_of(const Uuid& peer) const;
-  const std::string& log_problem() const { return log_problem_; }
   // Why no register is written any more, and what to do; empty while they are.
   std::string store_problem() const;
   const std::vector<std::string>& alarms() const { return alarms_; }
@@ -90,7 +89,6 @@ class Cluster final : public net::PeerOwner {
   std::unique_ptr<Resources> resources_;
   net::Services services_;
   std::unique_ptr<net::PeerNet> net_;
-  std::string log_problem_;
   std::vector<std::string> alarms_;
   std::map<Uuid, std::string> versions_;      // of members
   std::map<Uuid, uint64_t> session_numbers_;  // of members: how many there were

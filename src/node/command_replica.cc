@@ -18,9 +18,7 @@ Result<ResourceRecord> own_resource(Call& call) {
     return failure(Status::not_found,
                    "this host has no replica of " + record->name + "; add one with `marsadm join-resource`");
   }
-  if (call.replica(record->id) == nullptr) {
-    return failure(Status::refused, "the log of " + record->name + " is missing: " + call.report(record->id)->reason);
-  }
+  if (call.replica(record->id) == nullptr) return failure(Status::refused, call.why_idle(*record));
   return record;
 }
 

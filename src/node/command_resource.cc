@@ -202,6 +202,7 @@ Task<Result<Inspected>> plan_join(Call& call, const ResourceRecord& record) {
     co_return failure(Status::busy, "the replica of " + record.name + " here is just being given up; try again later");
   }
   if (call.resources().file(record.id) != nullptr) {
+    if (call.replica(record.id) == nullptr) co_return failure(Status::refused, call.why_idle(record));
     co_return failure(Status::exists, "this host has a replica of " + record.name + " already; see `marsadm status`");
   }
   Result<Inspected> found = co_await inspect(call, disk);

@@ -110,7 +110,10 @@ Task<Result<void>> clear_registers(io::Machine& machine, Places places) {
 Task<Result<void>> check_log_directory(io::Machine& machine, Places places, std::string log_id) {
   Result<std::string> found = co_await read_text_file(machine, places.log_id());
   if (found && *found == log_id + "\n") co_return Result<void>{};
-  if (!found && found.error().status != Status::not_found) co_return failure(found.error());
+  const Status status = status_of(found);
+  if (status == Status::gone) co_return failure(status);
+  if (!found && status != Status::not_found)
+    co_return failure(status, places.log_id() + " cannot be read (" + std::string(name(status)) + ")");
   const std::string why = found ? "carries the log-dir-id of another host" : "has no log-dir-id";
   co_return failure(Status::not_found,
                     "the log directory " + places.log + " " + why + ", so the log disk is probably not mounted there");

@@ -1,7 +1,6 @@
 #include "node/resources.h"
 
 #include <algorithm>
-#include <bit>
 #include <utility>
 
 #include "node/members.h"
@@ -10,13 +9,6 @@ namespace mars::node {
 
 using replication::Replica;
 using replication::Report;
-
-namespace {
-
-constexpr uint64_t segment_bytes_least = 8u << 20;
-constexpr uint64_t segment_bytes_most = 64u << 20;
-
-}  // namespace
 
 Resources::Resources(Parts parts)
     : parts_(parts),
@@ -31,80 +23,7 @@ Resources::Resources(Parts parts)
 
 Resources::~Resources() = default;
 
-// ---- start and stop
-
-Task<Result<void>> Resources::open(std::string log_problem) {
-  log_problem_ = std::move(log_problem);
-  auto entries = co_await parts_.machine.storage().list(parts_.places.resources());
-  if (!entries) co_return failure(entries.error());
-  for (const io::DirectoryEntry& entry : *entries) {
-    Result<Uuid> id = parse_uuid(entry.name);
-    if (!id || !entry.is_directory) continue;
-    Result<void> opened = co_await open_one(*id);
-    if (!opened) co_return opened;
-  }
-  reports_.start();
-  for (const auto& [id, hosted] : hosted_) reports_.local_changed(id);
-  due_.set();
-  scope_.spawn(reconcile_loop());
-  co_return Result<void>{};
-}
-
-Task<Result<void>> Resources::open_one(Uuid resource) {
-  auto file = co_await read_replica_file(parts_.machine, parts_.places.replica(resource), resource);
-  const auto known = find_replica(parts_.registers, resource, self());
-  // No crash leaves a replica that the cluster knows without this file: somebody removed it.
-  const bool is_known = known && known->has_joined && !is_deleted(parts_.registers, resource);
-  if (status_of(file) == Status::not_found && !is_known) {
-    parts_.events.add("", "removing what an interrupted command left of resource " + to_string(resource));
-    const Status status = co_await remove_folders(resource);
-    if (status == Status::gone) co_return failure(status);
-    co_return Result<void>{};
-  }
-  if (status_of(file) == Status::gone) co_return failure(file.error());
-  if (!file) {
-    left_alone_[resource] = parts_.places.replica(resource) +
-                            (status_of(file) == Status::not_found ? " is missing" : " cannot be read") +
-                            "; this replica is left alone as it is: bring that file back and restart marsd";
-    parts_.events.add("", left_alone_[resource]);
-    co_return Result<void>{};
-  }
-  Hosted& hosted = hosted_[resource];
-  hosted.file = std::move(*file);
-  hosted.is_older = parts_.is_store_new;
-  if (known && !known->has_joined) {
-    hosted.problem = "this host has left; what is still here is being removed";
-  } else {
-    start(hosted);
-  }
-  co_return Result<void>{};
-}
-
-replication::ReplicaOptions Resources::replica_options(const ReplicaFile& file) const {
-  replication::ReplicaOptions options;
-  options.resource = file.record.id;
-  options.name = file.record.name;
-  options.state_directory = parts_.places.resource(file.record.id);
-  options.log_directory = parts_.places.log_folder(file.record.id);
-  options.disk = file.disk;
-  options.volume_bytes = file.record.bytes;
-  options.block_bytes = file.record.block_bytes;
-  // Each change of files costs several flushes: not too many in the time that it takes to write the volume once.
-  options.segment_bytes = std::clamp(std::bit_floor(file.record.bytes / 32), segment_bytes_least, segment_bytes_most);
-  options.log_reserve_bytes = parts_.options.log_reserve_bytes;
-  if (parts_.options.segment_bytes != 0) options.segment_bytes = parts_.options.segment_bytes;
-  return options;
-}
-
-void Resources::start(Hosted& hosted) {
-  hosted.problem = log_problem_;
-  if (!hosted.problem.empty()) return;
-  const Uuid id = hosted.file.record.id;
-  DeviceOrder order{id, hosted.file.record.name, [this, id] { return settings(id).front_end; }};
-  hosted.replica =
-      std::make_unique<Replica>(*this, replica_options(hosted.file), parts_.devices.make(std::move(order)));
-  hosted.replica->start();
-}
+// ---- stop
 
 Task<void> Resources::prepare_stop() {
   for (const Uuid& id : ids()) {
@@ -125,7 +44,7 @@ Task<void> Resources::stop(io::Duration stop_wait) {
   }
   co_await stopping_.join();
   const io::Instant deadline = parts_.machine.now() + stop_patience;
-  const auto is_busy = [this] { return !removing_.empty() || !occupied_.empty(); };
+  const auto is_busy = [this] { return !removing_.empty() || !occupied_.empty() || is_looking_again_; };
   while (is_busy() && parts_.machine.now() < deadline) {
     co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
   }
@@ -181,7 +100,7 @@ Task<void> Resources::finish() {
   net_ = nullptr;
   co_await ending_.join();
   co_await reports_.stop();
-  needs_pool_ = std::ranges::any_of(hosted_, [](const auto& entry) {
+  needs_pool_ = !left_alone_.empty() || std::ranges::any_of(hosted_, [](const auto& entry) {
     const Hosted& hosted = entry.second;
     return hosted.replica == nullptr || hosted.replica->needs_pool();
   });
@@ -426,7 +345,14 @@ std::optional<Report> Resources::local_report(const Uuid& resource) const {
   report.switches = switches(resource);
   report.state = control::State::log_missing;
   report.reason = found->second.problem;
-  report.next_step = log_problem_.empty() ? "it goes on by itself" : "mount the log disk and restart marsd";
+  report.next_step = log_problem_.empty() ? "it goes on by itself" : "mount the log disk; it goes on by itself then";
+  if (left_alone_.contains(resource)) {
+    report.state = control::State::failed;
+    report.next_step =
+        "bring that file back as it was: this replica goes on by itself then; or give it up: `marsadm "
+        "leave-resource " +
+        found->second.file.record.name + "`";
+  }
   return report;
 }
 

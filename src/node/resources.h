@@ -44,8 +44,10 @@ class Resources final : public replication::Environment, public ReportOwner {
   explicit Resources(Parts parts);
   ~Resources() override;
 
-  // Finds the replicas and starts them. `log_problem`: why the log disk is not there; then none is started.
-  Task<Result<void>> open(std::string log_problem);
+  // Finds the replicas and starts them, or goes on looking for what cannot be read.
+  Task<Result<void>> open();
+  // Why the log disk is not there; then no replica is started. Empty: it is.
+  const std::string& log_problem() const { return log_problem_; }
   // `net` is there from now on; replicas hear of peers.
   void connect(net::PeerNet& net) { net_ = &net; }
   // Users of devices stay, but nobody new gets in; nothing waits for an instrument any more.
@@ -155,6 +157,14 @@ class Resources final : public replication::Environment, public ReportOwner {
 
   replication::ReplicaOptions replica_options(const ReplicaFile& file) const;
   Task<Result<void>> open_one(Uuid resource);
+  Task<Status> take_in(Uuid resource, Result<ReplicaFile> file);
+  void miss_folders();
+  void leave_alone(Uuid resource, std::string why);
+  std::string other_user_of(const ReplicaFile& file) const;
+  void adopt(ReplicaFile file);
+  Task<Result<void>> find_log();
+  void start_waiting();
+  Task<void> look_again_loop();
   void start(Hosted& hosted);
   static bool is_same_disk(const io::Geometry& a, const io::Geometry& b) {
     return a.device_number == b.device_number && a.inode == b.inode;
@@ -186,7 +196,8 @@ class Resources final : public replication::Environment, public ReportOwner {
   std::map<Uuid, std::string> removing_;    // their names
   bool is_reconciled_ = true;               // nothing is left to be done again
   std::map<Uuid, std::string> leftovers_;   // what could not be removed, and why
-  std::map<Uuid, std::string> left_alone_;  // replicas on this disk that cannot be told what they are
+  std::map<Uuid, std::string> left_alone_;  // replicas on this disk that cannot be told what they are, and why
+  bool is_looking_again_ = false;           // for the log disk or the files of those
   bool needs_pool_ = true;
   std::string log_problem_;
   bool was_cut_off_ = false;

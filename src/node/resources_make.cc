@@ -34,11 +34,12 @@ Result<void> Resources::may_make(const ReplicaFile& file, const io::Geometry& ge
                                      ? "the replica of " + record.name + " here is just being given up: try again later"
                                      : "another command is just making a replica of " + record.name + " here");
   }
+  if (const auto alone = left_alone_.find(record.id); alone != left_alone_.end()) {
+    return failure(Status::refused, "there is a replica of " + record.name + " on this host, but " + alone->second +
+                                        ": bring that file back as it was, and it goes on by itself");
+  }
   if (hosted_.contains(record.id)) {
     return failure(Status::exists, "this host has a replica of " + record.name + " already; see `marsadm status`");
-  }
-  if (const auto alone = left_alone_.find(record.id); alone != left_alone_.end()) {
-    return failure(Status::refused, "there is a replica of " + record.name + " on this host: " + alone->second);
   }
   if (removing_.contains(record.id)) {
     return failure(Status::busy, "the former replica of " + record.name + " is still being removed: try again later");
@@ -156,8 +157,8 @@ Task<Result<void>> Resources::give_up(Uuid resource, bool& has_left) {
     left = failure(Status::stopped, "marsd is stopping, and the next start removes the log");
   }
   if (left) left = co_await remove(resource);
+  start_waiting();  // one that has not left, and whose log disk has come back meanwhile
   turn_.release(1);
-  due_.set();
   co_return left;
 }
 
@@ -166,6 +167,7 @@ Task<Result<void>> Resources::remove(Uuid resource) {
   auto removal = std::make_shared<Removal>();
   removal->hosted = std::move(hosted_.at(resource));
   hosted_.erase(resource);  // nothing new is served from now on
+  left_alone_.erase(resource);
   removing_[resource] = removal->hosted.file.record.name;
   reports_.local_changed(resource);
   ending_.spawn(finish_removal(resource, removal));

@@ -108,11 +108,7 @@ ReplicaView replica_view(const Known& known, const Uuid& host, const Uuid& desig
   const Report* report = known.of(host);
   if (report != nullptr) fill_from(known, *report, view);
   if (is_self) {
-    if (report == nullptr) {  // it was left alone at the start
-      view.state = control::State::failed;
-      view.reason = "the files of this replica could not be read when marsd started; `marsadm events` names them";
-      view.next_step = "check the state directory, then restart marsd";
-    }
+    if (report == nullptr) view.reason = "its files are just being made or removed";
     if (const replication::Replica* replica = cluster.resources().find(known.record.id)) {
       view.front_end = const_cast<replication::Replica*>(replica)->device().is_open()
                            ? const_cast<replication::Replica*>(replica)->device().front_end()
@@ -211,7 +207,7 @@ ClusterView status_of(Node& node) {
   Cluster& cluster = *node.cluster();
   view.cluster = to_string(cluster.identity().cluster);
   view.host = cluster.identity().name;
-  if (!cluster.log_problem().empty()) view.warnings.push_back(cluster.log_problem());
+  if (const std::string& why = cluster.resources().log_problem(); !why.empty()) view.warnings.push_back(why);
   if (!cluster.store_problem().empty()) view.warnings.push_back(cluster.store_problem());
   if (cluster.registers().is_rolled_back())
     view.warnings.push_back("the registers of this host are older than it has shown to others");

@@ -1,0 +1,148 @@
+// Replicas of which marsd cannot read that they are there.
+#include "sim/scenario/film.h"
+
+namespace mars::sim {
+namespace {
+
+class AloneFilm : public Film {
+ protected:
+  std::string replica_file(const std::string& host) {
+    const std::string folder = "/var/lib/mars/resources/";
+    return folder + disks(host).list(folder).at(0).name + "/replica.json";
+  }
+  void move(const std::string& host, const std::string& from, const std::string& to) {
+    EXPECT_EQ(disks(host).file_system("/").rename(from.substr(1), to.substr(1)), Status::ok) << from;
+  }
+  void hide(const std::string& host) { move(host, replica_file(host), "/var/lib/mars/hidden"); }
+  void bring_back(const std::string& host) { move(host, "/var/lib/mars/hidden", replica_file(host)); }
+  void expect_view_of_primary(const std::string& host) {
+    EXPECT_TRUE(until([&] { return view("a", host).state == State::up_to_date; })) << describe();
+  }
+  void make_unreadable(const std::string& host) {
+    disks(host).fail({.path = replica_file(host), .op = DiskOp::read, .times = Fault::forever});
+  }
+};
+
+// Attacks: P13, P10
+TEST_F(AloneFilm, a_replica_goes_on_when_its_file_can_be_read_again) {
+  cast({"a", "b"});
+  stop("b");
+  make_unreadable("b");
+  boot("b");
+  expect_state("b", State::failed);
+  EXPECT_NE(view("b").reason.find("replica.json cannot be read"), std::string::npos) << describe();
+  EXPECT_TRUE(until([&] { return view("b", "a").state == State::failed; })) << describe();
+  expect_next_step("b", "goes on by itself");
+  expect_exit("b", "join-resource mydata /dev/sdb", ExitCode::refused, "replica.json cannot be read");
+  save("a", 0, 40, 'x');
+  disks("b").heal();
+  expect_event("b", "can be read again");
+  expect_equal();
+}
+
+// Attacks: D6, P2, F29
+TEST_F(AloneFilm, what_a_killed_primary_had_acknowledged_outlives_a_start_that_could_not_read) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  isolate("a");
+  write("a", 10, 30, 'y');
+  kill("a");
+  make_unreadable("a");
+  boot("a");
+  expect_state("a", State::failed);
+  stop("a");
+  boot("a");
+  expect_state("a", State::failed);
+  disks("a").heal();
+  rejoin("a");
+  expect_primary("a");
+  expect_read("a", 10, 30, 'y');
+  expect_equal();
+}
+
+// Attacks: P13
+TEST_F(AloneFilm, a_file_that_somebody_removed_is_missed_and_can_be_brought_back) {
+  cast({"a", "b"});
+  stop("b");
+  hide("b");
+  boot("b");
+  expect_state("b", State::failed);
+  EXPECT_NE(view("b").reason.find("replica.json is missing"), std::string::npos) << describe();
+  expect_exit("b", "pause-replay mydata", ExitCode::refused, "is missing");
+  expect_exit("b", "create-resource other /dev/sdb", ExitCode::refused, "mydata");
+  save("a", 0, 40, 'x');
+  bring_back("b");
+  expect_equal();
+}
+
+// Attacks: P13, P7
+TEST_F(AloneFilm, a_replica_without_its_file_can_be_given_up_and_made_anew) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  stop("b");
+  hide("b");
+  boot("b");
+  expect_state("b", State::failed);
+  expect_view_of_primary("b");
+  run("b", "leave-resource mydata");
+  run("b", "join-resource mydata /dev/sdb");
+  expect_equal();
+}
+
+// Attacks: P13
+TEST_F(AloneFilm, a_folder_that_is_gone_is_missed) {
+  cast({"a", "b"});
+  stop("b");
+  const std::string folder = replica_file("b").substr(1, replica_file("b").rfind('/') - 1);
+  EXPECT_EQ(disks("b").file_system("/").remove_tree(folder), Status::ok);
+  boot("b");
+  expect_state("b", State::failed);
+  expect_view_of_primary("b");
+  run("b", "leave-resource mydata");
+  run("b", "join-resource mydata /dev/sdb");
+  save("a", 0, 40, 'x');
+  expect_equal();
+}
+
+// Attacks: P13
+TEST_F(AloneFilm, a_resource_is_deleted_although_one_replica_cannot_be_read) {
+  cast({"a", "b"});
+  stop("b");
+  make_unreadable("b");
+  boot("b");
+  expect_state("b", State::failed);
+  run("a", "delete-resource mydata --force");
+  EXPECT_TRUE(until([&] { return disks("b").list("/var/lib/mars/resources").empty(); })) << describe();
+}
+
+// Attacks: P13, F29
+TEST_F(AloneFilm, a_log_disk_that_is_mounted_later_needs_no_restart) {
+  stage.log_disk_bytes = 64 << 20;
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  stop("a");
+  FileSystem log = disks("a").unmount("/log");
+  boot("a");
+  expect_state("a", State::log_missing);
+  expect_next_step("a", "mount the log disk");
+  expect_exit("a", "pause-fetch mydata", ExitCode::refused, "log-dir-id");
+  disks("a").mount("/log", std::move(log));
+  expect_event("a", "is there again");
+  expect_primary("a");
+  save("a", 10, 20, 'y');
+  expect_equal();
+}
+
+// Attacks: P13
+TEST_F(AloneFilm, a_log_disk_that_cannot_be_read_for_a_moment_needs_no_restart) {
+  cast({"a", "b"});
+  stop("b");
+  disks("b").fail({.path = "/var/lib/mars/log-dir-id", .op = DiskOp::read, .times = 3});
+  boot("b");
+  save("a", 0, 40, 'x');
+  expect_equal();
+}
+
+}  // namespace
+}  // namespace mars::sim

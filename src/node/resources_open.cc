@@ -1,0 +1,201 @@
+// Resources: what marsd finds when it starts.
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "node/members.h"
+#include "node/resources.h"
+
+namespace mars::node {
+
+using replication::Replica;
+
+namespace {
+
+constexpr uint64_t segment_bytes_least = 8u << 20;
+constexpr uint64_t segment_bytes_most = 64u << 20;
+
+}  // namespace
+
+Task<Result<void>> Resources::open() {
+  Result<void> found = co_await find_log();
+  if (!found) co_return found;
+  auto entries = co_await parts_.machine.storage().list(parts_.places.resources());
+  if (!entries) co_return failure(entries.error());
+  for (const io::DirectoryEntry& entry : *entries) {
+    Result<Uuid> id = parse_uuid(entry.name);
+    if (!id || !entry.is_directory) continue;
+    Result<void> opened = co_await open_one(*id);
+    if (!opened) co_return opened;
+  }
+  miss_folders();
+  reports_.start();
+  for (const auto& [id, hosted] : hosted_) reports_.local_changed(id);
+  due_.set();
+  scope_.spawn(reconcile_loop());
+  if (!left_alone_.empty() || !log_problem_.empty()) {
+    is_looking_again_ = true;
+    ending_.spawn(look_again_loop());
+  }
+  co_return Result<void>{};
+}
+
+// Read in nobody's turn, because the disk may not answer.
+Task<Result<void>> Resources::open_one(Uuid resource) {
+  auto file = co_await read_replica_file(parts_.machine, parts_.places.replica(resource), resource);
+  co_await turn_.acquire();
+  // Meanwhile a command may have done something about it.
+  const bool is_over =
+      is_looking_again_ && (!left_alone_.contains(resource) || occupied_.contains(resource) || stop_.is_set());
+  Status status = status_of(file);
+  if (status != Status::gone && !is_over) status = co_await take_in(resource, std::move(file));
+  turn_.release(1);
+  if (status == Status::gone) co_return failure(status);
+  co_return Result<void>{};
+}
+
+// gone: the process is; all else is known to the operator.
+Task<Status> Resources::take_in(Uuid resource, Result<ReplicaFile> file) {
+  const std::string path = parts_.places.replica(resource);
+  const auto known = find_replica(parts_.registers, resource, self());
+  const bool is_gone = is_deleted(parts_.registers, resource) || (known && !known->has_joined);
+  // No crash leaves a replica that the cluster knows without this file: somebody removed it. And once somebody was told
+  // to bring it back, only what the cluster knows to be gone is removed.
+  const bool is_rubbish = !hosted_.contains(resource) && (is_gone || (!known && !left_alone_.contains(resource)));
+  if (status_of(file) == Status::not_found && is_rubbish) {
+    left_alone_.erase(resource);
+    parts_.events.add("", "removing what an interrupted command left of resource " + to_string(resource));
+    co_return co_await remove_folders(resource);
+  }
+  if (!file) {
+    leave_alone(resource, path + (status_of(file) == Status::not_found ? " is missing" : " cannot be read"));
+  } else if (const std::string user = other_user_of(*file); !user.empty()) {
+    leave_alone(resource, path + " has the name or the disk of resource " + user);
+  } else {
+    adopt(std::move(*file));
+  }
+  co_return Status::ok;
+}
+
+// What the registers know of this host, and of which nothing is here.
+void Resources::miss_folders() {
+  for (const std::string& scope : parts_.registers.scopes("resource/")) {
+    const Result<Uuid> id = parse_uuid(std::string_view(scope).substr(9));
+    if (!id || hosted_.contains(*id) || left_alone_.contains(*id) || is_deleted(parts_.registers, *id)) continue;
+    const auto known = find_replica(parts_.registers, *id, self());
+    if (known && known->has_joined) leave_alone(*id, parts_.places.replica(*id) + " is missing");
+  }
+}
+
+// It stays as it is. What the registers know of it is shown, and can be given up.
+void Resources::leave_alone(Uuid resource, std::string why) {
+  if (const auto told = left_alone_.find(resource); told == left_alone_.end() || told->second != why)
+    parts_.events.add("", why + ": this replica is left alone");
+  left_alone_[resource] = why;
+  const auto record = find_resource(parts_.registers, resource);
+  const auto known = find_replica(parts_.registers, resource, self());
+  if (!record || !known) return;
+  Hosted& hosted = hosted_[resource];
+  hosted.file = {*record, known->disk, false};
+  hosted.problem = std::move(why);
+  hosted.is_published = true;
+  reports_.local_changed(resource);
+}
+
+// Names of devices and disks are unique on a host, and commands see to it for what they know.
+std::string Resources::other_user_of(const ReplicaFile& file) const {
+  for (const auto& [id, its] : occupied_) {
+    if (its.name == file.record.name || its.disk == file.disk) return its.name;
+  }
+  for (const auto& [id, hosted] : hosted_) {
+    const ReplicaFile& its = hosted.file;
+    if (id == file.record.id) continue;  // itself, as the registers know it
+    if (its.record.name == file.record.name || its.disk == file.disk) return its.record.name;
+  }
+  return {};
+}
+
+void Resources::adopt(ReplicaFile file) {
+  const Uuid resource = file.record.id;
+  if (left_alone_.erase(resource) != 0) {
+    parts_.events.add(file.record.name, parts_.places.replica(resource) + " can be read again: this replica goes on");
+  }
+  Hosted& hosted = hosted_[resource] = {};
+  hosted.file = std::move(file);
+  hosted.is_older = parts_.is_store_new;
+  start(hosted);
+  reports_.local_changed(resource);
+  due_.set();
+}
+
+// gone: the process is.
+Task<Result<void>> Resources::find_log() {
+  Result<void> log = co_await check_log_directory(parts_.machine, parts_.places, parts_.identity.log_id);
+  if (status_of(log) == Status::gone) co_return log;
+  co_await turn_.acquire();
+  const std::string problem = log ? "" : log.error().text;
+  if (problem != log_problem_) {
+    parts_.events.add("", log ? "the log directory " + parts_.places.log + " is there again" : problem);
+    log_problem_ = problem;
+    start_waiting();
+  }
+  turn_.release(1);
+  co_return Result<void>{};
+}
+
+void Resources::start_waiting() {
+  for (auto& [id, hosted] : hosted_) {
+    if (hosted.replica || left_alone_.contains(id) || occupied_.contains(id) || stop_.is_set()) continue;
+    start(hosted);
+    reports_.local_changed(id);
+  }
+  due_.set();
+}
+
+// Whoever mounts the log disk or brings a file back, and a disk that reads again, need no restart of marsd.
+Task<void> Resources::look_again_loop() {
+  while (!left_alone_.empty() || !log_problem_.empty()) {
+    co_await io::sleep_for(parts_.machine, std::chrono::seconds(1), stop_);
+    if (stop_.is_set()) break;
+    Result<void> looked;
+    if (!log_problem_.empty()) looked = co_await find_log();
+    std::vector<Uuid> alone;
+    for (const auto& [id, why] : left_alone_) alone.push_back(id);
+    for (const Uuid& id : alone) {
+      if (looked) looked = co_await open_one(id);
+    }
+    if (!looked) break;  // the process is gone
+  }
+  is_looking_again_ = false;
+  parts_.changed.notify();
+}
+
+replication::ReplicaOptions Resources::replica_options(const ReplicaFile& file) const {
+  replication::ReplicaOptions options;
+  options.resource = file.record.id;
+  options.name = file.record.name;
+  options.state_directory = parts_.places.resource(file.record.id);
+  options.log_directory = parts_.places.log_folder(file.record.id);
+  options.disk = file.disk;
+  options.volume_bytes = file.record.bytes;
+  options.block_bytes = file.record.block_bytes;
+  // Each change of files costs several flushes: not too many in the time that it takes to write the volume once.
+  options.segment_bytes = std::clamp(std::bit_floor(file.record.bytes / 32), segment_bytes_least, segment_bytes_most);
+  options.log_reserve_bytes = parts_.options.log_reserve_bytes;
+  if (parts_.options.segment_bytes != 0) options.segment_bytes = parts_.options.segment_bytes;
+  return options;
+}
+
+void Resources::start(Hosted& hosted) {
+  const Uuid id = hosted.file.record.id;
+  const auto known = find_replica(parts_.registers, id, self());
+  hosted.problem =
+      known && !known->has_joined ? "this host has left; what is still here is being removed" : log_problem_;
+  if (!hosted.problem.empty()) return;
+  DeviceOrder order{id, hosted.file.record.name, [this, id] { return settings(id).front_end; }};
+  hosted.replica =
+      std::make_unique<Replica>(*this, replica_options(hosted.file), parts_.devices.make(std::move(order)));
+  hosted.replica->start();
+}
+
+}  // namespace mars::node
