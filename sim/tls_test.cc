@@ -35,8 +35,8 @@ class TlsTest : public testing::Test {
     client_ = world_.run(a(), a().network().connect("b:1")).value();
     server_ = world_.run(b(), listener->accept()).value();
     bool done_a = false, done_b = false;
-    a().scope().spawn(shake(*client_, client, io::Side::client, at_client_, done_a));
-    b().scope().spawn(shake(*server_, server, io::Side::server, at_server_, done_b));
+    a().scope().spawn(shake(*client_, std::move(client), io::Side::client, at_client_, done_a));
+    b().scope().spawn(shake(*server_, std::move(server), io::Side::server, at_server_, done_b));
     EXPECT_TRUE(world_.run_until([&] { return done_a && done_b; }));
   }
 

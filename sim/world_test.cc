@@ -169,7 +169,7 @@ std::pair<uint64_t, uint64_t> trace_of(uint64_t seed) {
     auto file = world.run(m, m.storage().open("/x", {.create = true})).value();
     AlignedBuffer buffer(4096);
     for (int i = 0; i < 30; ++i) {
-      EXPECT_EQ(world.run(m, io::write(*file, i * 4096u, buffer.span())), Status::ok);
+      EXPECT_EQ(world.run(m, io::write(*file, uint64_t{4096} * i, buffer.span())), Status::ok);
       if (i % 10 == 0) EXPECT_EQ(world.run(m, io::flush(*file)), Status::ok);
     }
     world.host("a").power_loss();

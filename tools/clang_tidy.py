@@ -17,6 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TIDY = "clang-tidy-19"
+# Tests multiply small numbers everywhere. Whoever makes this stricter removes the stamps.
+LESS_FOR_TESTS = "--checks=-bugprone-implicit-widening-of-multiplication-result"
 
 
 def output_of(*words):
@@ -65,8 +67,9 @@ class Checker:
         stamp = self.stamp(source)
         if stamp and stamp.exists():
             return "", False
-        done = subprocess.run([TIDY, "-p", self.build, "--quiet", "--extra-arg=-Wno-unknown-warning-option", source],
-                              capture_output=True, text=True)
+        less = [LESS_FOR_TESTS] if source.name.endswith("_test.cc") else []
+        done = subprocess.run([TIDY, "-p", self.build, "--quiet", "--extra-arg=-Wno-unknown-warning-option", *less,
+                               source], capture_output=True, text=True)
         if done.returncode != 0:
             return done.stdout or done.stderr, True
         if stamp:

@@ -190,7 +190,7 @@ TEST_F(CrashFilm, a_primary_dies_again_while_it_recovers) {
   kill("a");
   for (const uint64_t op : {1, 2, 4, 6, 9, 13}) {
     power_loss_at("a", op);
-    static_cast<void>(cluster().start("a"));
+    [[maybe_unused]] const auto started = cluster().start("a");
     until([&] { return is_dead("a"); }, 15s);
     if (!is_dead("a")) break;
     model_lost_power();

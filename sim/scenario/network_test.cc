@@ -64,7 +64,7 @@ TEST_F(NetworkFilm, what_a_lagging_replica_has_is_a_prefix_at_every_look) {
 TEST_F(NetworkFilm, a_flapping_link_costs_retries_and_no_sync) {
   cast({"a", "b"});
   const auto before = cluster().events("b");
-  for (int flap = 0; flap < 15; ++flap) {
+  for (uint64_t flap = 0; flap < 15; ++flap) {
     cut("a", "b");
     save("a", 10 * flap, 10 * flap + 10, 'f');
     rest(flap % 3 * 4s + 200ms);
@@ -91,7 +91,7 @@ TEST_F(NetworkFilm, bytes_that_arrive_in_one_direction_only_are_no_connection) {
 TEST_F(NetworkFilm, a_primary_that_cannot_be_heard_goes_on_alone) {
   cast({"a", "b"});
   network().cut_one_way("a", "b");
-  for (int i = 0; i < 5; ++i) {
+  for (uint64_t i = 0; i < 5; ++i) {
     save("a", 10 * i, 10 * i + 10, 'h');
     rest(5s);
   }

@@ -83,7 +83,7 @@ TEST_F(SyncFilm, the_source_loses_power_in_the_middle) {
 TEST_F(SyncFilm, the_target_dies_three_times) {
   prologue({"a", "b"});
   begin_slow_sync("b");
-  for (int round = 0; round < 3; ++round) {
+  for (uint64_t round = 0; round < 3; ++round) {
     rest(2s);
     round % 2 == 0 ? power_loss("b") : kill("b");
     save("a", 10 * round, 10 * round + 10, static_cast<char>('A' + round));

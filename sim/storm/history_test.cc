@@ -54,7 +54,7 @@ TEST_F(HistoryTest, every_prefix_is_a_version) {
 TEST_F(HistoryTest, a_newer_write_without_an_older_one_is_no_version) {
   write(0, 0, 8);
   write(0, 8, 8);
-  std::memset(on_disk(0, 8).data(), 0, 8 * sector_bytes);
+  std::memset(on_disk(0, 8).data(), 0, size_t{8} * sector_bytes);
   EXPECT_NE(check(10, 8192), "");
 }
 
@@ -93,7 +93,7 @@ TEST_F(HistoryTest, power_loss_takes_only_what_was_not_flushed) {
   write(0, 0, 8, true);
   write(0, 8, 8, false);
   history.forget_unflushed(uuid(1));
-  std::memset(on_disk(8, 8).data(), 0, 8 * sector_bytes);
+  std::memset(on_disk(8, 8).data(), 0, size_t{8} * sector_bytes);
   EXPECT_EQ(history.learn({epoch(10, 1, EpochCause::create, 0, 8192), epoch(11, 1, EpochCause::recover, 8192)}), "");
   EXPECT_EQ(check(11, 12288), "");
   std::memset(image.data(), 0, image.size());

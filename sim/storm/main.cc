@@ -94,8 +94,8 @@ bool parse(int count, char** words, Order& order) {
       order.seed = static_cast<uint64_t>(std::time(nullptr)) * 1000;
     } else if (word == "--table") {
       order.has_table = true;
-    } else if (i + 1 >= count || !parse_value(order, word, words[++i])) {
-      return false;
+    } else {
+      if (++i >= count || !parse_value(order, word, words[i])) return false;
     }
   }
   return count > 1;
@@ -157,7 +157,7 @@ class Campaign {
     return options;
   }
 
-  void take(Finished finished) {
+  void take(const Finished& finished) {
     ++seeds_;
     reached_.add(finished.reached);
     operations_ += finished.outcome.operations;

@@ -151,7 +151,7 @@ std::string steps_text(const std::set<size_t>& steps) {
   for (auto step = steps.begin(); step != steps.end();) {
     const size_t first = *step;
     size_t last = first;
-    while (++step != steps.end() && *step == last + 1) ++last;
+    for (++step; step != steps.end() && *step == last + 1; ++step) ++last;
     if (!text.empty()) text += ',';
     text += std::to_string(first);
     if (last > first) text += "-" + std::to_string(last);

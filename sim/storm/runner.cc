@@ -43,7 +43,7 @@ constexpr rlim_t cpu_seconds_max = 120;  // a storm takes about one
 
 std::string read_all(std::FILE* file) {
   std::string text;
-  std::rewind(file);
+  if (std::fseek(file, 0, SEEK_SET) != 0) return text;
   char buffer[4096];
   for (size_t count = 0; (count = std::fread(buffer, 1, sizeof(buffer), file)) > 0;) text.append(buffer, count);
   return text;

@@ -5,7 +5,6 @@
 namespace mars::sim {
 
 using namespace std::chrono_literals;
-using control::State;
 
 namespace {
 

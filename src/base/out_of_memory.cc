@@ -11,6 +11,11 @@ namespace {
 
 std::terminate_handler former = nullptr;
 
+[[noreturn]] void end_as_before() {
+  if (former != nullptr) former();
+  std::abort();
+}
+
 // Libraries throw by themselves: Boost.Asio std::bad_alloc, std::thread when the kernel or malloc gives it nothing.
 [[noreturn]] void on_terminate() {
   if (const std::exception_ptr current = std::current_exception()) {
@@ -21,10 +26,10 @@ std::terminate_handler former = nullptr;
     } catch (const std::system_error& error) {
       if (error.code() == std::errc::resource_unavailable_try_again) out_of_memory();
     } catch (...) {
+      end_as_before();
     }
   }
-  if (former != nullptr) former();
-  std::abort();
+  end_as_before();
 }
 
 }  // namespace

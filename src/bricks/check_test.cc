@@ -9,7 +9,6 @@ namespace mars::bricks {
 namespace {
 
 using xio::Op;
-using xio::Step;
 
 // Does what a defect would do.
 class Defect final : public xio::Output {

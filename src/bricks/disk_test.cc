@@ -12,7 +12,7 @@ constexpr const char* path = "/dev/sdx";
 class DiskTest : public testing::Test {
  protected:
   void open(sim::DeviceOptions options = {}, uint64_t bytes = 0) {
-    host().disks().add_device(path, 8 << 20, options);
+    host().disks().add_device(path, 8 << 20, std::move(options));
     file = std::move(*world.run(host().machine(), host().machine().storage().open(path, {})));
     disk = std::make_unique<Disk>(host().machine().ready(), *file, bytes);
     origin = std::make_unique<TestOrigin>(*disk);

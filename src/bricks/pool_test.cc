@@ -215,8 +215,8 @@ TEST_F(PoolTest, runs_are_found_between_what_is_taken) {
   while (auto lease = take(Pool::page_bytes)) leases.push_back(*lease);
   EXPECT_EQ(leases.size(), pool->pages());
   for (size_t i = 100; i < 108; ++i) pool->give_back(leases[i]);
-  EXPECT_FALSE(take(9 * Pool::page_bytes).has_value());
-  auto found = take(8 * Pool::page_bytes);
+  EXPECT_FALSE(take(size_t{9} * Pool::page_bytes).has_value());
+  auto found = take(size_t{8} * Pool::page_bytes);
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(found->first_page, leases[100].first_page);
   EXPECT_EQ(pool->free_pages(), 0u);
@@ -229,7 +229,7 @@ TEST_F(PoolTest, who_frees_nothing_leaves_room_for_the_others) {
   EXPECT_EQ(greedy.pages, leases.size());
   EXPECT_EQ(greedy.pages, pool->pages() * 4 / 5);
   PoolShare other;
-  EXPECT_TRUE(pool->try_take(8 * Pool::page_bytes, other).has_value());
+  EXPECT_TRUE(pool->try_take(size_t{8} * Pool::page_bytes, other).has_value());
   EXPECT_FALSE(pool->try_take(0, greedy).has_value()) << "its slots are used up as well";
   PoolShare late;
   EXPECT_TRUE(pool->try_take(pool->free_pages() * Pool::page_bytes, late).has_value()) << "who has nothing gets it";

@@ -42,10 +42,12 @@ class RemoteHosts : public net::testing::TwoHosts {
 
   RemoteHosts() {
     b->services.add(
-        xio_service, [this](std::unique_ptr<net::Channel> channel, net::Bytes) { return serve(std::move(channel)); },
+        xio_service,
+        [this](std::unique_ptr<net::Channel> channel, const net::Bytes&) { return serve(std::move(channel)); },
         remote_window_bytes);
     b->services.add(
-        liar_service, [this](std::unique_ptr<net::Channel> channel, net::Bytes) { return keep(std::move(channel)); },
+        liar_service,
+        [this](std::unique_ptr<net::Channel> channel, const net::Bytes&) { return keep(std::move(channel)); },
         remote_window_bytes);
   }
   void TearDown() override {

@@ -153,7 +153,8 @@ TEST_F(ReplayerTest, a_failed_disk_stops_it_and_fetch_goes_on) {
 }
 
 TEST_F(ReplayerTest, more_than_the_window_goes_through_it) {
-  for (int i = 0; i < 60; ++i) ASSERT_EQ(write((i % 4) * 65536, static_cast<char>('a' + i % 26), 65536), Status::ok);
+  for (uint64_t i = 0; i < 60; ++i)
+    ASSERT_EQ(write((i % 4) * 65536, static_cast<char>('a' + i % 26), 65536), Status::ok);
   fetch();
   ASSERT_EQ(catch_up(), Status::ok);
   EXPECT_EQ(disk()[0], static_cast<std::byte>('a' + 56 % 26));
@@ -161,7 +162,7 @@ TEST_F(ReplayerTest, more_than_the_window_goes_through_it) {
 
 TEST_F(ReplayerTest, stopped_and_started_it_goes_on_where_it_was) {
   for (char letter = 'a'; letter < 'g'; ++letter) {
-    ASSERT_EQ(write((letter - 'a') * 4096, letter), Status::ok);
+    ASSERT_EQ(write(uint64_t{4096} * (letter - 'a'), letter), Status::ok);
     fetch();
     world.run_for(io::Duration(letter * 100'000));
     world.run(follower.machine(), replayer().stop());

@@ -213,9 +213,10 @@ struct Bench {
   uint64_t turn = 0;
   Prng prng;
   Ready ready;
-  Memory memory{ready, {.bytes = window + 2 * block, .block_bytes = block, .bytes_max = bytes_max, .buffers = 12}};
+  Memory memory{ready,
+                {.bytes = window + uint64_t{2} * block, .block_bytes = block, .bytes_max = bytes_max, .buffers = 12}};
   Scatter late{ready, memory, turn, prng.fork()};
-  Shift once{ready, late, 2 * block, window};
+  Shift once{ready, late, uint64_t{2} * block, window};
   Shift inner_half{ready, late, block, window + block};
   Shift outer_half{ready, inner_half, block, window};
   Scatter scatter{ready, once, turn, prng.fork()};

@@ -88,7 +88,7 @@ class TestReplica {
   static constexpr const char* state_path = "/mars/r/state";
   static constexpr const char* data_path = "/dev/sdb";
 
-  TestReplica(sim::World& world, TestReplicaOptions options = {}) : world_(world), options_(options) {
+  explicit TestReplica(sim::World& world, const TestReplicaOptions& options = {}) : world_(world), options_(options) {
     sim::DeviceOptions device;
     device.block_bytes = options.block_bytes;
     host().disks().add_device(data_path, options.volume_bytes, device);

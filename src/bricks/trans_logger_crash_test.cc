@@ -17,7 +17,7 @@ enum class Crash { kill, power_loss, failing_log };
 // A resource that is used, crashes, and is brought up again, several times.
 class CrashRun {
  public:
-  CrashRun(uint64_t seed, Crash crash, TestReplicaOptions options)
+  CrashRun(uint64_t seed, Crash crash, const TestReplicaOptions& options)
       : prng_(seed), crash_(crash), world_(seed), replica_(world_, options), history_(options.volume_bytes) {}
 
   sim::Host& host() { return replica_.host(); }
@@ -158,7 +158,7 @@ uint64_t first_seed() {
   return wanted == nullptr ? 1 : std::strtoull(wanted, nullptr, 10);
 }
 
-void survives(Crash crash, TestReplicaOptions options, uint64_t usual) {
+void survives(Crash crash, const TestReplicaOptions& options, uint64_t usual) {
   const uint64_t first = first_seed();
   for (uint64_t seed = first; seed < first + seeds(usual); ++seed) {
     CrashRun run(seed, crash, options);

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 class TransLoggerTest : public testing::Test {
  protected:
-  void create(TestReplicaOptions options = {}) {
+  void create(const TestReplicaOptions& options = {}) {
     replica = std::make_unique<TestReplica>(world, options);
     ASSERT_TRUE(replica->create().has_value());
   }
@@ -85,7 +85,7 @@ TEST_F(TransLoggerTest, plain_writes_are_acknowledged_before_they_are_durable) {
 TEST_F(TransLoggerTest, a_plain_write_is_durable_soon_though_nobody_asks) {
   create();
   for (int i = 0; i < 200; ++i) {
-    ASSERT_EQ(write((i % 16) * 8192, 'a', 8192), Status::ok);
+    ASSERT_EQ(write(uint64_t{8192} * (i % 16), 'a', 8192), Status::ok);
     world.run_for(1ms);
   }
   const Lsn tail = replica->log().tail().position.lsn;
@@ -183,7 +183,7 @@ TEST_F(TransLoggerTest, little_memory_makes_slow_but_right) {
   EXPECT_EQ(done, 16u * 40);
   ASSERT_EQ(drain(), Status::ok);
   for (unsigned lane = 0; lane < 4; ++lane) {
-    EXPECT_EQ(replica->data(lane * 2097152, 2097152), filled_with(2097152, static_cast<char>('a' + lane)));
+    EXPECT_EQ(replica->data(uint64_t{2097152} * lane, 2097152), filled_with(2097152, static_cast<char>('a' + lane)));
   }
 }
 
@@ -273,7 +273,7 @@ TEST_F(TransLoggerTest, a_failed_data_disk_and_full_memory_give_errors) {
   disks().fail({.path = TestReplica::data_path, .op = sim::DiskOp::flush, .times = sim::Fault::forever});
   Status status = Status::ok;
   uint32_t taken = 0;
-  for (; status == Status::ok && taken < 100; ++taken) status = write(taken * 32768, 'a', 32768);
+  for (; status == Status::ok && taken < 100; ++taken) status = write(uint64_t{32768} * taken, 'a', 32768);
   EXPECT_EQ(status, Status::io_error);
   EXPECT_GT(taken, 8u);
   EXPECT_EQ(write(3 << 20, 'b', 32768), Status::io_error);
@@ -286,7 +286,8 @@ TEST_F(TransLoggerTest, a_full_log_disk_makes_writers_wait) {
   struct Writing {
     static Task<void> run(TestReplica& replica, uint32_t& done) {
       for (unsigned i = 0; i < 100; ++i) {
-        if (co_await replica.origin().write((i % 4) * 32768, filled_with(32768, 'a'), true) == Status::ok) ++done;
+        if (co_await replica.origin().write(uint64_t{32768} * (i % 4), filled_with(32768, 'a'), true) == Status::ok)
+          ++done;
       }
     }
   };
@@ -334,7 +335,7 @@ TEST_F(TransLoggerTest, stop_answers_who_waits_and_leaves_the_rest_to_the_log) {
 TEST_F(TransLoggerTest, stop_ends_though_the_log_waits_for_room) {
   create();
   disks().file_system("/").set_capacity(600 << 10);
-  for (int i = 0; i < 12; ++i) ASSERT_EQ(write((i % 4) * 65536, static_cast<char>('a' + i), 65536), Status::ok);
+  for (uint64_t i = 0; i < 12; ++i) ASSERT_EQ(write((i % 4) * 65536, static_cast<char>('a' + i), 65536), Status::ok);
   world.run_until([&] { return replica->log().needs_space(); }, 2s);
   replica->close();
   disks().file_system("/").set_capacity(64 << 20);
@@ -345,7 +346,7 @@ TEST_F(TransLoggerTest, stop_ends_though_the_log_waits_for_room) {
 TEST_F(TransLoggerTest, a_missing_record_of_the_predecessor_is_noticed) {
   create();
   disks().drive("/mars").stick();
-  for (int i = 0; i < 3; ++i) ASSERT_EQ(write(i * 4096, 'a'), Status::ok);
+  for (uint64_t i = 0; i < 3; ++i) ASSERT_EQ(write(i * 4096, 'a'), Status::ok);
   replica->host().kill();
   replica->close();
   const std::span<std::byte> memory = replica->host().pools().at("pool")->span();
@@ -358,7 +359,7 @@ TEST_F(TransLoggerTest, a_missing_record_of_the_predecessor_is_noticed) {
 
 TEST_F(TransLoggerTest, everything_admitted_is_durable_at_the_position_that_is_told) {
   create();
-  for (int i = 0; i < 5; ++i) ASSERT_EQ(write(i * 4096, 'a'), Status::ok);
+  for (uint64_t i = 0; i < 5; ++i) ASSERT_EQ(write(i * 4096, 'a'), Status::ok);
   auto at = replica->run(replica->logger().durable_admitted());
   ASSERT_TRUE(at.has_value());
   EXPECT_EQ(*at, durable());

@@ -36,7 +36,7 @@ class WriteBackTest : public testing::Test {
     RecordOp op = RecordOp::write;
   };
   // One durable batch; its end.
-  Tip add(std::vector<Change> changes) {
+  Tip add(const std::vector<Change>& changes) {
     std::vector<Admitted*> batch;
     for (const Change& change : changes) {
       Admitted& request = requests.emplace_back();

@@ -63,7 +63,7 @@ TEST(arguments, mistakes_are_explained) {
   EXPECT_NE(complaint({"statsu"}).find("did you mean \"status\"?"), std::string::npos);
   EXPECT_NE(complaint({"primary", "a", "--forc"}).find("did you mean \"force\"?"), std::string::npos);
   EXPECT_NE(complaint({"primary"}).find("resource"), std::string::npos);
-  EXPECT_NE(complaint({"primary", "a", "b"}).find("b"), std::string::npos);
+  EXPECT_NE(complaint({"primary", "a", "b"}).find('b'), std::string::npos);
   EXPECT_NE(complaint({"primary", "A/B"}).find("no name"), std::string::npos);
   EXPECT_NE(complaint({"primary", "a", "--now"}).find("--force"), std::string::npos);
   EXPECT_NE(complaint({"primary", "a", "--timeout", "soon"}).find("number"), std::string::npos);

@@ -7,7 +7,9 @@
 namespace mars::control {
 namespace {
 
-Command command(std::string name, std::map<std::string, std::string> args = {}) { return {std::move(name), args, {}}; }
+Command command(std::string name, std::map<std::string, std::string> args = {}) {
+  return {std::move(name), std::move(args), {}};
+}
 
 std::string complaint(Command bad) {
   Result<Command> checked = check_command(std::move(bad));

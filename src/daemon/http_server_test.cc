@@ -19,7 +19,6 @@ namespace mars::daemon {
 namespace {
 
 using control::Answer;
-using control::Progress;
 
 // A client that sends whatever bytes it is told to.
 class RawClient {
@@ -206,7 +205,7 @@ TEST_F(HttpServerTest, bodies_without_a_bound_are_refused) {
 }
 
 TEST_F(HttpServerTest, rubbish_does_no_harm) {
-  for (std::string bytes :
+  for (const std::string& bytes :
        {std::string("\0\0\0\0", 4), std::string("GET"), std::string("\r\n\r\n"), std::string("GET / HTTP/9.9\r\n\r\n"),
         std::string("GET /v1/status HTTP/1.1\r\n") + std::string(200'000, 'a'), std::string(100'000, '\n'),
         std::string("GET /") + std::string(20'000, 'a') + " HTTP/1.1\r\n\r\n",

@@ -160,7 +160,7 @@ TEST(Batch, large_payloads_are_borrowed_and_all_pieces_are_whole_blocks) {
 TEST(Batch, small_writes_share_the_head) {
   BatchComposer composer(4096);
   auto payload = pattern(512);
-  for (int i = 0; i < 6; ++i) composer.add(write_of(i * 512, payload), payload);
+  for (uint64_t i = 0; i < 6; ++i) composer.add(write_of(i * 512, payload), payload);
   EXPECT_EQ(composer.batch_bytes(), 4096u);
   composer.finish(some_identity());
   EXPECT_EQ(composer.pieces().size(), 1u);

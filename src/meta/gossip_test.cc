@@ -17,7 +17,7 @@ class GossipHost : public net::PeerOwner {
       : world_(world), machine_(world.host(name).machine()), name_(std::move(name)), scope_(machine_.ready()) {
     Registers::Options options{"/meta.db", uuid()};
     registers_ = world_.run(machine_, Registers::open(machine_, options)).value();
-    services_.add(metadata_service, [this](std::unique_ptr<net::Channel> channel, net::Bytes) {
+    services_.add(metadata_service, [this](std::unique_ptr<net::Channel> channel, const net::Bytes&) {
       return exchange(*registers_, std::move(channel));
     });
     net::PeerNetOptions net_options;

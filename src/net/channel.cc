@@ -89,7 +89,8 @@ size_t Channel::message_bytes_max() const {
 }
 
 void Channel::close(Error reason) {
-  if (session_ != nullptr) std::exchange(session_, nullptr)->close_channel(*this, reason);
+  const Error why = std::move(reason);  // it may be part of what this channel forgets
+  if (session_ != nullptr) std::exchange(session_, nullptr)->close_channel(*this, why);
   messages_.clear();
   partial_ = {};
   held_cost_ = 0;

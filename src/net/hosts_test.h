@@ -45,7 +45,8 @@ class TestHost : public PeerOwner {
   TestHost(sim::World& the_world, sim::SimMachine& its_machine, uint8_t number, std::string its_name)
       : world(the_world), machine(its_machine), id(uuid_of(number)), name(std::move(its_name)) {
     services.add(echo_service, &echo);
-    services.add(silent_service, [this](std::unique_ptr<Channel> channel, Bytes) { return keep(std::move(channel)); });
+    services.add(silent_service,
+                 [this](std::unique_ptr<Channel> channel, const Bytes&) { return keep(std::move(channel)); });
   }
   ~TestHost() override { stop(); }
 

@@ -120,11 +120,12 @@ void Cluster::add_services() {
   services_.add(net::join_service, [this](std::unique_ptr<net::Channel> channel, net::Bytes opening) {
     return join_service(std::move(channel), std::move(opening));
   });
-  services_.add(registers_service, [this](std::unique_ptr<net::Channel> channel, net::Bytes) {
+  services_.add(registers_service, [this](std::unique_ptr<net::Channel> channel, const net::Bytes&) {
     return exchange_service(std::move(channel));
   });
-  services_.add(replication::report_service,
-                [this](std::unique_ptr<net::Channel> channel, net::Bytes) { return converse(std::move(channel)); });
+  services_.add(replication::report_service, [this](std::unique_ptr<net::Channel> channel, const net::Bytes&) {
+    return converse(std::move(channel));
+  });
   for (const net::ServiceId id : {replication::log_service, replication::sync_service, replication::handover_service}) {
     services_.add(id, [this, id](std::unique_ptr<net::Channel> channel, net::Bytes opening) {
       return resources_->serve(id, std::move(channel), std::move(opening));

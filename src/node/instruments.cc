@@ -33,7 +33,7 @@ class Settings {
       : type_(std::move(type)), values_(std::move(values)) {}
 
   bool has(const std::string& key) const { return values_.contains(key); }
-  std::string text(const std::string& key, std::string otherwise) const {
+  std::string text(const std::string& key, const std::string& otherwise) const {
     const auto found = values_.find(key);
     return found == values_.end() ? otherwise : found->second;
   }

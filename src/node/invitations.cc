@@ -34,7 +34,7 @@ Task<Result<void>> Invitations::open() {
     is_whole = is_whole && one.ok() && bytes;
     if (bytes) invitation.secret_hash = *bytes;
     if (!burnt.empty()) invitation.burnt_by = unhex<32>(burnt).value_or(io::Sha256{});
-    invitations_.push_back(std::move(invitation));
+    invitations_.push_back(invitation);
   });
   if (is_whole && fields.ok()) co_return Result<void>{};
   invitations_.clear();  // who was invited is invited again; nothing is accepted that is not understood
@@ -57,9 +57,14 @@ Task<Result<void>> Invitations::save() {
 void Invitations::forget_old() {
   const auto now = static_cast<uint64_t>(machine_.wall_now().count());
   std::erase_if(invitations_, [&](const Invitation& one) { return one.expires_ns + keep_ns < now; });
-  size_t open =
-      std::count_if(invitations_.begin(), invitations_.end(), [](const Invitation& one) { return !one.burnt_by; });
-  std::erase_if(invitations_, [&](const Invitation& one) { return !one.burnt_by && open > open_max && open-- > 0; });
+  const auto open =
+      static_cast<size_t>(std::ranges::count_if(invitations_, [](const Invitation& one) { return !one.burnt_by; }));
+  size_t surplus = open > open_max ? open - open_max : 0;
+  std::erase_if(invitations_, [&](const Invitation& one) {
+    if (one.burnt_by || surplus == 0) return false;
+    --surplus;
+    return true;
+  });
 }
 
 Task<Result<Secret>> Invitations::invite(io::Duration valid) {
@@ -70,7 +75,7 @@ Task<Result<Secret>> Invitations::invite(io::Duration valid) {
   invitation.expires_ns = static_cast<uint64_t>((machine_.wall_now() + valid).count());
   co_await turn_.acquire();
   forget_old();
-  invitations_.push_back(std::move(invitation));
+  invitations_.push_back(invitation);
   Result<void> saved = co_await save();
   if (!saved) invitations_.pop_back();
   turn_.release(1);

@@ -205,7 +205,7 @@ bool Replica::keeps_log(const SyncHeader& header) const {
 
 // Requests run ahead of their answers, so that distance costs nothing.
 Task<Status> Replica::sweep(net::Channel& channel, Position& cmax) {
-  constexpr uint64_t ahead_max = 32 * sync_range_bytes;
+  constexpr uint64_t ahead_max = uint64_t{32} * sync_range_bytes;
   xio::Port port(*data_, xio::Priority::background);
   uint64_t asked = 0;
   uint64_t done = 0;

@@ -173,7 +173,8 @@ class Client {
       EXPECT_TRUE(part.is_there);
       EXPECT_EQ(part.error, Errno::none);
       if (!part.is_there || part.error != Errno::none) break;
-      std::copy(part.data.begin(), part.data.end(), result.begin() + (part.is_chunk ? part.offset - offset : 0));
+      std::copy(part.data.begin(), part.data.end(),
+                result.begin() + static_cast<ptrdiff_t>(part.is_chunk ? part.offset - offset : 0));
       is_last = part.is_last;
     }
     return result;

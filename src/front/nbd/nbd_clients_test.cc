@@ -10,7 +10,6 @@ namespace mars::nbd {
 namespace {
 
 using namespace std::chrono_literals;
-using io::must;
 
 class NbdClientsTest : public ::testing::Test {
  protected:

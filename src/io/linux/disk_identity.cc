@@ -71,7 +71,7 @@ bool is_device(const std::string& path, const std::string& number) {
 // The path under which a device can be opened. A volume of device-mapper has a name that stays; its number does not.
 std::string path_of(const Node& node) {
   const std::string volume = first_line(node.folder + "/dm/name");
-  const std::string named = node.dev + "/mapper/" + volume;
+  std::string named = node.dev + "/mapper/" + volume;
   if (!volume.empty() && is_device(named, node.number)) return named;
   std::error_code ignored;  // a link or ".." does not end with the kernel's name
   std::string name = std::filesystem::canonical(node.folder, ignored).filename().string();

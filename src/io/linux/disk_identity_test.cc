@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 class DiskIdentityTest : public testing::Test {
  protected:
   // `where`: below devices/, as "sdb" or "sdb/sdb1"; class/block/ gets the link that the kernel makes.
-  void device(const std::string& where, std::map<std::string, std::string> files) {
+  void device(const std::string& where, const std::map<std::string, std::string>& files) {
     const fs::path folder = fs::path(sysfs) / "devices" / where;
     for (const auto& [file, content] : files) {
       fs::create_directories((folder / file).parent_path());

@@ -34,7 +34,7 @@ class PartitionTable : public testing::Test {
     store_u32(&disk_[block_bytes + 84], entry_bytes);
     for (uint32_t number = 1; number <= 4; ++number)
       for (uint32_t i = 0; i < 16; ++i)
-        disk_[uint64_t{2} * block_bytes + (number - 1) * entry_bytes + 16 + i] =
+        disk_[uint64_t{2} * block_bytes + uint64_t{entry_bytes} * (number - 1) + 16 + i] =
             static_cast<std::byte>(number * 16 + i);
   }
   std::vector<std::byte> disk_ = std::vector<std::byte>(64 << 10);
