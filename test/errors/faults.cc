@@ -1,6 +1,9 @@
 // A library for LD_PRELOAD that makes the n-th call of a class fail in marsd, once or from then on. It counts from the
 // start of the process, and only in a program of the name given. The plan is a file that the test maps, too.
 //
+// Where the plan has a depth, it learns as well from which places calls come (a place is the stack of that many
+// callers, whatever addresses the program got), and can fail the first call from one place alone.
+//
 //   MARS_FAULTS_PLAN     path of the plan
 //   MARS_FAULTS_PROGRAM  name of the program
 //   MARS_FAULTS_BELOW    folders, separated by colons: calls that concern other files are neither counted nor failed
@@ -8,6 +11,7 @@
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -18,6 +22,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdarg>
@@ -25,6 +30,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 extern "C" {
 void* __libc_malloc(size_t);
@@ -37,7 +43,10 @@ namespace {
 
 enum Class : uint32_t { allocation = 0, io = 1, socket_io = 2 };
 
-// As test/real/error_loops.py reads and writes it.
+constexpr size_t places_max = 1 << 14;
+constexpr size_t depth_max = 32;
+
+// As test/real/faults.py reads and writes it.
 struct Plan {
   std::atomic<uint64_t> counted;  // calls of the class so far
   std::atomic<uint64_t> failed;   // those of them that failed
@@ -45,10 +54,19 @@ struct Plan {
   uint32_t what;                  // Class
   uint32_t is_for_ever;
   uint32_t error;  // errno; ENOSPC: only calls that may need space are counted; 0: what fits the class
-  uint32_t reserved;
-  char call[32];  // its name; empty: any
-  char path[64];  // a part of it; empty: any
+  uint32_t depth;  // of a place; 0: places are not looked at
+  char call[32];   // its name; empty: any
+  char path[64];   // a part of it; empty: any
+  uint64_t place;  // only calls from here are counted; those behind the first failure from anywhere; 0: any
+  std::atomic<uint64_t> places[places_max];  // a hash table of those that were seen; 0: free
 };
+
+struct Module {
+  uintptr_t begin;
+  uintptr_t end;
+};
+Module modules[64];
+size_t module_count = 0;
 
 std::atomic<Plan*> plan = nullptr;
 const char* below = "";
@@ -63,6 +81,54 @@ void tell(uint64_t number, const char* call, const char* path) {
   void* frames[24];
   const int depth = ::backtrace(frames, 24);
   ::backtrace_symbols_fd(frames + 2, depth > 2 ? depth - 2 : 0, STDERR_FILENO);
+}
+
+int add_module(dl_phdr_info* info, size_t, void*) {
+  uintptr_t end = info->dlpi_addr;
+  for (int at = 0; at < info->dlpi_phnum; ++at) {
+    const auto& header = info->dlpi_phdr[at];
+    if (header.p_type == PT_LOAD) end = std::max<uintptr_t>(end, info->dlpi_addr + header.p_vaddr + header.p_memsz);
+  }
+  if (module_count < std::size(modules)) modules[module_count++] = {info->dlpi_addr, end};
+  return 0;
+}
+
+uint64_t mixed(uint64_t hash, uint64_t value) {
+  hash = (hash ^ value) * 0x9e3779b97f4a7c15;
+  return hash ^ (hash >> 29);
+}
+
+// Of the callers' stack; never 0.
+uint64_t place_of_call(uint32_t depth) {
+  void* frames[depth_max + 2];
+  const int found = ::backtrace(frames, static_cast<int>(std::min<size_t>(depth, depth_max)) + 2);
+  uint64_t hash = 1;
+  for (int at = 2; at < found; ++at) {
+    const auto address = reinterpret_cast<uintptr_t>(frames[at]);
+    for (size_t its = 0; its < module_count; ++its) {
+      if (address < modules[its].begin || address >= modules[its].end) continue;
+      hash = mixed(mixed(hash, its), address - modules[its].begin);
+    }
+  }
+  return hash | 1;
+}
+
+void remember(Plan& now, uint64_t place) {
+  for (size_t at = 0; at < places_max; ++at) {
+    std::atomic<uint64_t>& slot = now.places[(place + at) % places_max];
+    uint64_t seen = slot.load();
+    if (seen == place || (seen == 0 && (slot.compare_exchange_strong(seen, place) || seen == place))) return;
+  }
+}
+
+// Whether a call from here counts.
+bool is_meant(Plan& now) {
+  if (now.depth == 0) return true;
+  is_inside = true;
+  const uint64_t place = place_of_call(now.depth);
+  is_inside = false;
+  remember(now, place);
+  return now.place == 0 || now.place == place || (now.is_for_ever != 0 && now.failed > 0);
 }
 
 // Whether it can find a full disk.
@@ -82,6 +148,7 @@ bool fails(Class what, const char* call, const char* path = "") {
   if (now->error == ENOSPC && !needs_space(call)) return false;
   if (now->call[0] != 0 && std::strcmp(now->call, call) != 0) return false;
   if (now->path[0] != 0 && std::strstr(path, now->path) == nullptr) return false;
+  if (!is_meant(*now)) return false;
   const uint64_t number = ++now->counted;
   if (now->fail_at == 0 || number < now->fail_at || (number > now->fail_at && now->is_for_ever == 0)) return false;
   is_inside = true;
@@ -151,6 +218,7 @@ __attribute__((constructor)) void begin() {
   if (data == MAP_FAILED) return;
   void* frames[2];
   ::backtrace(frames, 2);  // loads what it needs, now and not in the middle of a failure
+  ::dl_iterate_phdr(add_module, nullptr);
   plan = static_cast<Plan*>(data);
 }
 
@@ -295,8 +363,13 @@ int ioctl(int descriptor, unsigned long request, ...) noexcept {
 OF_SOCKET(ssize_t, recv, (int descriptor, void* to, size_t bytes, int flags), (descriptor, to, bytes, flags),
           ECONNRESET)
 OF_SOCKET(ssize_t, recvmsg, (int descriptor, msghdr* message, int flags), (descriptor, message, flags), ECONNRESET)
-OF_SOCKET(ssize_t, send, (int descriptor, const void* from, size_t bytes, int flags), (descriptor, from, bytes, flags),
-          EPIPE)
+// Not what a log is written with, which asks thereby whether it goes to a socket.
+ssize_t send(int descriptor, const void* from, size_t bytes, int flags) {
+  NEXT(send);
+  if (descriptor != STDERR_FILENO && fails(socket_io, "send")) return refuse(EPIPE);
+  return next(descriptor, from, bytes, flags);
+}
+
 OF_SOCKET(ssize_t, sendmsg, (int descriptor, const msghdr* message, int flags), (descriptor, message, flags), EPIPE)
 OF_SOCKET(int, socket, (int domain, int type, int protocol) noexcept, (domain, type, protocol), EMFILE)
 OF_SOCKET(int, accept, (int descriptor, sockaddr* from, socklen_t* bytes), (descriptor, from, bytes), EMFILE)

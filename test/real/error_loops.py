@@ -3,7 +3,8 @@
 untouched. After each: marsd lives and says what failed, or it ended with a reason; no call hangs, nothing is left open,
 and started again without faults it has everything that was flushed.
 
-Without arguments this is a sample, dense at first and then with growing steps; --full takes every n. What fails is
+Without arguments this is a sample; --full takes every n, and --places fails the first call from each place of the
+code instead: calls with the same stack of callers fail alike, and there are far fewer places than calls. What fails is
 printed with the command that repeats it.
 """
 
@@ -13,11 +14,11 @@ import re
 import shutil
 import signal
 import time
-from dataclasses import astuple
+from dataclasses import replace
 
 from cases import lab
 from common import Failure, expect, poll, run
-from faults import CLASSES, Ended, Fault, Ledger, Life, Plan, SIZE, library
+from faults import CLASSES, Ended, Fault, Ledger, Life, Plan, SIZE, Unheard, library
 from leftovers import pool_of, sweep_all
 from nbd import Nbd
 import harness
@@ -118,7 +119,9 @@ class Loop:
         run("cp", "-a", "--sparse=always", *[path for path in paths if path.exists()], to)
 
     def new_life(self):
-        return Life(self.host, self.ledger)
+        loses_sockets = (self.fault.what, self.fault.mode) == ("socket", "forever") and self.host.wrapper
+        options = {"patience": 15} if loses_sockets else {}
+        return Life(self.host, self.ledger, lambda: loses_sockets and self.plan.has_failed(), **options)
 
     def prepare(self):
         self.clear()
@@ -148,6 +151,9 @@ class Loop:
             self.workload(life)
             self.expect_nothing_left_open(life)
             life.stop()
+        except Unheard:
+            life.told.append("nobody can ask it any more")
+            self.host.stop()  # as it is asked by a signal
         except Ended:
             pass
         self.judge_end()
@@ -314,6 +320,10 @@ def parse():
     parser.add_argument("--from", dest="begin", type=int, help="as --full, from this n on")
     parser.add_argument("--to", dest="end", type=int, help="as --full, up to this n")
     parser.add_argument("--step", type=int, help="as --full, but every STEP-th n")
+    parser.add_argument("--places", action="store_true", help="the first call from each place, instead of each n")
+    parser.add_argument("--depth", type=int, default=0, help="how many callers make a place; 12 with --places")
+    parser.add_argument("--place", default="", help="only calls from there are counted")
+    parser.add_argument("--part", default="1/1", help="with --places: K/N, the K-th of N parts of them")
     parser.add_argument("--findings", type=int, default=3, help="a loop ends after so many")
     parser.add_argument("--seed", type=int, default=1, help="of the sample and of where the steps begin")
     parser.add_argument("--verbose", action="store_true", help="what failed and what was told, for each n")
@@ -333,43 +343,87 @@ def numbers(arguments, total, parts):
 
 def repeat_command(loop, n):
     fault = loop.fault
-    where = "".join(f" --{word} {value}" for word, value in (("call", fault.call), ("path", fault.path),
-                                                               ("error", fault.error)) if value)
+    where = "".join(f" --{word} {getattr(fault, word)}" for word in ("call", "path", "error", "depth", "place")
+                    if getattr(fault, word))
     return (f"python3 test/real/error_loops.py --workload {loop.workload.__name__} --class {fault.what} "
             f"--mode {fault.mode}{where} --from {n} --to {n}")
 
 
-def run_loop(loop, arguments, wanted=None):
-    """Tries the n that are wanted, or those that the arguments name. Returns what was found, a sentence each."""
-    began, tried, found, n = time.monotonic(), 0, [], 0
-    name = " ".join((loop.workload.__name__, *filter(None, astuple(loop.fault))))
-    if not wanted:
-        loop.round(0)
-    total = loop.plan.counted()
-    if not total and not wanted:
-        print(f"    {name}: NOT RUN, because there is no such call; these programs may have a sanitizer's allocator")
-        return []
-    for n in wanted or numbers(arguments, total, PARTS_OF_PAIRS if isinstance(loop, Pair) else PARTS):
-        tried += 1
+class Run:
+    """One loop: which n of which fault were tried, and what was found."""
+
+    def __init__(self, loop, arguments):
+        self.loop, self.arguments = loop, arguments
+        self.began, self.tried, self.found = time.monotonic(), 0, []
+        fault = loop.fault
+        self.name = " ".join(filter(None, (loop.workload.__name__, fault.what, fault.mode, fault.call, fault.path,
+                                           fault.error)))
+
+    def attempt(self, n, must_fail=False):
+        """False: the workload has passed untouched."""
+        loop = self.loop
+        self.tried += 1
         try:
             if not loop.round(n):
-                expect(not wanted, f"there is no call {n} any more: look for it, and mend FOUND")
-                break  # the workload has passed untouched
-            if arguments.verbose:
-                print(f"n = {n}: {loop.failed_call()}; {'; '.join(loop.told) or 'nobody noticed'}", flush=True)
+                expect(not must_fail, f"there is no call {n} any more: look for it, and mend FOUND")
+                return False
+            if self.arguments.verbose:
+                print(f"n = {n}{loop.fault.place and ' from ' + loop.fault.place}: {loop.failed_call()}; "
+                      f"{'; '.join(loop.told) or 'nobody noticed'}", flush=True)
         except Failure as failure:
-            found.append(f"{failure}\n    repeat: {repeat_command(loop, n)}")
-            print(f"n = {n}: {failure}", flush=True)
+            self.found.append(f"{failure}\n    repeat: {repeat_command(loop, n)}")
+            print(f"n = {n}: {failure}\n    repeat: {repeat_command(loop, n)}", flush=True)
             for host in loop.host.lab.hosts.values():
                 print(f"-- {host.name}:\n" + "\n".join(host.log_tail(60)), flush=True)
             if loop.host.is_running():
                 loop.host.kill()
-            if len(found) >= arguments.findings:
-                break
-    calls = "found once" if wanted else f"{total} calls untouched"
-    print(f"    {name}: {calls}, {tried} tried up to {n}, {len(found)} findings, {time.monotonic() - began:.0f} s",
-          flush=True)
-    return found
+        return True
+
+    def is_enough(self):
+        return len(self.found) >= self.arguments.findings
+
+    def end(self, what):
+        print(f"    {self.name}: {what}, {len(self.found)} findings, {time.monotonic() - self.began:.0f} s", flush=True)
+        return self.found
+
+
+def run_found(loop, arguments, n):
+    """What was found once."""
+    its = Run(loop, arguments)
+    its.attempt(n, must_fail=True)
+    return its.end("found once")
+
+
+def run_loop(loop, arguments):
+    """Tries the n that the arguments name. Returns what was found, a sentence each."""
+    its = Run(loop, arguments)
+    loop.round(0)
+    total = loop.plan.counted()
+    if not total:
+        print(f"    {its.name}: NOT RUN, there is no such call: these programs may have a sanitizer's allocator")
+        return []
+    n = 0
+    for n in numbers(arguments, total, PARTS_OF_PAIRS if isinstance(loop, Pair) else PARTS):
+        if not its.attempt(n) or its.is_enough():
+            break
+    return its.end(f"{total} calls untouched, {its.tried} tried up to {n}")
+
+
+def run_places(loop, arguments):
+    """The first call from each place that calls came from in three rounds without a fault."""
+    its = Run(loop, arguments)
+    for _ in range(3):
+        loop.round(0)
+    part, parts = map(int, arguments.part.split("/"))
+    places = sorted(loop.plan.places())
+    chosen_ones, passed = places[part - 1::parts], 0
+    for place in chosen_ones:
+        loop.fault = replace(loop.fault, place=place)
+        passed += not its.attempt(1)
+        if its.is_enough():
+            break
+    return its.end(f"{loop.plan.counted()} calls at last, from {len(places)} places, {its.tried} of {len(chosen_ones)} "
+                   f"tried, {passed} not come to")
 
 
 def hosts_for(workload, fault):
@@ -399,7 +453,9 @@ def chosen(arguments):
             wanted = {arguments.workload, arguments.what, arguments.mode}
             if wanted - {workload.__name__, what, mode, None} or (arguments.error and arguments.error != error):
                 continue
-            rows = [*rows, (workload, Fault(what, mode, arguments.call, arguments.path, error), None)]
+            depth = arguments.depth or (12 if arguments.places else 0)
+            fault = Fault(what, mode, arguments.call, arguments.path, error, depth, arguments.place)
+            rows = [*rows, (workload, fault, None)]
     return rows
 
 
@@ -410,7 +466,11 @@ def scenario(arguments):
     for workload, fault, n in chosen(arguments):
         with hosts_for(workload, fault) as the_lab:
             kind = Pair if workload is take_over else Loop
-            found += run_loop(kind(the_lab, workload, fault), arguments, n and [n])
+            loop = kind(the_lab, workload, fault)
+            if n:
+                found += run_found(loop, arguments, n)
+            else:
+                found += (run_places if arguments.places else run_loop)(loop, arguments)
     expect(not found, "\n".join(found))
 
 

@@ -17,7 +17,8 @@ from nbd import Nbd, NbdError
 SIZE = 16 << 20
 BLOCK = 4096
 ANSWER_SECONDS = 75  # a command ends within 60 s by itself
-PLAN = struct.Struct("<QQQIIII32s64s")  # test/errors/faults.cc
+PLAN = struct.Struct("<QQQIIII32s64sQ")  # test/errors/faults.cc
+PLACES = struct.Struct("<16384Q")  # behind it
 CLASSES = ("allocation", "io", "socket")
 
 
@@ -26,19 +27,24 @@ class Plan:
 
     def __init__(self, path):
         self.path = path
-        path.write_bytes(bytes(PLAN.size))
+        path.write_bytes(bytes(PLAN.size + PLACES.size))
         with open(path, "r+b") as file:
-            self.memory = mmap.mmap(file.fileno(), PLAN.size)
+            self.memory = mmap.mmap(file.fileno(), PLAN.size + PLACES.size)
 
     def set(self, fault, fail_at):
-        PLAN.pack_into(self.memory, 0, 0, 0, fail_at, CLASSES.index(fault.what), fault.mode == "forever",
-                       getattr(errno, fault.error) if fault.error else 0, 0, fault.call.encode(), fault.path.encode())
+        error = getattr(errno, fault.error) if fault.error else 0
+        PLAN.pack_into(self.memory, 0, 0, 0, fail_at, CLASSES.index(fault.what), fault.mode == "forever", error,
+                       fault.depth, fault.call.encode(), fault.path.encode(), int(fault.place or "0", 16))
 
     def counted(self):
         return PLAN.unpack_from(self.memory)[0]
 
     def has_failed(self):
         return PLAN.unpack_from(self.memory)[1] > 0
+
+    def places(self):
+        """From where calls came, in all that was done with this plan."""
+        return {f"{place:016x}" for place in PLACES.unpack_from(self.memory, PLAN.size) if place}
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class Fault:
     call: str = ""  # its name; empty: any
     path: str = ""  # a part of it; empty: any
     error: str = ""  # ENOSPC: only calls that may need space are counted; empty: what fits the class
+    depth: int = 0  # of the stack that makes a place; 0: places are not looked at
+    place: str = ""  # only calls from here are counted, and what follows the first failure
 
 
 class Ledger:
@@ -88,24 +96,39 @@ class Ended(Exception):
     """marsd is no more."""
 
 
+class Unheard(Exception):
+    """marsd has no sockets any more, so nobody can ask it anything."""
+
+
 class Life:
     """One marsd with a fault, or without. Each step bears that it is refused, and none that it is not answered."""
 
-    def __init__(self, host, ledger):
+    def __init__(self, host, ledger, has_lost_sockets=lambda: False, patience=ANSWER_SECONDS):
         self.host, self.ledger = host, ledger
+        self.has_lost_sockets, self.patience = has_lost_sockets, patience
         self.done = set()
         self.told = []
 
     def start(self):
         try:
-            self.host.start()
+            self.host.start(timeout=min(60, self.patience))
         except Failure:
+            if self.host.is_running() and self.has_lost_sockets():
+                raise Unheard from None
             if self.host.is_running():
                 raise
             raise Ended from None
 
+    def ask(self, *words, **options):
+        try:
+            return self.host.adm(*words, timeout=self.patience, **options)
+        except Failure:
+            if self.has_lost_sockets():
+                raise Unheard from None
+            raise
+
     def command(self, *words, **options):
-        answer = self.host.adm(*words, timeout=ANSWER_SECONDS, **options)
+        answer = self.ask(*words, **options)
         if answer.code == DONE:
             self.done.add(words[0])
             return True
@@ -122,9 +145,11 @@ class Life:
         for _ in range(20):
             if not self.host.is_running():
                 raise Ended
-            if self.host.adm("version", timeout=ANSWER_SECONDS).code == DONE:
+            if self.ask("version").code == DONE:
                 return
             time.sleep(0.1)
+        if self.has_lost_sockets():
+            raise Unheard
         raise Failure("marsd runs and does not answer", [self.host])
 
     def device(self):
@@ -140,7 +165,7 @@ class Life:
         def settled():
             if not self.host.is_running():
                 raise Ended
-            answer = self.host.adm("view", "r", "--json", timeout=ANSWER_SECONDS)
+            answer = self.ask("view", "r", "--json")
             if answer.code != DONE:
                 self.expect_alive()
                 return False
@@ -161,14 +186,16 @@ class Life:
         if device is None:
             return
         try:
-            with Nbd(device, timeout=ANSWER_SECONDS) as nbd:
+            with Nbd(device, timeout=self.patience) as nbd:
                 for turn in range(3):
                     for number in range(first, first + 4 + turn):
                         self.attempt(self.ledger.write, nbd, number)
                     self.attempt(self.ledger.flush, nbd)
                 self.attempt(self.ledger.check, nbd, self.host)
         except TimeoutError:
-            raise Failure(f"an NBD client is not answered within {ANSWER_SECONDS} s", [self.host]) from None
+            if self.has_lost_sockets():
+                raise Unheard from None
+            raise Failure(f"an NBD client is not answered within {self.patience} s", [self.host]) from None
         except (ConnectionError, NbdError, BrokenPipeError) as error:
             self.told.append(str(error))
             self.expect_alive()
