@@ -65,6 +65,7 @@ TEST_F(MembershipFilm, a_dead_host_comes_back_into_a_resource_that_was_made_anew
   EXPECT_TRUE(until([&] { return knows_resource("b") && replicas("b") == 1; })) << describe();
   EXPECT_TRUE(until([&] { return disks("b").list("/var/lib/mars/resources").empty(); }));
   EXPECT_EQ(primary(), "a");
+  rest(1s);  // the last step of the removal
   run("b", "join-resource mydata /dev/sdb --overwrite");
   expect_equal();
 }

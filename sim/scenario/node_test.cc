@@ -185,5 +185,37 @@ TEST_F(NodeFilm, a_full_state_disk_holds_back_settings_until_there_is_room) {
   expect_equal();
 }
 
+// Attacks: P10, F28
+TEST_F(NodeFilm, who_makes_a_resource_on_a_disk_that_hangs_is_answered) {
+  cast_without_resource({"a"});
+  disks("a").drive("/dev/sdb").stick();
+  const auto making = begin("a", "create-resource mydata /dev/sdb --timeout 5s");
+  const Answer answer = end(*making, 30s);
+  EXPECT_EQ(answer.code, ExitCode::timed_out) << answer.text;
+  EXPECT_NE(answer.text.find("does not answer"), std::string::npos) << answer.text;
+  expect_exit("a", "create-resource mydata /dev/sdb --timeout 5s", ExitCode::timed_out, "");
+  disks("a").drive("/dev/sdb").unstick();
+  expect_primary("a");
+  save("a", 0, 20, 'x');
+  expect_equal();
+}
+
+// Attacks: P10, F28
+TEST_F(NodeFilm, a_stop_does_not_wait_for_a_command_whose_disk_hangs) {
+  cast_without_resource({"a"});
+  disks("a").drive("/dev/sdb").stick();
+  const auto making = begin("a", "create-resource mydata /dev/sdb --timeout 5s");
+  rest(1s);
+  const io::Instant begun = cluster().world().now();
+  cluster().world().run(cluster().host("a").machine(), cluster().node("a").stop());
+  EXPECT_TRUE(cluster().node("a").is_stuck());
+  EXPECT_LT(cluster().world().now() - begun, 90s);
+  kill("a");  // as marsd ends itself then
+  disks("a").drive("/dev/sdb").unstick();
+  boot("a");
+  run("a", "create-resource mydata /dev/sdb");
+  expect_primary("a");
+}
+
 }  // namespace
 }  // namespace mars::sim

@@ -95,7 +95,8 @@ bool parse(int count, char** words, Order& order) {
     } else if (word == "--table") {
       order.has_table = true;
     } else {
-      if (++i >= count || !parse_value(order, word, words[i])) return false;
+      ++i;
+      if (i >= count || !parse_value(order, word, words[i])) return false;
     }
   }
   return count > 1;

@@ -1,7 +1,9 @@
 #include "node/node.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "control/value_text.h"
 #include "node/call.h"
 #include "node/forwarding.h"
 #include "node/status.h"
@@ -16,6 +18,13 @@ Places places_of(const Options& options) {
   return {options.state_directory, options.log_directory.empty() ? options.state_directory : options.log_directory};
 }
 
+// Zero: as long as it takes.
+io::Duration time_of(control::Command command) {
+  const Result<control::Command> checked = control::check_command(std::move(command));
+  const std::string text = checked ? checked->text("timeout") : "";
+  return std::chrono::milliseconds(control::parse_duration_ms(text.empty() ? "60s" : text).value_or(60'000));
+}
+
 }  // namespace
 
 Node::Node(io::Machine& machine, Options options, DeviceMaker& devices)
@@ -27,6 +36,7 @@ Node::Node(io::Machine& machine, Options options, DeviceMaker& devices)
       events_(machine, places_.events(), options_.log),
       membership_turn_(machine.ready(), 1),
       idle_(machine.ready()),
+      carrying_(machine.ready()),
       ending_(machine.ready()) {}
 
 Node::~Node() { CHECK(running_ == 0); }
@@ -101,7 +111,9 @@ Task<void> Node::stop() {
     was_cut_off_ = cluster_->was_cut_off();
     is_stuck_ = cluster_->is_stuck();
   }
-  while (running_ > 0 && !is_stuck_) co_await idle_.wait();
+  const io::Instant limit = machine_.now() + disk_patience;
+  while (running_ > 0 && machine_.now() < limit && !is_stuck_) co_await io::wait_until(machine_, idle_, limit);
+  if (running_ > 0) is_stuck_ = true;
   if (!is_stuck_) {
     const bool is_pool_needed = cluster_ != nullptr && cluster_->resources().needs_pool();
     cluster_.reset();
@@ -137,11 +149,41 @@ Task<control::Answer> Node::run(control::Command command, Listener listener) {
   return run(std::move(command), std::move(listener), {});
 }
 
+// A command looks at its --timeout where it waits for something to change. Where a disk does not answer it cannot: then
+// it goes on alone, and the caller is told so.
 Task<control::Answer> Node::run(control::Command command, Listener listener, Caller caller) {
-  ++running_;
-  control::Answer answer = co_await run_command(*this, std::move(command), std::move(listener), std::move(caller));
-  if (--running_ == 0) idle_.notify();
+  auto carried = std::make_shared<Carried>(machine_.ready());
+  const io::Duration limit = time_of(command);
+  const bool has_limit = limit > io::Duration{};
+  const io::Instant end = machine_.now() + limit + disk_patience;
+  const std::string name = command.name;
+  const Event* const gone = std::exchange(caller.gone, &carried->gone);
+  Listener guarded = [carried, to = std::move(listener)](const control::Progress& progress) {
+    if (to && !carried->gone.is_set()) to(progress);
+  };
+  carrying_.spawn(carry(carried, std::move(command), std::move(guarded), std::move(caller)));
+  while (!carried->answer && !(has_limit && machine_.now() >= end)) {
+    if (gone != nullptr && gone->is_set() && !carried->gone.is_set()) {
+      carried->gone.set();
+      changed_.notify();
+    }
+    const io::Instant soon = machine_.now() + std::chrono::seconds(1);
+    co_await io::wait_until(machine_, changed_, has_limit ? std::min(end, soon) : soon);
+  }
+  carried->gone.set();
+  if (carried->answer) co_return std::move(*carried->answer);
+  control::Answer answer{control::ExitCode::timed_out,
+                         "a disk or the state directory does not answer; " + name + " goes on when it does",
+                         "look at `marsadm events` and at the kernel's log, and repeat the command then",
+                         {}};
   co_return answer;
+}
+
+Task<void> Node::carry(std::shared_ptr<Carried> carried, control::Command command, Listener listener, Caller caller) {
+  ++running_;
+  carried->answer = co_await run_command(*this, std::move(command), std::move(listener), std::move(caller));
+  if (--running_ == 0) idle_.notify();
+  changed_.notify();
 }
 
 control::ClusterView Node::status() { return status_of(*this); }

@@ -66,8 +66,17 @@ class Node {
   Semaphore& membership_turn() { return membership_turn_; }
 
  private:
+  // What a command that waits for a disk is given beyond its own time.
+  static constexpr io::Duration disk_patience = std::chrono::seconds(10);
+
   Task<Result<void>> open_directory();
   void give_pool_back();
+  struct Carried {
+    explicit Carried(Ready& ready) : gone(ready) {}
+    Event gone;  // nobody waits for the answer any more
+    std::optional<control::Answer> answer;
+  };
+  Task<void> carry(std::shared_ptr<Carried> carried, control::Command command, Listener listener, Caller caller);
   Task<void> close_events(std::shared_ptr<bool> is_closed);
   Task<Result<void>> open_cluster(Identity identity);
 
@@ -87,6 +96,7 @@ class Node {
   bool are_events_open_ = false;
   size_t running_ = 0;
   Notifier idle_;
+  Scope carrying_;
   Scope ending_;
 };
 

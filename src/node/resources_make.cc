@@ -11,8 +11,7 @@ using replication::Replica;
 // Of two resources of one name, which two hosts may have made at the same moment, this host has one: the name is that
 // of the device, and taken until the last one of it is gone.
 bool Resources::has_name(const std::string& name) const {
-  return std::ranges::any_of(hosted_, [&](const auto& entry) { return entry.second.file.record.name == name; }) ||
-         std::ranges::any_of(removing_, [&](const auto& entry) { return entry.second == name; });
+  return std::ranges::any_of(hosted_, [&](const auto& entry) { return entry.second.file.record.name == name; });
 }
 
 std::string Resources::holder_of(const std::string& disk, const io::Geometry& geometry) const {
@@ -43,6 +42,9 @@ Result<void> Resources::may_make(const ReplicaFile& file, const io::Geometry& ge
   }
   if (removing_.contains(record.id)) {
     return failure(Status::busy, "the former replica of " + record.name + " is still being removed: try again later");
+  }
+  if (std::ranges::any_of(removing_, [&](const auto& entry) { return entry.second == record.name; })) {
+    return failure(Status::busy, "a former resource " + record.name + " is still being removed here: try again later");
   }
   if (has_name(record.name))
     return failure(Status::exists, "this host has a resource " + record.name + " already; take another name");

@@ -31,6 +31,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <new>
 
 extern "C" {
 void* __libc_malloc(size_t);
@@ -244,7 +245,13 @@ __attribute__((constructor)) void begin() {
 
 extern "C" {
 
-void* malloc(size_t bytes) noexcept { return fails(allocation, "malloc") ? no_memory() : __libc_malloc(bytes); }
+// "new" where C++ asks, which has one answer only: the process ends.
+void* malloc(size_t bytes) noexcept {
+  static const auto begin = reinterpret_cast<uintptr_t>(static_cast<void* (*)(size_t)>(&::operator new));
+  const auto caller = reinterpret_cast<uintptr_t>(__builtin_return_address(0));
+  const bool is_new = caller > begin && caller < begin + 160;
+  return fails(allocation, is_new ? "new" : "malloc") ? no_memory() : __libc_malloc(bytes);
+}
 void* calloc(size_t count, size_t bytes) noexcept {
   return fails(allocation, "calloc") ? no_memory() : __libc_calloc(count, bytes);
 }

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <fstream>
 #include <thread>
 #include <utility>
 
+#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -57,11 +57,15 @@ int digit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+// Without memory: there is nobody yet who could be told that there is none.
 std::array<std::byte, 16> read_boot_id() {
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string text;
-  std::getline(file, text);
-  std::erase(text, '-');
+  char buffer[64];
+  const int file = ::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  const ssize_t bytes = file < 0 ? -1 : ::read(file, buffer, sizeof(buffer));
+  if (file >= 0) (void)::close(file);
+  CHECK(bytes > 0);  // no /proc
+  std::string text(buffer, static_cast<size_t>(bytes));
+  std::erase_if(text, [](char c) { return c == '-' || c == '\n'; });
   std::array<std::byte, 16> id = {};
   CHECK(text.size() == 2 * id.size());
   for (size_t i = 0; i < id.size(); ++i) {
