@@ -73,10 +73,15 @@ Task<Result<void>> Cluster::open_registers() {
   registers_ = std::move(*registers);
   is_store_new_ = !find_member(*registers_, identity_.host);
   const Status status = co_await introduce_self();
-  if (status != Status::ok)
-    co_return failure(
-        status, "the registers cannot be written: " +
-                    (registers_->problem().text.empty() ? std::string(name(status)) : registers_->problem().text));
+  if (status == Status::exists) {
+    co_return failure(status, "the cluster knows this host by another key or name: the files of " +
+                                  parts_.places.state + " are not of one host; restore them together from a backup");
+  }
+  if (status != Status::ok) {
+    const Error& problem = registers_->problem();
+    co_return failure(status, "the registers cannot be written: " +
+                                  (problem.status == Status::ok ? std::string(name(status)) : problem.text));
+  }
   watch_ = std::make_unique<meta::Subscription>(*registers_, "", "", [this] {
     if (net_ != nullptr) net_->members_changed();
     if (resources_ != nullptr) resources_->on_registers();

@@ -47,8 +47,9 @@ std::string certificate_text(X509& certificate) {
 
 Sha256 sha256_of(std::span<const std::byte> bytes) {
   Sha256 hash;
-  ::SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
-           reinterpret_cast<unsigned char*>(hash.data()));
+  const unsigned char* const made = ::SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
+                                             reinterpret_cast<unsigned char*>(hash.data()));
+  if (made == nullptr) out_of_memory();  // a wrong hash would be taken for somebody else's key
   return hash;
 }
 
