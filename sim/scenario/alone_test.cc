@@ -90,6 +90,44 @@ TEST_F(AloneFilm, a_replica_without_its_file_can_be_given_up_and_made_anew) {
   expect_equal();
 }
 
+// Attacks: P4, T2, T9
+TEST_F(AloneFilm, who_may_have_writes_that_no_other_has_does_not_leave) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  isolate("a");
+  await_silence("b", "a");
+  force("b");
+  save("b", 20, 30, 'y');
+  kill("b");
+  make_unreadable("b");
+  rejoin("a");
+  boot("b");
+  expect_state("b", State::failed);
+  EXPECT_TRUE(until([&] { return view("a", "b").state == State::waiting_for_peer; })) << describe();
+  expect_exit("b", "leave-resource mydata", ExitCode::refused, "wanted as primary");
+  disks("b").heal();
+  expect_primary("b");
+  expect_read("b", 20, 30, 'y');
+  expect_equal();
+}
+
+// Attacks: D6, P2
+TEST_F(AloneFilm, a_start_that_fails_leaves_the_memory_of_the_one_before) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  write("a", 10, 30, 'y');
+  rest(3s);  // it is in the log, and the memory is empty
+  kill("a");
+  disks("a").fail({.path = "/var/lib/mars/meta.db", .op = DiskOp::read, .times = Fault::forever});
+  EXPECT_FALSE(cluster().start("a").has_value());
+  disks("a").heal();
+  boot("a");
+  expect_primary("a");
+  expect_read("a", 10, 30, 'y');
+  expect_equal();
+}
+
 // Attacks: P13
 TEST_F(AloneFilm, a_folder_that_is_gone_is_missed) {
   cast({"a", "b"});

@@ -280,10 +280,13 @@ Task<Answer> leave_resource(Call& call) {
   const bool is_known = report->is_attached && report->is_whole;
   const Uuid holder = is_known ? Uuid{} : call.holder(record->id);
   if (!is_known && (holder.is_nil() || holder == call.self())) {
-    const std::string why = report->is_attached ? "its log has lost its end" : "its log is not open";
+    const bool is_idle = call.replica(record->id) == nullptr;
+    const std::string why = is_idle               ? call.why_idle(*record)
+                            : report->is_attached ? "its log has lost its end"
+                                                  : "its log is not open";
+    const std::string here = is_idle ? "bring its files back, or run" : "run `marsadm attach " + name + "` here, or";
     co_return refused("nobody knows whether this host has the right to write " + name + ": " + why,
-                      "run `marsadm attach " + name + "` here, or `marsadm primary " + name +
-                          " --force` on another host first, or delete the resource");
+                      here + " `marsadm primary " + name + " --force` on another host first, or delete the resource");
   }
   if (call.is_dry_run()) co_return Answer::done("the replica of " + name + " here would be given up");
   const auto leaving = call.resources().leave(record->id);

@@ -82,12 +82,13 @@ std::optional<Answer> may_not_close(Call& call, const ResourceRecord& record) {
   return std::nullopt;
 }
 
-// The answers of all members are known, so whoever has the right to write would be known as well.
-bool knows_all(Call& call, const Uuid& id) {
-  for (const Uuid& host : call.resources().members(id)) {
-    if (!call.is_connected(host) || call.report_of(id, host) == nullptr) return false;
-  }
-  return true;
+// The answers of all members are known, so whoever has the device open would be known as well; and with their logs,
+// whoever has the right to write.
+bool knows_all(Call& call, const Uuid& id, bool with_logs) {
+  return std::ranges::all_of(call.resources().members(id), [&](const Uuid& host) {
+    const replication::Report* its = call.report_of(id, host);
+    return its != nullptr && call.is_connected(host) && (its->is_attached || !with_logs);
+  });
 }
 
 // Nobody has the device open, as far as it is known: of a host that cannot be asked what it said last counts, unless
@@ -119,7 +120,7 @@ Task<std::string> give_up_primary(Call& call, ResourceRecord record, Uuid reques
     co_return "this host was wanted as primary before, and still is; `marsadm secondary " + name + "` takes that back";
   }
   const Uuid holder = call.holder(record.id);
-  if (holder == call.self() || (holder.is_nil() && knows_all(call, record.id))) {
+  if (holder == call.self() || (holder.is_nil() && knows_all(call, record.id, true))) {
     co_return "the right to write is on its way here, and this host becomes primary by itself; to give it back, run "
               "`marsadm primary " +
         name + "` on the other host";
@@ -267,7 +268,7 @@ Task<Answer> secondary(Call& call) {
     if (now.request == request && !now.refusal.empty()) {
       co_return refused(record->name + " stays primary: " + now.refusal, "unmount the device first");
     }
-    const bool is_known = !holder.is_nil() || knows_all(call, record->id);
+    const bool is_known = !holder.is_nil() || knows_all(call, record->id, false);
     const bool is_open = is_device_open(call, record->id, holder);
     if (!is_open && is_known) co_return Answer::done("no host is primary of " + record->name);
     call.say(is_open ? "closing the device" : "waiting for the members that may have it open");

@@ -93,6 +93,7 @@ class Node {
   bool is_stopping_ = false;
   bool was_cut_off_ = false;
   bool is_stuck_ = false;
+  bool has_failed_to_open_ = false;  // the cluster, and with it replicas that may miss the pool
   bool are_events_open_ = false;
   size_t running_ = 0;
   Notifier idle_;

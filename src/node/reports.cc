@@ -105,6 +105,12 @@ void Reports::forget(const Uuid& resource, const Uuid& host) {
   if (const auto found = board_.find(resource); found != board_.end()) found->second.erase(host);
 }
 
+void Reports::on_peer_down(const Uuid& peer) {
+  for (auto& [resource, hosts] : board_) {
+    if (const auto heard = hosts.find(peer); heard != hosts.end()) heard->second.is_current = false;
+  }
+}
+
 // ---- the conversation
 
 Task<void> Reports::converse(std::unique_ptr<net::Channel> channel) {

@@ -34,6 +34,7 @@ class Reports {
     replication::Report report;
     io::Instant at = {};
     bool is_delivered = false;  // the owner's mark
+    bool is_current = true;     // its connection still stands
   };
   static constexpr io::Duration interval = std::chrono::milliseconds(50);
   static constexpr io::Duration pause = std::chrono::milliseconds(5);  // between two looks at the own replicas
@@ -57,6 +58,8 @@ class Reports {
   const std::map<Uuid, Heard>& of(const Uuid& resource) const;
   void forget(const Uuid& resource);
   void forget(const Uuid& resource, const Uuid& host);
+  // What this host said is what was heard last, and no answer to anything any more.
+  void on_peer_down(const Uuid& peer);
 
  private:
   struct Local {

@@ -190,7 +190,7 @@ void Resources::deliver(const Uuid& resource, Hosted& hosted) {
   const std::vector<Uuid> hosts = members(resource);
   for (const Uuid& host : hosts) {
     Reports::Heard* heard = reports_.find(resource, host);
-    if (heard == nullptr || heard->is_delivered) continue;
+    if (heard == nullptr || heard->is_delivered || !heard->is_current) continue;
     heard->is_delivered = true;
     hosted.replica->on_report(host, heard->report);
   }
@@ -267,6 +267,7 @@ void Resources::on_peer_up(const Uuid&) {
 }
 
 void Resources::on_peer_down(const Uuid& peer) {
+  reports_.on_peer_down(peer);
   for (auto& [id, hosted] : hosted_) {
     if (hosted.replica) hosted.replica->on_peer_down(peer);
   }
@@ -343,6 +344,11 @@ std::optional<Report> Resources::local_report(const Uuid& resource) const {
   report.resource = resource;
   report.volume_bytes = found->second.file.record.bytes;
   report.switches = switches(resource);
+  // What it saw of others speaks against them also while it cannot run (T10).
+  const std::map<Uuid, replication::Memories> memories = registers_.memories(resource);
+  if (const auto mine = memories.find(self()); mine != memories.end()) {
+    for (const auto& [host, memory] : mine->second) report.remembered[host] = memory.what;
+  }
   report.state = control::State::log_missing;
   report.reason = found->second.problem;
   report.next_step = log_problem_.empty() ? "it goes on by itself" : "mount the log disk; it goes on by itself then";

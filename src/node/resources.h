@@ -160,7 +160,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<Status> take_in(Uuid resource, Result<ReplicaFile> file);
   void miss_folders();
   void leave_alone(Uuid resource, std::string why);
-  std::string other_user_of(const ReplicaFile& file) const;
+  bool has_name_beside(const ReplicaFile& file) const;
   void adopt(ReplicaFile file);
   Task<Result<void>> find_log();
   void start_waiting();
@@ -176,6 +176,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   Result<void> may_make(const ReplicaFile& file, const io::Geometry& geometry) const;
   Task<Result<void>> host(ReplicaFile file);
   Task<Result<void>> give_up(Uuid resource, bool& has_left);
+  Task<Result<void>> agree_to_leave_idle(Uuid resource);
   Task<void> finish_leaving(Uuid resource, std::shared_ptr<Leaving> leaving);
   Task<Result<void>> remove(Uuid resource);
   Task<void> finish_removal(Uuid resource, std::shared_ptr<Removal> removal);

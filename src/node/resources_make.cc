@@ -120,6 +120,33 @@ Task<void> Resources::finish_leaving(Uuid resource, std::shared_ptr<Leaving> lea
   parts_.changed.notify();
 }
 
+// For a replica that does not run: what it would say itself (Replica::agree_to_leave), as far as it can be known.
+Task<Result<void>> Resources::agree_to_leave_idle(Uuid resource) {
+  const std::string name = hosted_.at(resource).file.record.name;
+  if (designated(resource).host == self()) {
+    co_return failure(Status::refused, "this host is wanted as primary of " + name + ": run `marsadm primary " + name +
+                                           "` on another host first, or `marsadm secondary " + name + "` here");
+  }
+  const std::string folder = parts_.places.resource(resource);
+  const auto reign = co_await replication::own_reign(parts_.machine, folder, self());
+  if (!reign) co_return failure(reign.error());
+  std::vector<bricks::Branch> branches;
+  bool is_known = !reign->has_value();
+  for (const auto& [host, heard] : reports_.of(resource)) {
+    branches.push_back(heard.report.branch);
+    const bool is_heir = heard.report.is_holder && heard.is_current;
+    if (is_heir && !is_known) is_known = bricks::find_epoch(heard.report.branch, (*reign)->id) != nullptr;
+  }
+  if (!is_known) {
+    co_return failure(Status::refused, "this host was primary of " + name +
+                                           " last, and its log may have writes that no " +
+                                           "other has: bring its files back, or delete the resource");
+  }
+  const Status status = co_await replication::leave_rights(parts_.machine, folder, self(), std::move(branches));
+  if (status != Status::ok) co_return failure(status, "that its rights are given up could not be written down");
+  co_return Result<void>{};
+}
+
 // The replica is asked in nobody's turn, because its disk may not answer.
 Task<Result<void>> Resources::give_up(Uuid resource, bool& has_left) {
   co_await turn_.acquire();
@@ -139,10 +166,8 @@ Task<Result<void>> Resources::give_up(Uuid resource, bool& has_left) {
   Replica* const replica = find(resource);
   if (replica != nullptr) {
     left = co_await replica->agree_to_leave();
-  } else if (const Status status =
-                 co_await replication::leave_rights(parts_.machine, parts_.places.resource(resource), self(), {});
-             status != Status::ok) {
-    left = failure(status, "that its rights are given up could not be written down");
+  } else {
+    left = co_await agree_to_leave_idle(resource);
   }
   co_await turn_.acquire();
   if (left) {

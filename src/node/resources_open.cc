@@ -59,18 +59,17 @@ Task<Status> Resources::take_in(Uuid resource, Result<ReplicaFile> file) {
   const std::string path = parts_.places.replica(resource);
   const auto known = find_replica(parts_.registers, resource, self());
   const bool is_gone = is_deleted(parts_.registers, resource) || (known && !known->has_joined);
-  // No crash leaves a replica that the cluster knows without this file: somebody removed it. And once somebody was told
-  // to bring it back, only what the cluster knows to be gone is removed.
-  const bool is_rubbish = !hosted_.contains(resource) && (is_gone || (!known && !left_alone_.contains(resource)));
+  // No crash leaves a replica that the cluster knows without this file: somebody removed it. Once he was told to bring
+  // it back, reconcile() removes what the cluster knows to be gone.
+  const bool is_rubbish = !is_looking_again_ && (is_gone || !known);
   if (status_of(file) == Status::not_found && is_rubbish) {
-    left_alone_.erase(resource);
     parts_.events.add("", "removing what an interrupted command left of resource " + to_string(resource));
     co_return co_await remove_folders(resource);
   }
   if (!file) {
     leave_alone(resource, path + (status_of(file) == Status::not_found ? " is missing" : " cannot be read"));
-  } else if (const std::string user = other_user_of(*file); !user.empty()) {
-    leave_alone(resource, path + " has the name or the disk of resource " + user);
+  } else if (has_name_beside(*file)) {
+    leave_alone(resource, path + " has the name of another resource here, " + file->record.name);
   } else {
     adopt(std::move(*file));
   }
@@ -100,25 +99,22 @@ void Resources::leave_alone(Uuid resource, std::string why) {
   hosted.problem = std::move(why);
   hosted.is_published = true;
   reports_.local_changed(resource);
+  due_.set();
 }
 
-// Names of devices and disks are unique on a host, and commands see to it for what they know.
-std::string Resources::other_user_of(const ReplicaFile& file) const {
-  for (const auto& [id, its] : occupied_) {
-    if (its.name == file.record.name || its.disk == file.disk) return its.name;
-  }
-  for (const auto& [id, hosted] : hosted_) {
-    const ReplicaFile& its = hosted.file;
-    if (id == file.record.id) continue;  // itself, as the registers know it
-    if (its.record.name == file.record.name || its.disk == file.disk) return its.record.name;
-  }
-  return {};
+// Names of devices are unique on a host, and commands see to it for what they know. Of disks each finds its own (D17).
+bool Resources::has_name_beside(const ReplicaFile& file) const {
+  const std::string& name = file.record.name;
+  return std::ranges::any_of(occupied_, [&](const auto& entry) { return entry.second.name == name; }) ||
+         std::ranges::any_of(hosted_, [&](const auto& entry) {
+           return entry.first != file.record.id && entry.second.file.record.name == name;
+         });
 }
 
 void Resources::adopt(ReplicaFile file) {
   const Uuid resource = file.record.id;
   if (left_alone_.erase(resource) != 0) {
-    parts_.events.add(file.record.name, parts_.places.replica(resource) + " can be read again: this replica goes on");
+    parts_.events.add(file.record.name, parts_.places.replica(resource) + " can be read again");
   }
   Hosted& hosted = hosted_[resource] = {};
   hosted.file = std::move(file);

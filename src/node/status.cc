@@ -108,7 +108,7 @@ ReplicaView replica_view(const Known& known, const Uuid& host, const Uuid& desig
   const Report* report = known.of(host);
   if (report != nullptr) fill_from(known, *report, view);
   if (is_self) {
-    if (report == nullptr) view.reason = "its files are just being made or removed";
+    if (report == nullptr) view.reason = "no files of it are here; `marsadm events` says why";
     if (const replication::Replica* replica = cluster.resources().find(known.record.id)) {
       view.front_end = const_cast<replication::Replica*>(replica)->device().is_open()
                            ? const_cast<replication::Replica*>(replica)->device().front_end()

@@ -110,6 +110,18 @@ Task<Status> leave_rights(io::Machine& machine, std::string state_directory, Uui
   co_return co_await leave_life(machine, std::move(state_directory), std::move(life));
 }
 
+Task<Result<std::optional<format::BranchEpoch>>> own_reign(io::Machine& machine, std::string state_directory,
+                                                           Uuid self) {
+  std::optional<format::BranchEpoch> reign;
+  bricks::StateFile state(machine);
+  const auto opened = co_await state.open(state_directory + "/state");
+  if (status_of(opened) == Status::gone) co_return failure(Status::gone);
+  const bricks::Branch none;
+  const bricks::Branch& branch = opened ? state.value().branch : none;
+  if (!branch.empty() && branch.back().host == self && !branch.back().ended) reign = branch.back();
+  co_return reign;
+}
+
 Task<Result<Life>> read_left_life(io::Machine& machine, std::string state_directory) {
   auto life = co_await read_file(machine, left_path(state_directory));
   if (status_of(life) == Status::not_found) co_return Life{};

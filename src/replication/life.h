@@ -4,6 +4,7 @@
 // ...", whole and durable before this returns.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,10 @@ Task<Status> leave_life(io::Machine& machine, std::string state_directory, Life 
 // rights of `self`. A file that cannot be read says nothing.
 Task<Status> leave_rights(io::Machine& machine, std::string state_directory, Uuid self,
                           std::vector<bricks::Branch> branches);
+// The last epoch that the state block knows, when it is of this host and has not ended: its log may have writes that
+// nobody else has. Nothing: there is none, or it cannot be read.
+Task<Result<std::optional<format::BranchEpoch>>> own_reign(io::Machine& machine, std::string state_directory,
+                                                           Uuid self);
 Task<Result<Life>> read_left_life(io::Machine& machine, std::string state_directory);
 Task<Status> remove_left_life(io::Machine& machine, std::string state_directory);
 
