@@ -112,6 +112,29 @@ TEST_F(AloneFilm, who_may_have_writes_that_no_other_has_does_not_leave) {
   expect_equal();
 }
 
+// Attacks: T10, P4
+TEST_F(AloneFilm, what_was_heard_before_the_link_broke_is_no_answer_to_a_late_start) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  stop("a");
+  make_unreadable("a");
+  boot("a");
+  expect_state("a", State::failed);
+  EXPECT_TRUE(until([&] { return view("b", "a").state == State::up_to_date; })) << describe();
+  isolate("a");
+  await_silence("b", "a");
+  await_silence("a", "b");
+  force("b");
+  save("b", 20, 30, 'y');
+  disks("a").heal();
+  rest(2s);
+  EXPECT_FALSE(cluster().is_primary("a", "mydata")) << "it has asked nobody yet\n" << describe();
+  rejoin("a");
+  expect_primary("b");
+  expect_equal();
+}
+
 // Attacks: D6, P2
 TEST_F(AloneFilm, a_start_that_fails_leaves_the_memory_of_the_one_before) {
   cast({"a", "b"});
