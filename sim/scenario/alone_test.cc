@@ -135,6 +135,32 @@ TEST_F(AloneFilm, what_was_heard_before_the_link_broke_is_no_answer_to_a_late_st
   expect_equal();
 }
 
+// Attacks: F50, T10, P4
+TEST_F(AloneFilm, who_cannot_run_still_says_what_it_remembers_of_a_restored_primary) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  stop("a");
+  FileSystem old_files = disks("a").snapshot("/");
+  const Inode old_disk = disks("a").snapshot_device("/dev/sdb");
+  boot("a");
+  expect_primary("a");
+  run("b", "pause-fetch mydata");
+  save("a", 20, 60, 'y');
+  rest(30s);  // b has nothing of it, and remembers that it was there
+  stop("a");
+  stop("b");
+  make_unreadable("b");
+  boot("b");
+  expect_state("b", State::failed);
+  disks("a").unmount("/");
+  disks("a").mount("/", std::move(old_files));
+  disks("a").restore_device("/dev/sdb", old_disk);
+  boot("a");
+  rest(60s);
+  EXPECT_FALSE(cluster().is_primary("a", "mydata")) << describe();
+}
+
 // Attacks: D6, P2
 TEST_F(AloneFilm, a_start_that_fails_leaves_the_memory_of_the_one_before) {
   cast({"a", "b"});
