@@ -112,6 +112,22 @@ TEST_F(AloneFilm, who_may_have_writes_that_no_other_has_does_not_leave) {
   expect_equal();
 }
 
+// Attacks: P4, T2
+TEST_F(AloneFilm, who_cannot_read_its_state_block_does_not_leave) {
+  cast({"a", "b"});
+  stop("b");
+  make_unreadable("b");
+  const std::string file = replica_file("b");
+  disks("b").fail({.path = file.substr(0, file.rfind('/')) + "/state", .op = DiskOp::read, .times = Fault::forever});
+  boot("b");
+  expect_state("b", State::failed);
+  expect_view_of_primary("b");
+  expect_exit("b", "leave-resource mydata", ExitCode::refused, "cannot be read");
+  disks("b").heal();
+  save("a", 0, 20, 'x');
+  expect_equal();
+}
+
 // Attacks: T10, P4
 TEST_F(AloneFilm, what_was_heard_before_the_link_broke_is_no_answer_to_a_late_start) {
   cast({"a", "b"});

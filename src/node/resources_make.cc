@@ -129,7 +129,11 @@ Task<Result<void>> Resources::agree_to_leave_idle(Uuid resource) {
   }
   const std::string folder = parts_.places.resource(resource);
   const auto reign = co_await replication::own_reign(parts_.machine, folder, self());
-  if (!reign) co_return failure(reign.error());
+  if (!reign) {
+    co_return failure(Status::refused, "whether this host was primary of " + name + " last cannot be read (" +
+                                           std::string(mars::name(reign.error().status)) +
+                                           "): bring its files back, or delete the resource");
+  }
   std::vector<bricks::Branch> branches;
   bool is_known = !reign->has_value();
   for (const auto& [host, heard] : reports_.of(resource)) {

@@ -14,6 +14,8 @@ namespace {
 
 constexpr uint64_t segment_bytes_least = 8u << 20;
 constexpr uint64_t segment_bytes_most = 64u << 20;
+// Nobody tells us that a disk was mounted or a file brought back.
+constexpr io::Duration look_again_pause = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -151,7 +153,7 @@ void Resources::start_waiting() {
 // Whoever mounts the log disk or brings a file back, and a disk that reads again, need no restart of marsd.
 Task<void> Resources::look_again_loop() {
   while (!left_alone_.empty() || !log_problem_.empty()) {
-    co_await io::sleep_for(parts_.machine, std::chrono::seconds(1), stop_);
+    co_await io::sleep_for(parts_.machine, look_again_pause, stop_);
     if (stop_.is_set()) break;
     Result<void> looked;
     if (!log_problem_.empty()) looked = co_await find_log();

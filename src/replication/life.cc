@@ -115,7 +115,8 @@ Task<Result<std::optional<format::BranchEpoch>>> own_reign(io::Machine& machine,
   std::optional<format::BranchEpoch> reign;
   bricks::StateFile state(machine);
   const auto opened = co_await state.open(state_directory + "/state");
-  if (status_of(opened) == Status::gone) co_return failure(Status::gone);
+  // What cannot be read may be a reign: only a file that is not there says that there is none.
+  if (!opened && status_of(opened) != Status::not_found) co_return failure(opened.error());
   const bricks::Branch none;
   const bricks::Branch& branch = opened ? state.value().branch : none;
   if (!branch.empty() && branch.back().host == self && !branch.back().ended) reign = branch.back();
