@@ -370,4 +370,39 @@ TEST_F(MembershipFilm, who_leaves_while_its_disk_hangs_holds_up_no_other_resourc
   expect_equal();
 }
 
+// Attacks: P6, P13, F46
+TEST_F(MembershipFilm, a_leave_that_could_not_be_written_down_is_true_or_not_at_the_next_start) {
+  size_t left = 0;
+  size_t stayed = 0;
+  for (const char* path : {"/var/lib/mars/meta.db", "/var/lib/mars/meta.db-journal"}) {
+    for (const DiskOp op : {DiskOp::write, DiskOp::flush, DiskOp::change}) {
+      for (const uint64_t skip : {0, 1, 2}) {
+        cast({"a", "b"});
+        save("a", 0, 20, 'x');
+        expect_up_to_date();
+        disks("b").fail({.path = path, .op = op, .skip = skip});
+        const Answer answer = end(*begin("b", "leave-resource mydata"));
+        disks("b").heal();
+        if (answer.code == ExitCode::done) continue;
+        EXPECT_EQ(answer.code, ExitCode::failed) << answer.text;
+        EXPECT_NE(answer.text.find("only the next start of marsd tells"), std::string::npos) << answer.text;
+        // Until then it follows, and can never become primary.
+        save("a", 20, 30, 'y');
+        expect_exit("b", "primary mydata", ExitCode::failed, "restart marsd");
+        cut("a", "b");
+        await_silence("b", "a");
+        expect_exit("b", "primary mydata --force", ExitCode::failed, "restart marsd");
+        heal("a", "b");
+        restart("b");
+        rest(1s);
+        ++(replicas("b") == 1 ? left : stayed);
+        if (replicas("b") == 1) run("b", "join-resource mydata /dev/sdb --overwrite");
+        expect_equal();
+      }
+    }
+  }
+  EXPECT_GT(left, 0u);
+  EXPECT_GT(stayed, 0u);
+}
+
 }  // namespace mars::sim

@@ -13,9 +13,10 @@ namespace {
 constexpr size_t given_max = 12;
 const std::string name_of_it = the_resource;
 
+bool is_leave(const std::string& line) { return line.starts_with("leave-resource"); }
+
 bool gives_up(const std::string& line) {
-  return line.starts_with("invalidate") || line.starts_with("leave-resource") ||
-         line.find("--accept-disk") != std::string::npos;
+  return line.starts_with("invalidate") || is_leave(line) || line.find("--accept-disk") != std::string::npos;
 }
 
 }  // namespace
@@ -28,6 +29,7 @@ void Operators::before(const std::string& host, const std::string& line) {
     stage_.may_abandon.insert(host);
     stage_.history.give_up(stage_.id(host));
   }
+  if (is_leave(line)) stage_.maybe_left.insert(host);
   if (line.find("--accept-loss") == std::string::npos) return;
   stage_.history.forget_unflushed(stage_.id(host));
   const replication::Replica* replica = stage_.replica(host);
@@ -50,12 +52,16 @@ void Operators::give(const std::string& host, const std::string& line) {
   given_.push_back({host, line, stage_.cluster.begin(host, line)});
 }
 
-void Operators::note(const std::string& line, const Answer& answer) {
+void Operators::note(const std::string& host, const std::string& line, const Answer& answer) {
   const bool is_force = line.find("--force") != std::string::npos;
   std::string word = line.substr(0, line.find(' '));
   if (is_force) word += " --force";
   stage_.reached.count("command " + word + ": " + std::string(control::name(answer.code)));
   stage_.tell("  " + line + ": " + std::string(control::name(answer.code)) + " " + answer.text);
+  // What failed may be on the disk all the same, and what has timed out goes on, beside others that are refused then.
+  const bool is_certain = answer.code != control::ExitCode::failed && answer.code != control::ExitCode::timed_out &&
+                          answer.text.find("giving this replica up") == std::string::npos;
+  if (is_leave(line) && is_certain) stage_.maybe_left.erase(host);
   if (answer.code != control::ExitCode::done && answer.text.empty())
     stage_.broke("P13: \"" + line + "\" fails silently");
 }
@@ -64,7 +70,7 @@ void Operators::note(const std::string& line, const Answer& answer) {
 void Operators::collect() {
   for (Given& given : given_) {
     if (!given.running->answer && given.running.use_count() > 1) continue;
-    if (given.running->answer) note(given.line, *given.running->answer);
+    if (given.running->answer) note(given.host, given.line, *given.running->answer);
     if (gives_up(given.line)) stage_.giving_up.erase(stage_.giving_up.find(given.host));
     given.running.reset();
   }
@@ -78,7 +84,7 @@ std::string Operators::order(const std::string& host, const std::string& line) {
   const auto running = stage_.cluster.begin(host, line);
   stage_.cluster.world().run_until([&] { return running->answer.has_value(); }, 120s);
   if (!running->answer) return "\"" + line + "\" on " + host + " does not end";
-  note(line, *running->answer);
+  note(host, line, *running->answer);
   return running->answer->code == control::ExitCode::done ? std::string() : running->answer->text;
 }
 

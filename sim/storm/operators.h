@@ -35,7 +35,7 @@ class Operators {
     std::string line;
     std::shared_ptr<Running> running;
   };
-  void note(const std::string& line, const control::Answer& answer);
+  void note(const std::string& host, const std::string& line, const control::Answer& answer);
   void before(const std::string& host, const std::string& line);
   void force(Prng& prng);
   void invalidate(Prng& prng);

@@ -127,6 +127,7 @@ bool Stage::start(const std::string& host) {
   if (cluster.is_up(host)) return true;
   if (cluster.host(host).is_running()) cluster.host(host).kill();
   const auto started = cluster.start(host);
+  if (started) maybe_left.erase(host);
   if (!cluster.host(host).is_up()) history.forget_unflushed(id(host));
   tell("start " + host + (started ? "" : ": " + started.error().text));
   return started.has_value();

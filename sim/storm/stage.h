@@ -70,6 +70,7 @@ struct Stage {
   std::set<std::string> rotten;          // bytes of its log were damaged: what only it had may be gone
   std::set<std::string> may_abandon;     // the operator gave its version up
   std::multiset<std::string> giving_up;  // is about to: the command is not over
+  std::set<std::string> maybe_left;      // a leave failed or is not over; the next start tells
   std::map<std::string, io::Instant> late_until;
 };
 

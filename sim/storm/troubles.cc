@@ -329,7 +329,8 @@ void Troubles::replace_disk(const std::string& host) {
   if (replica == nullptr || replica->report().is_holder || !replica->is_attached()) return;
   const bool is_elsewhere = std::ranges::any_of(stage_.hosts, [&](const std::string& other) {
     replication::Replica* its = other == host ? nullptr : stage_.replica(other);
-    return its != nullptr && its->report().is_consistent && !stage_.giving_up.contains(other);
+    return its != nullptr && its->report().is_consistent && !stage_.giving_up.contains(other) &&
+           !stage_.maybe_left.contains(other);
   });
   if (!is_elsewhere) return;
   stage_.tell("the data disk of " + host + " is replaced by an empty one");

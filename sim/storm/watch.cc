@@ -142,7 +142,8 @@ void Watch::check_given_up(const std::string& host, const Report& report, Seen& 
                    " and gave writes up that nobody gave up");
     }
   }
-  if (report.is_consistent && now != seen.durable && !stage_.giving_up.contains(host)) stage_.may_abandon.erase(host);
+  const bool is_kept = !stage_.giving_up.contains(host) && !stage_.maybe_left.contains(host);
+  if (report.is_consistent && now != seen.durable && is_kept) stage_.may_abandon.erase(host);
   seen.durable = now;
   seen.was_consistent = report.is_consistent;
 }

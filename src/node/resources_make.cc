@@ -114,7 +114,7 @@ Task<void> Resources::finish_leaving(Uuid resource, std::shared_ptr<Leaving> lea
   // Perhaps nobody waits for the answer any more.
   if (!name.empty()) {
     const std::string why = leaving->result ? "" : ": " + leaving->result.error().text;
-    parts_.events.add(name, (has_left ? "this host has left" : "this host has not left") + why);
+    parts_.events.add(name, (has_left ? "this host has left" : "this host stays") + why);
   }
   leaving->is_done = true;
   parts_.changed.notify();
@@ -178,7 +178,9 @@ Task<Result<void>> Resources::give_up(Uuid resource, bool& has_left) {
     ReplicaRecord record{false, hosted_.at(resource).file.disk};
     const Status status = co_await write_replica(parts_.registers, resource, std::move(record));
     if (status != Status::ok) {
-      left = failure(status, "that this host has left could not be written down");
+      const bool is_known = parts_.registers.problem().status == Status::ok;
+      left = failure(status, std::string("that this host has left could not be written down") +
+                                 (is_known ? "" : ", and only the next start of marsd tells whether it has"));
       if (replica != nullptr) replica->stays_after_all();
     }
   }
