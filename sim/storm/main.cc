@@ -165,7 +165,7 @@ class Campaign {
     virtual_ms_ += finished.outcome.virtual_ms;
     cpu_ += finished.cpu_seconds;
     if (order_.is_twice) compare(finished);
-    if (order_.is_traced || order_.count == 1) tell(finished);
+    if (order_.is_traced || (order_.count == 1 && order_.seconds == 0)) tell(finished);
     if (finished.outcome.problem.empty()) return;
     ++findings_;
     show(finished);
