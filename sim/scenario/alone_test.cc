@@ -230,6 +230,10 @@ TEST_F(AloneFilm, a_log_disk_that_is_mounted_later_needs_no_restart) {
   expect_state("a", State::log_missing);
   expect_next_step("a", "mount the log disk");
   expect_exit("a", "pause-fetch mydata", ExitCode::refused, "log-dir-id");
+  disks("a").add_device("/dev/sdc", 1 << 20);
+  for (const char* how : {"", " --dry-run"}) {
+    expect_exit("a", std::string("create-resource other /dev/sdc") + how, ExitCode::refused, "log-dir-id");
+  }
   disks("a").mount("/log", std::move(log));
   expect_event("a", "is there again");
   expect_primary("a");

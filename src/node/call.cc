@@ -199,18 +199,21 @@ Task<Answer> run_command(Node& node, control::Command command, Node::Listener li
     co_return refused("this host is in no cluster, so it cannot ask " + checked->host,
                       "run the command on that host, or make this one a member with `marsadm join-cluster TOKEN`");
   }
-  bool is_for_other = false;
+  std::optional<Member> other;
   if (!checked->host.empty()) {
-    const Result<Member> asked = member_called(node.cluster()->registers(), checked->host);
-    if (status_of(asked) == Status::refused) co_return failed(asked.error());
     const Identity& own = node.cluster()->identity();
-    is_for_other = asked ? asked->host != own.host : checked->host != own.name;
+    const Result<Member> asked = member_called(node.cluster()->registers(), checked->host);
+    const bool is_self =
+        asked ? asked->host == own.host : checked->host == own.name && asked.error().status != Status::refused;
+    if (!asked && !is_self) co_return failed(asked.error());
+    if (!is_self) other = *asked;
   }
   const bool is_told = !is_question(*checked);
   const std::string resource = checked->text("resource");
   const std::string what = spoken(*checked, caller.host);
   Call call(node, std::move(*checked), std::move(listener), std::move(caller));
-  Answer answer = co_await (is_for_other ? &forward : row->run)(call);
+  Task<Answer> running = other ? forward(call, std::move(*other)) : row->run(call);
+  Answer answer = co_await std::move(running);
   const bool is_failed = answer.code == ExitCode::failed && answer.next_step.empty();
   if (is_failed && node.cluster() != nullptr) answer.next_step = node.cluster()->store_problem();
   if (is_told) {

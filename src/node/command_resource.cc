@@ -169,7 +169,10 @@ Task<Answer> create_resource(Call& call) {
   const std::string name = plan->file.record.name;
   const std::string size = control::size_text(plan->file.record.bytes);
   const std::string warning = buffered_warning(plan->geometry, plan->file.disk);
-  if (call.is_dry_run()) co_return Answer::done("resource " + name + " of " + size + " would be made" + warning);
+  if (call.is_dry_run()) {
+    const Result<void> may = call.resources().may_make(plan->file, plan->geometry);
+    co_return may ? Answer::done("resource " + name + " of " + size + " would be made" + warning) : failed(may.error());
+  }
   const std::string disk = plan->file.disk;
   Result<void> made = co_await call.resources().make(std::move(plan->file), plan->geometry);
   // In a stop the replica may have been made already: the next start finds it, and needs its disk.
@@ -247,8 +250,11 @@ Task<Answer> join_resource(Call& call) {
   const std::string name = record->name;
   const Uuid id = record->id;
   const std::string warning = buffered_warning(disk->geometry, call.command.text("disk"));
-  if (call.is_dry_run()) co_return Answer::done("a replica of " + name + " would be added here" + warning);
   ReplicaFile file{*record, call.command.text("disk"), false};
+  if (call.is_dry_run()) {
+    const Result<void> may = call.resources().may_make(file, disk->geometry);
+    co_return may ? Answer::done("a replica of " + name + " would be added here" + warning) : failed(may.error());
+  }
   Result<void> made = co_await call.resources().make(std::move(file), disk->geometry);
   if (!made) co_return failed(made.error());
   // What the operator has switched off of a former replica of this host does not hold for the new one.

@@ -4,8 +4,6 @@
 #include <utility>
 #include <variant>
 
-#include "node/members.h"
-
 namespace mars::node {
 
 namespace {
@@ -85,11 +83,9 @@ Task<Reply> converse(Call& call, net::Channel& channel, std::string host) {
 
 }  // namespace
 
-Task<Answer> forward(Call& call) {
-  Result<Member> member = member_called(call.registers(), call.command.host);
-  if (!member) co_return failed(member.error());
-  Reply reply = co_await ask(call, member->host);
-  co_return reply.is_from_there ? from_there(std::move(reply.answer), member->name) : std::move(reply.answer);
+Task<Answer> forward(Call& call, Member member) {
+  Reply reply = co_await ask(call, member.host);
+  co_return reply.is_from_there ? from_there(std::move(reply.answer), member.name) : std::move(reply.answer);
 }
 
 Task<Reply> ask(Call& call, Uuid member) {

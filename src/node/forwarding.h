@@ -8,16 +8,17 @@
 
 #include "net/channel.h"
 #include "node/call.h"
+#include "node/members.h"
 
 namespace mars::node {
 
 inline constexpr net::ServiceId command_service = 7;
 
-// Runs the call's command on the member that it names. not_found: no such member; unreachable: it is not connected, or
-// the connection broke before it answered. Ends early when nobody listens any more; then the other end hears of it.
-Task<Answer> forward(Call& call);
+// Runs the call's command on another member. unreachable: it is not connected, or the connection broke before it
+// answered. Ends early when nobody listens any more; then the other end hears of it.
+Task<Answer> forward(Call& call, Member member);
 
-// The same for a member that the command does not name.
+// The same, and whether the answer is one of that member.
 struct Reply {
   Answer answer;
   bool is_from_there = false;  // false: it was not reached, or nobody waits any more

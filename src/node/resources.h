@@ -88,8 +88,9 @@ class Resources final : public replication::Environment, public ReportOwner {
     const auto found = leftovers_.find(resource);
     return found == leftovers_.end() ? std::string() : found->second;
   }
-  // Makes the files, then tells the cluster. Errors leave nothing but rubbish. `geometry`: of the disk as it was looked
-  // at.
+  // Whether make() would be refused. `geometry`: of the disk as it was looked at.
+  Result<void> may_make(const ReplicaFile& file, const io::Geometry& geometry) const;
+  // Makes the files, then tells the cluster. Errors leave nothing but rubbish.
   Task<Result<void>> make(ReplicaFile file, io::Geometry geometry);
   struct Leaving {
     bool is_done = false;
@@ -173,7 +174,6 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<void> reconcile();
   Task<Status> publish(Uuid resource);
   bool has_name(const std::string& name) const;
-  Result<void> may_make(const ReplicaFile& file, const io::Geometry& geometry) const;
   Task<Result<void>> host(ReplicaFile file);
   Task<Result<void>> give_up(Uuid resource, bool& has_left);
   Task<Result<void>> agree_to_leave_idle(Uuid resource);

@@ -25,7 +25,6 @@ std::string Resources::holder_of(const std::string& disk, const io::Geometry& ge
   return {};
 }
 
-// Asked in our turn: another command may have been first.
 Result<void> Resources::may_make(const ReplicaFile& file, const io::Geometry& geometry) const {
   const ResourceRecord& record = file.record;
   if (const auto its = occupied_.find(record.id); its != occupied_.end()) {
@@ -55,7 +54,7 @@ Result<void> Resources::may_make(const ReplicaFile& file, const io::Geometry& ge
     return failure(Status::refused, file.disk + " is the disk of resource " + user + " already; give another");
   }
   if (stop_.is_set()) return failure(Status::stopped, "marsd is stopping");
-  if (!log_problem_.empty()) return failure(Status::not_found, log_problem_);
+  if (!log_problem_.empty()) return failure(Status::refused, log_problem_);
   return {};
 }
 
@@ -63,7 +62,7 @@ Result<void> Resources::may_make(const ReplicaFile& file, const io::Geometry& ge
 Task<Result<void>> Resources::make(ReplicaFile file, io::Geometry geometry) {
   const Uuid id = file.record.id;
   co_await turn_.acquire();
-  Result<void> made = may_make(file, geometry);
+  Result<void> made = may_make(file, geometry);  // in our turn: another command may have been first
   if (made) occupied_[id] = {file.record.name, file.disk, geometry, false};
   turn_.release(1);
   if (!made) co_return made;  // nothing is here yet that would have to be removed
