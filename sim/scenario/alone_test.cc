@@ -177,6 +177,25 @@ TEST_F(AloneFilm, who_cannot_run_still_says_what_it_remembers_of_a_restored_prim
   EXPECT_FALSE(cluster().is_primary("a", "mydata")) << describe();
 }
 
+// Attacks: T6, P13
+TEST_F(AloneFilm, who_waits_for_a_right_that_nobody_can_show_takes_its_wish_back) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  run("a", "secondary mydata");
+  stop("a");
+  make_unreadable("a");
+  boot("a");
+  expect_state("a", State::failed);
+  EXPECT_TRUE(until([&] { return view("a", "b").state == State::failed; })) << describe();
+  expect_exit("b", "primary mydata --timeout 5s", ExitCode::timed_out, "taken back");
+  disks("a").heal();
+  expect_event("a", "can be read again");
+  rest(5s);
+  expect_nobody_primary();
+  run("a", "primary mydata");
+  expect_equal();
+}
+
 // Attacks: D6, P2
 TEST_F(AloneFilm, a_start_that_fails_leaves_the_memory_of_the_one_before) {
   cast({"a", "b"});
