@@ -1,6 +1,7 @@
 #include "daemon/daemon.h"
 
 #include <unistd.h>
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 
@@ -31,6 +32,13 @@ std::string keeper_path() {
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
   return (self.parent_path() / "mars-keeper").string();
+}
+
+// Three eighths of the memory are for dirty blocks; the rest is for windows, buffers, programs and libraries, which
+// take up to 50 MiB (doc/performance.md).
+uint64_t dirty_bytes_max(uint64_t memory_bytes) {
+  constexpr uint64_t rest_bytes = 52u << 20;
+  return std::min(memory_bytes / 8 * 3, memory_bytes - rest_bytes);
 }
 
 }  // namespace
@@ -103,8 +111,6 @@ DevicesOptions Daemon::devices_options() const {
   return options;
 }
 
-// Three eighths of the memory are for dirty blocks; the rest is for windows, buffers, programs and libraries, which
-// take up to 40 MiB (doc/performance.md).
 node::Options Daemon::node_options() const {
   node::Options options;
   options.name = config_.name;
@@ -113,7 +119,7 @@ node::Options Daemon::node_options() const {
   options.device_directory = config_.device_dir;
   options.listen = config_.listen;
   options.advertise = config_.advertise;
-  options.pool_bytes = config_.memory_bytes / 8 * 3;
+  options.pool_bytes = dirty_bytes_max(config_.memory_bytes);
   options.version = mars_version;
   options.stop_wait = std::chrono::milliseconds(config_.stop_wait_ms);
   if (config_.log_reserve_bytes != Config::by_rule) options.log_reserve_bytes = config_.log_reserve_bytes;

@@ -9,7 +9,7 @@ from volumes import MIB
 
 RESOURCE = "mydata"
 DISK_BYTES = 2 << 30
-DIRTY_MAX = 24 * MIB  # 3/8 of --memory 64M
+DIRTY_MAX = 12 * MIB  # of --memory 64M
 BEFORE, SLOW, CUT, AFTER = 6, 4, 14, 6  # seconds of the load's parts
 
 
