@@ -4,9 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <new>
 #include <span>
 #include <utility>
+
+#include "base/out_of_memory.h"
 
 namespace mars {
 
@@ -17,7 +18,7 @@ class AlignedBuffer {
   AlignedBuffer() = default;
   // calloc: a large one costs what is touched of it, for its pages come from the kernel, zero.
   explicit AlignedBuffer(size_t bytes) : memory_(std::calloc(1, bytes + alignment)), bytes_(bytes) {
-    if (memory_ == nullptr) throw std::bad_alloc();
+    if (memory_ == nullptr) out_of_memory();  // an exception would unwind requests that are under way
     const auto address = reinterpret_cast<uintptr_t>(memory_);
     data_ = static_cast<std::byte*>(memory_) + (alignment - address % alignment) % alignment;
   }

@@ -9,6 +9,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/aligned.h"
+
 namespace mars {
 namespace {
 
@@ -22,6 +24,10 @@ TEST(OutOfMemoryDeathTest, an_allocation_that_fails_ends_the_process_and_says_so
     ::operator delete(kept);
   };
   EXPECT_DEATH(allocate(), last_words);
+}
+
+TEST(OutOfMemoryDeathTest, so_does_a_buffer_for_direct_access) {
+  EXPECT_DEATH(AlignedBuffer(std::numeric_limits<ptrdiff_t>::max() - AlignedBuffer::alignment), last_words);
 }
 
 // As a library does it below a function from which nothing may escape.
