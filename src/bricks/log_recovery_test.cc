@@ -390,6 +390,19 @@ TEST_F(RecoveryTest, a_lost_file_that_was_set_aside_is_no_evidence_any_more) {
   expect_tear_at(end);
 }
 
+TEST_F(RecoveryTest, a_lost_file_is_no_evidence_against_the_reign_that_was_forced_over_it) {
+  for (int i = 0; i < 8; ++i) batches.append_durable('b', 60000);
+  const Segment& last = *log().segments().all().back();
+  disks().poke(last.path, 0, filled_with(8192, '?'));
+  expect_damage_at(last.first());
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::force)), Status::ok);
+  const Tip tip = log().durable();
+  replica.kill();
+  ASSERT_TRUE(replica.follow().has_value());
+  EXPECT_EQ(log().durable(), tip);
+  EXPECT_TRUE(log().segments().lost().empty());
+}
+
 TEST_F(RecoveryTest, time_goes_on_though_the_clock_went_back) {
   batches.append_durable('a', 30000);
   ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);

@@ -370,6 +370,10 @@ Task<Status> Segments::set_aside(Lsn from) {
     segments_.pop_back();
     if (Status status = co_await move_aside(std::move(last)); status != Status::ok) co_return status;
   }
+  co_return co_await set_aside_lost(from);
+}
+
+Task<Status> Segments::set_aside_lost(Lsn from) {
   for (const format::SegmentName& name : std::vector(lost_)) {
     if (name.first < from) continue;
     std::erase(lost_, name);
@@ -387,7 +391,7 @@ Task<Status> Segments::set_aside_behind(const Position& end) {
     segments_.erase(segments_.begin() + static_cast<ptrdiff_t>(i));
     if (Status status = co_await move_aside(std::move(leftover)); status != Status::ok) co_return status;
   }
-  co_return Status::ok;
+  co_return co_await set_aside_lost(end.lsn);
 }
 
 Task<Status> Segments::drop_all() {

@@ -103,6 +103,7 @@ class Segments {
   Task<Status> keep_control_segment();
   Task<Status> retire(std::unique_ptr<Segment> segment);
   Task<Status> move_aside(std::unique_ptr<Segment> segment);
+  Task<Status> set_aside_lost(Lsn from);
   Task<Status> keep_in_branch(std::string path, std::string mark);
   Task<Status> free_name(const std::string& path, EpochId epoch);
   void sort();
