@@ -49,7 +49,7 @@ struct FileOp : Job {
   uint64_t bytes = 0;                      // of punch, zero, allocate; read and write take the sum of their buffers
   std::span<const Buffer> buffers;         // read, write: at most File::buffers_max
   Status status = Status::ok;              // all bytes were moved, or the status says why not
-  alignas(16) std::byte scratch[64] = {};  // for the implementation
+  alignas(16) std::byte scratch[80] = {};  // for the implementation
 };
 
 class File {

@@ -138,6 +138,7 @@ class Demo {
     if (line == "swept") answer = swept_;
     if (line == "ready") answer = "READY";
     if (line == "fail") valve_.fail(), answer = "FAILING";
+    if (line == "release") valve_.let_go(), answer = "RELEASED";
     if (line == "hold") valve_.hold(), answer = "HOLDING";
     is_busy_ = false;
     device_.changed().notify();

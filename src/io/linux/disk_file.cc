@@ -64,9 +64,10 @@ int fallocate_mode(FileOp::Kind kind) {
   }
 }
 
-DiskOp& DiskOp::begin(FileOp& op, DiskFile& file) {
+DiskOp& DiskOp::begin(FileOp& op, DiskFile& file, void (*ended)(Job& op)) {
   DiskOp& self = *new (op.scratch) DiskOp;
   self.file_ = &file;
+  self.completion_ = std::exchange(op.run, ended);
   self.total_ = bytes_of(op);
   if (is_move(op.kind) && file.geometry().is_direct && !file.fits_direct(op.buffers)) {
     const uint64_t bytes = round_up(std::min(self.total_, bounce_bytes_max), bounce_align);
@@ -152,7 +153,6 @@ bool DiskOp::try_again(FileOp& op) { return ++retries_ > retries_max ? end(op, S
 bool DiskOp::end(FileOp& op, Status status) {
   std::free(std::exchange(bounce_, nullptr));
   op.status = status;
-  file_->ended();
   return true;
 }
 
@@ -189,7 +189,7 @@ void DiskOp::fill_with_zeroes(FileOp& op) {
 DiskFile::DiskFile(Ready& ready, DiskEngine& engine, OpenedDisk disk)
     : ready_(ready), engine_(engine), disk_(std::move(disk)), known_size_(disk_.geometry.bytes) {}
 
-DiskFile::~DiskFile() { CHECK(in_flight_.load() == 0); }
+DiskFile::~DiskFile() { CHECK(in_flight_ == 0); }
 
 std::optional<uint64_t> DiskFile::current_size() const {
   uint64_t bytes = 0;
@@ -216,9 +216,26 @@ void DiskFile::submit(FileOp& op) {
     ready_.push(op);
     return;
   }
-  in_flight_.fetch_add(1, std::memory_order_relaxed);
-  DiskOp::begin(op, *this);
+  const bool is_background = op.priority == Priority::background;
+  const bool must_wait = !foreground_.empty() || (is_background && !background_.empty());
+  if (must_wait || in_flight_ >= engine_.in_flight_max()) return (is_background ? background_ : foreground_).push(op);
+  pass(op);
+}
+
+void DiskFile::pass(FileOp& op) {
+  ++in_flight_;
+  DiskOp::begin(op, *this, &DiskFile::on_ended);
   engine_.submit(op);
+}
+
+void DiskFile::on_ended(Job& job) {
+  FileOp& op = static_cast<FileOp&>(job);
+  DiskOp& state = DiskOp::of(op);
+  DiskFile& file = state.file();
+  op.run = state.completion();
+  --file.in_flight_;
+  if (FileOp* next = file.foreground_.empty() ? file.background_.pop() : file.foreground_.pop()) file.pass(*next);
+  op.run(op);  // perhaps the end of the file, too
 }
 
 Status DiskFile::check(const FileOp& op, uint64_t bytes) {

@@ -22,6 +22,9 @@ class DiskEngine {
  public:
   virtual ~DiskEngine() = default;
   virtual std::string_view name() const = 0;
+  // So many operations of one file it gets at a time: a file that hangs, on a server that is gone, may not take all
+  // places, so that others go on.
+  virtual uint32_t in_flight_max() const { return 64; }
   // Takes an operation that was begun (below) and completes it: op.status is set, op.run runs in the reactor.
   virtual void submit(FileOp& op) = 0;
 
@@ -33,6 +36,27 @@ class DiskEngine {
   virtual bool prepare_to_wait() { return true; }
   // How long the reactor may then sleep at a stretch.
   virtual Duration wait_max() const { return Duration::max(); }
+};
+
+// Operations in the order in which they came.
+class OpLine {
+ public:
+  bool empty() const { return head_ == nullptr; }
+  FileOp* front() const { return static_cast<FileOp*>(head_); }
+  void push(FileOp& op) {
+    op.next = nullptr;
+    *tail_ = &op;
+    tail_ = &op.next;
+  }
+  FileOp* pop() {
+    Job* op = head_;
+    if (op != nullptr && (head_ = op->next) == nullptr) tail_ = &head_;
+    return static_cast<FileOp*>(op);
+  }
+
+ private:
+  Job* head_ = nullptr;
+  Job** tail_ = &head_;
 };
 
 // What open_disk() (disk_open.h) found.
@@ -53,10 +77,12 @@ struct Piece {
 // The state of an operation in flight. Used by one thread at a time.
 class DiskOp {
  public:
-  static DiskOp& begin(FileOp& op, DiskFile& file);
+  // `ended` runs in the reactor in place of op.run, which is in completion() until then.
+  static DiskOp& begin(FileOp& op, DiskFile& file, void (*ended)(Job& op));
   static DiskOp& of(FileOp& op) { return *reinterpret_cast<DiskOp*>(op.scratch); }
 
   DiskFile& file() { return *file_; }
+  auto completion() const { return completion_; }
   // What comes next is a flush: the second step of a FUA write to a device without FUA. Left to the kernel, that flush
   // waits for kernel workers which stand in line with everybody who computes: milliseconds on a busy processor.
   bool is_flush_due() const { return is_flush_due_; }
@@ -75,6 +101,7 @@ class DiskOp {
   bool try_again(FileOp& op);
 
   DiskFile* file_ = nullptr;
+  void (*completion_)(Job& op) = nullptr;
   std::byte* bounce_ = nullptr;  // owned until end()
   uint64_t done_ = 0;
   uint64_t total_ = 0;
@@ -99,9 +126,10 @@ class DiskFile final : public File {
   bool has_fua() const { return disk_.has_fua; }
   bool fits_direct(std::span<const Buffer> buffers) const;
   std::optional<uint64_t> current_size() const;  // none: the kernel does not say
-  void ended() { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
 
  private:
+  static void on_ended(Job& job);
+  void pass(FileOp& op);
   Status check(const FileOp& op, uint64_t bytes);
   bool is_inside(uint64_t end);
 
@@ -109,7 +137,9 @@ class DiskFile final : public File {
   DiskEngine& engine_;
   OpenedDisk disk_;
   mutable std::atomic<uint64_t> known_size_ = 0;
-  std::atomic<uint32_t> in_flight_ = 0;
+  uint32_t in_flight_ = 0;  // in the engine
+  OpLine foreground_;       // what waits for a place
+  OpLine background_;
 };
 
 // The mode for fallocate(2).

@@ -12,7 +12,7 @@ namespace {
 
 constexpr unsigned submissions_max = 256;   // per call into the kernel
 constexpr unsigned completions_max = 1024;  // and so the bound of what is in flight
-constexpr unsigned workers_max = 128;       // several times what the write-back of one resource has in flight
+constexpr unsigned workers_max = 512;       // several times what one file has in flight
 
 // Class "best effort", its last level: IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7). In some kernels linux/ioprio.h has a
 // parameter named "class" (linux-libc-dev 6.1.192 has), which is no C++.
@@ -79,21 +79,9 @@ Ring::~Ring() {
   if (is_open_) io_uring_queue_exit(&ring_);
 }
 
-void Ring::Line::push(Job& job) {
-  job.next = nullptr;
-  *tail = &job;
-  tail = &job.next;
-}
-
-FileOp* Ring::Line::pop() {
-  Job* job = head;
-  if (job != nullptr && (head = job->next) == nullptr) tail = &head;
-  return static_cast<FileOp*>(job);
-}
-
 void Ring::submit(FileOp& op) {
   const bool is_background = op.priority == Priority::background;
-  const bool must_wait = foreground_.head != nullptr || (is_background && background_.head != nullptr);
+  const bool must_wait = !foreground_.empty() || (is_background && !background_.empty());
   if (must_wait || !try_queue(op)) (is_background ? background_ : foreground_).push(op);
 }
 
@@ -118,9 +106,9 @@ void Ring::turn() {
 }
 
 void Ring::queue_waiting() {
-  for (Line* line : {&foreground_, &background_}) {
-    while (line->head != nullptr) {
-      if (!try_queue(static_cast<FileOp&>(*line->head))) return;
+  for (OpLine* line : {&foreground_, &background_}) {
+    while (!line->empty()) {
+      if (!try_queue(*line->front())) return;
       line->pop();
     }
   }
@@ -146,8 +134,7 @@ bool Ring::has_completed() const { return io_uring_cq_ready(&ring_) > 0; }
 bool Ring::prepare_to_wait() {
   if (can_be_silent_) io_uring_cq_eventfd_toggle(&ring_, true);
   std::atomic_thread_fence(std::memory_order_seq_cst);  // a completion is seen below, or it sees that it has to ring
-  return io_uring_cq_ready(&ring_) == 0 && io_uring_sq_ready(&ring_) == 0 && foreground_.head == nullptr &&
-         background_.head == nullptr;
+  return io_uring_cq_ready(&ring_) == 0 && io_uring_sq_ready(&ring_) == 0 && foreground_.empty() && background_.empty();
 }
 
 // The kernel has no fence between storing a completion and asking whether to ring, so once in an age it does not.

@@ -21,6 +21,7 @@ class Ring final : public DiskEngine {
   ~Ring() override;
 
   std::string_view name() const override { return "uring"; }
+  uint32_t in_flight_max() const override { return 64; }  // of 1,024, and of 512 kernel workers
   void submit(FileOp& op) override;
   void turn() override;
   bool has_completed() const override;
@@ -28,12 +29,6 @@ class Ring final : public DiskEngine {
   Duration wait_max() const override;
 
  private:
-  struct Line {
-    Job* head = nullptr;
-    Job** tail = &head;
-    void push(Job& job);
-    FileOp* pop();
-  };
   bool try_queue(FileOp& op);
   void reap();
   void queue_waiting();
@@ -43,8 +38,8 @@ class Ring final : public DiskEngine {
   bool is_open_ = false;
   bool can_be_silent_ = false;
   uint32_t in_flight_ = 0;  // queued or in the kernel
-  Line foreground_;
-  Line background_;
+  OpLine foreground_;
+  OpLine background_;
 };
 
 }  // namespace mars::io

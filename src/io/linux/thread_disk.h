@@ -12,6 +12,7 @@ class ThreadDisk final : public DiskEngine {
   ThreadDisk(Reactor& reactor, size_t threads) : pool_(reactor, threads, &ThreadDisk::work) {}
 
   std::string_view name() const override { return "threads"; }
+  uint32_t in_flight_max() const override { return 8; }  // of 32 threads
   void submit(FileOp& op) override;
 
  private:
