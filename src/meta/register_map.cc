@@ -99,6 +99,11 @@ const Register* ChangeBuilder::find(const Key& key) const {
   return change_.replaces_all ? nullptr : base_.find(key.first, key.second);
 }
 
+bool ChangeBuilder::has(const std::string& scope, const std::string& key, const Bytes& value) const {
+  const Register* now = find({scope, key});
+  return now != nullptr && !now->tombstone && now->value == value;
+}
+
 void ChangeBuilder::stamp_as_own(Register& value) {
   value.writer = self_;
   value.sequence = ++sequence_;

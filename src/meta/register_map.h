@@ -85,6 +85,8 @@ class ChangeBuilder {
 
   // Writes of this host. exists: an immutable one with another value is there.
   Status set(std::string scope, std::string key, Bytes value, bool tombstone, const Stamp& stamp);
+  // What is there, after what was composed so far.
+  bool has(const std::string& scope, const std::string& key, const Bytes& value) const;
   // Of others; what is not legitimate is left out and counted.
   Status apply(const format::Delta& delta);
   // Replaces everything by a snapshot, keeps what this host wrote in the lives that are given, and publishes

@@ -41,6 +41,7 @@ struct Registers::Operation {
   std::string key;
   Bytes value;
   bool tombstone = false;
+  std::optional<Bytes> expected;  // what is there now; else nothing is written
   format::Delta delta;
   Status result = Status::stopped;
   Event* done = nullptr;
@@ -137,6 +138,16 @@ Task<Status> Registers::set_wish(std::string scope, std::string key, Bytes value
   co_return co_await submit(std::move(operation));
 }
 
+Task<Status> Registers::replace_wish(std::string scope, std::string key, Bytes expected, Bytes value) {
+  if (kind_of(key) != Kind::wish) co_return Status::invalid;
+  Operation operation;
+  operation.scope = std::move(scope);
+  operation.key = std::move(key);
+  operation.value = std::move(value);
+  operation.expected = std::move(expected);
+  co_return co_await submit(std::move(operation));
+}
+
 Task<Status> Registers::erase_wish(std::string scope, std::string key) {
   if (kind_of(key) != Kind::wish) co_return Status::invalid;
   Operation operation;
@@ -225,6 +236,9 @@ Task<void> Registers::commit_loop() {
 Status Registers::compose(ChangeBuilder& builder, Operation& operation) {
   switch (operation.kind) {
     case Operation::Kind::set:
+      if (operation.expected && !builder.has(operation.scope, operation.key, *operation.expected)) {
+        return Status::refused;
+      }
       return builder.set(std::move(operation.scope), std::move(operation.key), std::move(operation.value),
                          operation.tombstone, clock_.now());
     case Operation::Kind::apply:

@@ -77,6 +77,9 @@ class Registers {
 
   // invalid: name or value out of bounds. no_space, io_error ...: the store; nothing was changed. stopped: closed.
   Task<Status> set_wish(std::string scope, std::string key, Bytes value);
+  // refused: by the time it would be written another value is there than `expected`. A newer wish that comes in
+  // meanwhile is not outranked by an answer to an older one.
+  Task<Status> replace_wish(std::string scope, std::string key, Bytes expected, Bytes value);
   Task<Status> erase_wish(std::string scope, std::string key);
   // Of this host; a value that is there already is no write.
   Task<Status> set_fact(std::string scope, std::string name, Bytes value);

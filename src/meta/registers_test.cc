@@ -199,6 +199,24 @@ TEST_F(RegistersTest, a_disk_that_failed_is_not_believed_again) {
   EXPECT_EQ(read("a", "k"), "before");
 }
 
+TEST_F(RegistersTest, an_answer_to_an_older_wish_does_not_outrank_a_newer_one) {
+  wish("a", "designated", "b");
+  const auto expect = [](Task<Status> writing, Status status) -> Task<void> {
+    EXPECT_EQ(co_await std::move(writing), status);
+  };
+  const auto race = [&]() -> Task<void> {
+    Scope scope(machine("a").ready());
+    scope.spawn(expect(at("a").set_wish("r", "designated", bytes_from("c")), Status::ok));
+    scope.spawn(expect(at("a").replace_wish("r", "designated", bytes_from("b"), bytes_from("a")), Status::refused));
+    co_await scope.join();
+  };
+  world.run(machine("a"), race());
+  EXPECT_EQ(read("a", "designated"), "c");
+  EXPECT_EQ(world.run(machine("a"), at("a").replace_wish("r", "designated", bytes_from("c"), bytes_from("a"))),
+            Status::ok);
+  EXPECT_EQ(read("a", "designated"), "a");
+}
+
 TEST_F(RegistersTest, many_writers_share_one_transaction) {
   at("a");
   int done = 0;
