@@ -184,6 +184,14 @@ void Cluster::set_in_use(const std::string& name, const std::string& resource, b
   its->set_in_use(in_use);
 }
 
+void Cluster::keep_dirty(const std::string& name, const std::string& resource, uint64_t block, char value) {
+  SimDevice* its = device(name, resource);
+  CHECK(its != nullptr);
+  AlignedBuffer page(block_bytes);
+  std::memset(page.data(), value, block_bytes);
+  its->keep_dirty(block * block_bytes, std::move(page));
+}
+
 char Cluster::on_disk(const std::string& name, uint64_t block) {
   return static_cast<char>(host(name).disks().peek(disk_path(name), block * block_bytes, 1).at(0));
 }

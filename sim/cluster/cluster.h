@@ -91,6 +91,7 @@ class Cluster {
   Status flush(const std::string& host, const std::string& resource);
   std::optional<char> read(const std::string& host, const std::string& resource, uint64_t block);
   void set_in_use(const std::string& host, const std::string& resource, bool in_use);
+  void keep_dirty(const std::string& host, const std::string& resource, uint64_t block, char value);
   // What stands on the data disk.
   const std::string& disk_path(const std::string& host) { return disk_paths_.at(host); }
   void move_disk(const std::string& host, const std::string& to);  // of a host that does not run

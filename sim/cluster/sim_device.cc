@@ -3,7 +3,7 @@
 namespace mars::sim {
 
 SimDevice::SimDevice(io::Machine& machine, std::string name, SimDevice** slot)
-    : name_(std::move(name)), slot_(slot), idle_(machine.ready()) {
+    : machine_(machine), name_(std::move(name)), slot_(slot), idle_(machine.ready()) {
   *slot_ = this;
 }
 
@@ -23,6 +23,13 @@ Task<Result<void>> SimDevice::open(xio::Output& top) {
 
 Task<Result<void>> SimDevice::close() {
   if (is_in_use()) co_return failure(Status::busy, name_ + " is mounted");
+  const io::Instant deadline = machine_.now() + std::chrono::minutes(1);
+  while (!dirty_.empty()) {
+    if (machine_.now() >= deadline) co_return failure(Status::timed_out, name_ + " is still being written back");
+    const auto [offset, page] = std::move(dirty_.front());
+    dirty_.pop_front();
+    if (co_await write(offset, page.span()) != Status::ok) break;
+  }
   co_await force_close();
   co_return Result<void>{};
 }
@@ -34,6 +41,7 @@ Task<void> SimDevice::bar() {
 
 Task<void> SimDevice::force_close() {
   is_closing_ = true;
+  dirty_.clear();
   while (in_flight_ > 0) co_await idle_.wait();
   port_.reset();
 }

@@ -2,10 +2,13 @@
 // brick, as an application would through a block device.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "base/aligned.h"
 #include "base/sync.h"
 #include "io/machine.h"
 #include "node/options.h"
@@ -35,6 +38,9 @@ class SimDevice final : public replication::Device {
     users_ = in_use ? 1 : 0;
     return true;
   }
+  // The kernel keeps a page for this user, and writes it back when the device is to be closed: for a minute at a
+  // stretch, then close() says so and is asked again.
+  void keep_dirty(uint64_t offset, AlignedBuffer page) { dirty_.emplace_back(offset, std::move(page)); }
   // gone: it is not open.
   Task<Status> write(uint64_t offset, std::span<const std::byte> bytes, bool fua = false);
   Task<Status> read(uint64_t offset, std::span<std::byte> into);
@@ -48,8 +54,10 @@ class SimDevice final : public replication::Device {
  private:
   void leave();
 
+  io::Machine& machine_;
   const std::string name_;
   SimDevice** slot_;
+  std::deque<std::pair<uint64_t, AlignedBuffer>> dirty_;
   std::optional<xio::Port> port_;
   bool is_closing_ = false;
   bool is_barred_ = false;

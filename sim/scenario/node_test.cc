@@ -61,6 +61,26 @@ TEST_F(NodeFilm, a_resource_whose_disk_hangs_is_deleted_and_holds_up_no_other) {
   EXPECT_TRUE(until([&] { return disks("a").list("/var/lib/mars/resources").size() == 1; })) << describe();
 }
 
+// Attacks: F49, P2
+TEST_F(NodeFilm, a_stop_waits_for_a_device_that_is_being_written_back_as_long_as_it_moves) {
+  cast({"a", "b"});
+  save("a", 0, 300, 'x');
+  run("a", "set mydata write-cache off");
+  rest(2s);
+  disks("a").drive("/").set_speed({.write = 1s, .flush = 1s});
+  for (uint64_t block = 0; block < 200; ++block) cluster().keep_dirty("a", "mydata", block, 'y');
+  const io::Instant before = cluster().world().now();
+  stop("a");
+  EXPECT_GT(cluster().world().now() - before, 120s);
+  disks("a").drive("/").set_speed({});
+  boot("a");
+  expect_primary("a");
+  expect_no_event("a", "taken away from its users");
+  for (uint64_t block = 0; block < 200; ++block) ASSERT_EQ(cluster().read("a", "mydata", block), 'y') << block;
+  save("a", 0, 200, 'z');
+  expect_equal();
+}
+
 // Attacks: F49, OP6, P13
 TEST_F(NodeFilm, who_waits_for_what_is_deleted_is_told) {
   cast({"a", "b"});

@@ -103,11 +103,14 @@ bool is_device_open(Call& call, const Uuid& id, const Uuid& holder) {
 // A wish that is left behind hands over by surprise at a later umount (T6): whoever gives up takes it back. Says what
 // was done.
 Task<std::string> take_back(Call& call, ResourceRecord record, Uuid request, replication::Designated former) {
-  if (find_designated(call.registers(), record.id).request != request) co_return "another command came after this one";
+  replication::Designated mine = find_designated(call.registers(), record.id);
+  const char* const newer = "another command came after this one";
+  if (mine.request != request) co_return newer;
   const std::string back_to = former.host.is_nil() ? "nobody" : call.host_name(former.host);
   former.request = random_uuid(call.machine());
   former.refusal.clear();
-  const Status status = co_await write_designated(call.registers(), record.id, std::move(former));
+  const Status status = co_await replace_designated(call.registers(), record.id, std::move(mine), std::move(former));
+  if (status == Status::refused) co_return newer;
   if (status != Status::ok) co_return "the wish could not be taken back; look at `marsadm view " + record.name + "`";
   if (replication::Replica* replica = call.replica(record.id)) replica->wake();
   co_return "the wish was taken back: wanted as primary is " + back_to + ", as before";

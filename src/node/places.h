@@ -3,10 +3,13 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "format/values.h"
 
 namespace mars::node {
+
+inline constexpr std::string_view unfinished_suffix = ".unfinished";
 
 struct Places {
   std::string state;
@@ -26,6 +29,8 @@ struct Places {
   std::string resources() const { return state + "/resources"; }
   std::string resource(const Uuid& id) const { return resources() + "/" + to_string(id); }
   std::string replica(const Uuid& id) const { return resource(id) + "/replica.json"; }
+  // A directory that stands for "nothing of this replica is worth keeping, because it was never made whole".
+  std::string unfinished(const Uuid& id) const { return resource(id) + std::string(unfinished_suffix); }
   std::string log_folder(const Uuid& id) const { return log + "/resources/" + to_string(id); }
 };
 

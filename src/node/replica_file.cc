@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "node/json.h"
 
@@ -9,13 +10,17 @@ namespace mars::node {
 namespace {
 
 Json to_json(const ReplicaFile& file) {
+  Json others = Json::array();
+  for (const Uuid& host : file.others) others.push_back(to_string(host));
   return {{"format", 1},
           {"name", file.record.name},
           {"bytes", file.record.bytes},
           {"block", file.record.block_bytes},
           {"creator", to_string(file.record.creator)},
           {"disk", file.disk},
-          {"is_creator", file.is_creator}};
+          {"is_creator", file.is_creator},
+          {"was_published", file.was_published},
+          {"others", std::move(others)}};
 }
 
 std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
@@ -31,6 +36,16 @@ std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
   fields.get("creator", creator);
   fields.get("disk", file.disk);
   fields.get("is_creator", file.is_creator);
+  // Who wrote a file without it may have been interrupted; that a resource is not new is the safe thing to believe.
+  file.was_published = true;
+  fields.get("was_published", file.was_published);
+  std::vector<std::string> others;
+  fields.get("others", others);
+  for (const std::string& text : others) {
+    const Result<Uuid> host = parse_uuid(text);
+    if (!host) return std::nullopt;
+    file.others.insert(*host);
+  }
   Result<Uuid> uuid = parse_uuid(creator);
   const bool is_legal = fields.ok() && version == 1 && uuid && (block == 512 || block == 4096) &&
                         file.record.bytes > 0 && !file.disk.empty() &&

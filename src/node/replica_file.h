@@ -1,6 +1,7 @@
 // replica.json: that this host has a replica, and on which disk.
 #pragma once
 
+#include <set>
 #include <string>
 
 #include "io/machine.h"
@@ -12,6 +13,10 @@ struct ReplicaFile {
   ResourceRecord record;
   std::string disk;
   bool is_creator = false;
+  // The registers had it once: where they know nothing of it, they were lost or restored to before.
+  bool was_published = false;
+  // Other hosts with a replica, as far as the registers have told; for the same reason.
+  std::set<Uuid> others;
 };
 
 // not_found: no such file; damaged: it is not what we write.

@@ -65,6 +65,15 @@ Json json_from(const replication::Memory& memory) {
           {"history", history}};
 }
 
+meta::Bytes encode(replication::Designated wish) {
+  if (wish.refusal.size() > 4096) wish.refusal.resize(4096);
+  Json json = {{"host", wish.host.is_nil() ? "" : to_string(wish.host)},
+               {"request", wish.request.is_nil() ? "" : to_string(wish.request)},
+               {"refusal", wish.refusal},
+               {"forced", wish.is_forced}};
+  return meta::bytes_from(control::write_json(json));
+}
+
 bool is_off(const meta::Registers& registers, const Uuid& id, const Uuid& host, const std::string& kind) {
   const auto value = registers.find(scope_of(id), "switch." + to_string(host) + "." + kind);
   return value && meta::text_of(*value) == "off";
@@ -193,13 +202,17 @@ Task<Status> write_replica(meta::Registers& registers, Uuid id, ReplicaRecord re
 }
 
 Task<Status> write_designated(meta::Registers& registers, Uuid id, replication::Designated wish) {
-  if (wish.refusal.size() > 4096) wish.refusal.resize(4096);
-  Json json = {{"host", wish.host.is_nil() ? "" : to_string(wish.host)},
-               {"request", wish.request.is_nil() ? "" : to_string(wish.request)},
-               {"refusal", wish.refusal},
-               {"forced", wish.is_forced}};
-  meta::Bytes value = meta::bytes_from(control::write_json(json));
+  meta::Bytes value = encode(std::move(wish));
   co_return co_await registers.set_wish(scope_of(id), "designated", std::move(value));
+}
+
+Task<Status> replace_designated(meta::Registers& registers, Uuid id, replication::Designated former,
+                                replication::Designated wish) {
+  const auto value = registers.find(scope_of(id), "designated");
+  if (!value || find_designated(registers, id) != former) co_return Status::refused;
+  meta::Bytes expected = value->value;
+  meta::Bytes next = encode(std::move(wish));
+  co_return co_await registers.replace_wish(scope_of(id), "designated", std::move(expected), std::move(next));
 }
 
 Task<Status> write_switch(meta::Registers& registers, Uuid id, Uuid host, std::string kind, bool is_on) {

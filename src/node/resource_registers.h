@@ -81,6 +81,9 @@ class DecodedRegisters {
 Task<Status> write_resource(meta::Registers& registers, ResourceRecord record);
 Task<Status> write_replica(meta::Registers& registers, Uuid id, ReplicaRecord record);
 Task<Status> write_designated(meta::Registers& registers, Uuid id, replication::Designated wish);
+// refused: another wish than `former` stands there by now, and stays.
+Task<Status> replace_designated(meta::Registers& registers, Uuid id, replication::Designated former,
+                                replication::Designated wish);
 // `kind`: attach, fetch, replay, sync.
 Task<Status> write_switch(meta::Registers& registers, Uuid id, Uuid host, std::string kind, bool is_on);
 Task<Status> write_option(meta::Registers& registers, Uuid id, std::string key, std::string value);

@@ -16,6 +16,7 @@ Resources::Resources(Parts parts)
       reports_(parts.machine, *this),
       due_(parts.machine.ready()),
       stop_(parts.machine.ready()),
+      file_turn_(parts.machine.ready(), 1),
       turn_(parts.machine.ready(), 1),
       scope_(parts.machine.ready()),
       stopping_(parts.machine.ready()),
@@ -150,6 +151,7 @@ Task<void> Resources::reconcile() {
     Hosted& hosted = hosted_.at(id);
     if (!hosted.is_published && co_await publish(id) == Status::ok) hosted_.at(id).is_published = true;
     if (hosted_.contains(id) && !hosted_.at(id).is_published) is_reconciled_ = false;
+    if (hosted_.contains(id)) co_await note_others(id);
   }
   for (auto& [id, hosted] : hosted_) {
     deliver(id, hosted);
@@ -163,11 +165,10 @@ Task<void> Resources::reconcile() {
 // What a crash between the files and the registers has left undone.
 Task<Status> Resources::publish(Uuid resource) {
   const ReplicaFile file = hosted_.at(resource).file;
-  const bool is_older = hosted_.at(resource).is_older;
   meta::Registers& registers = parts_.registers;
-  if ((file.is_creator || is_older) && !find_resource(registers, resource)) {
+  if ((file.is_creator || file.was_published) && !find_resource(registers, resource)) {
     Status status = Status::ok;
-    if (is_older) {
+    if (file.was_published) {
       // Another host may have been made primary since: the others bring back who it is, or the operator says it.
       event(resource,
             "the metadata store was lost: nobody is wanted as primary until a member or `marsadm primary` says so");
@@ -181,7 +182,39 @@ Task<Status> Resources::publish(Uuid resource) {
     if (status != Status::ok && status != Status::exists) co_return status;
   }
   ReplicaRecord replica{true, file.disk};
-  co_return co_await write_replica(registers, resource, std::move(replica));
+  const Status status = co_await write_replica(registers, resource, std::move(replica));
+  if (status != Status::ok || file.was_published) co_return status;
+  hosted_.at(resource).file.was_published = true;
+  const Status written = co_await write_file(resource);
+  if (written != Status::ok) hosted_.at(resource).file.was_published = false;  // tried again
+  co_return written;
+}
+
+// The latest of it; its owner is in our turn, or the replica itself.
+Task<Status> Resources::write_file(Uuid resource) {
+  co_await file_turn_.acquire();
+  Status status = Status::not_found;
+  if (const auto found = hosted_.find(resource); found != hosted_.end()) {
+    ReplicaFile file = found->second.file;
+    status = co_await write_replica_file(parts_.machine, parts_.places.replica(resource), std::move(file));
+  }
+  file_turn_.release(1);
+  co_return status;
+}
+
+// So that the next start knows of them, whatever the registers know then.
+Task<void> Resources::note_others(Uuid resource) {
+  std::set<Uuid> others;
+  for (const Uuid& host : awaited(resource)) {
+    if (host != self()) others.insert(host);
+  }
+  ReplicaFile& file = hosted_.at(resource).file;
+  if (left_alone_.contains(resource) || file.others == others) co_return;
+  std::set<Uuid> before = std::exchange(file.others, std::move(others));
+  if (co_await write_file(resource) != Status::ok) {
+    hosted_.at(resource).file.others = std::move(before);
+    is_reconciled_ = false;
+  }
 }
 
 // A report may come before the register that says that its sender is a member: it is kept, and delivered later (R6).
@@ -288,10 +321,26 @@ std::vector<Uuid> Resources::members(const Uuid& resource) const {
   return hosts;
 }
 
+// Registers that were lost or restored know less than replica.json.
+std::vector<Uuid> Resources::awaited(const Uuid& resource) const {
+  std::vector<Uuid> hosts = members(resource);
+  const auto found = hosted_.find(resource);
+  if (found == hosted_.end()) return hosts;
+  for (const Uuid& host : found->second.file.others) {
+    if (!find_replica(parts_.registers, resource, host)) hosts.push_back(host);
+  }
+  return hosts;
+}
+
 replication::Designated Resources::designated(const Uuid& resource) const { return registers_.designated(resource); }
 
 Task<Status> Resources::designate(const Uuid& resource, replication::Designated wish) {
   co_return co_await write_designated(parts_.registers, resource, std::move(wish));
+}
+
+Task<Status> Resources::redesignate(const Uuid& resource, replication::Designated former,
+                                    replication::Designated wish) {
+  co_return co_await replace_designated(parts_.registers, resource, std::move(former), std::move(wish));
 }
 
 control::Switches Resources::switches(const Uuid& resource) const { return registers_.switches(resource); }
@@ -322,9 +371,8 @@ Task<void> Resources::write_disk(const Uuid& resource, std::string path) {
   found->second.file.disk = std::move(path);
   found->second.is_published = false;
   due_.set();
-  ReplicaFile file = found->second.file;
-  const Status status = co_await write_replica_file(parts_.machine, parts_.places.replica(resource), std::move(file));
-  if (status != Status::ok) event(resource, "the new path of the disk could not be written down");
+  if (co_await write_file(resource) != Status::ok)
+    event(resource, "the new path of the disk could not be written down");
 }
 
 void Resources::report_changed(const Uuid& resource) { reports_.local_changed(resource); }

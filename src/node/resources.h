@@ -1,7 +1,7 @@
 // Resources: the replicas of this host, and what they need from it (replication::Environment). A file replica.json in
-// the folder of each says that there is one: written last when it is made, removed first when it goes, so a crash in
-// between leaves either a replica or rubbish that the next start removes. Registers follow it; starting needs none of
-// them (R5).
+// the folder of each says that there is one: written last when it is made, removed first when it goes. What a crash in
+// between leaves is rubbish that the next start removes: for that it must be told so, by a file beside the folder of
+// what was never made whole, or by the registers of what has gone. Registers follow; starting needs none of them (R5).
 #pragma once
 
 #include <map>
@@ -113,8 +113,10 @@ class Resources final : public replication::Environment, public ReportOwner {
   Incarnation incarnation() const override { return parts_.registers.writer().incarnation; }
   std::string host_name(const Uuid& host) const override;
   std::vector<Uuid> members(const Uuid& resource) const override;
+  std::vector<Uuid> awaited(const Uuid& resource) const override;
   replication::Designated designated(const Uuid& resource) const override;
   Task<Status> designate(const Uuid& resource, replication::Designated wish) override;
+  Task<Status> redesignate(const Uuid& resource, replication::Designated former, replication::Designated wish) override;
   control::Switches switches(const Uuid& resource) const override;
   control::Settings settings(const Uuid& resource) const override;
   bool is_connected(const Uuid& peer) const override;
@@ -141,7 +143,6 @@ class Resources final : public replication::Environment, public ReportOwner {
     std::string problem;
     bool is_published = false;  // registers have it
     bool is_told = false;       // that it was deleted and is still in use
-    bool is_older = false;      // than the registers: they were lost, and who may write is not known here
   };
   // By a command that makes this replica or gives it up.
   struct Occupied {
@@ -173,7 +174,10 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<void> reconcile_loop();
   Task<void> reconcile();
   Task<Status> publish(Uuid resource);
+  Task<Status> write_file(Uuid resource);
+  Task<void> note_others(Uuid resource);
   bool has_name(const std::string& name) const;
+  Task<Result<void>> make_files(const ReplicaFile& file);
   Task<Result<void>> host(ReplicaFile file);
   Task<Result<void>> give_up(Uuid resource, bool& has_left);
   Task<Result<void>> agree_to_leave_idle(Uuid resource);
@@ -197,6 +201,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   std::map<Uuid, std::string> removing_;    // their names
   bool is_reconciled_ = true;               // nothing is left to be done again
   std::map<Uuid, std::string> leftovers_;   // what could not be removed, and why
+  std::set<Uuid> unfinished_;               // what the last run of marsd has not made whole
   std::map<Uuid, std::string> left_alone_;  // replicas on this disk that cannot be told what they are, and why
   bool is_looking_again_ = false;           // for the log disk or the files of those
   bool needs_pool_ = true;
@@ -205,7 +210,8 @@ class Resources final : public replication::Environment, public ReportOwner {
   bool is_stuck_ = false;
   Event due_;
   Event stop_;
-  Semaphore turn_;  // of what changes hosted_ and tells the cluster; nobody waits for a replica's disk in it
+  Semaphore file_turn_;  // of writing a replica.json again
+  Semaphore turn_;       // of what changes hosted_ and tells the cluster; nobody waits for a replica's disk in it
   Scope scope_;
   Scope stopping_;
   Scope ending_;

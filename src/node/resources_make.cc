@@ -66,13 +66,7 @@ Task<Result<void>> Resources::make(ReplicaFile file, io::Geometry geometry) {
   if (made) occupied_[id] = {file.record.name, file.disk, geometry, false};
   turn_.release(1);
   if (!made) co_return made;  // nothing is here yet that would have to be removed
-  const replication::ReplicaOptions options = replica_options(file);
-  made = co_await Replica::create(*this, options, file.is_creator);
-  if (made) {
-    const Status status = co_await write_replica_file(parts_.machine, parts_.places.replica(id), file);
-    if (status != Status::ok)
-      made = failure(status, "cannot write " + parts_.places.replica(id) + ": " + std::string(name(status)));
-  }
+  made = co_await make_files(file);
   if (!made) static_cast<void>(co_await remove_folders(id));
   co_await turn_.acquire();
   if (made) made = co_await host(std::move(file));
@@ -80,6 +74,25 @@ Task<Result<void>> Resources::make(ReplicaFile file, io::Geometry geometry) {
   turn_.release(1);
   due_.set();
   co_return made;
+}
+
+Task<Result<void>> Resources::make_files(const ReplicaFile& file) {
+  io::Storage& storage = parts_.machine.storage();
+  const Uuid id = file.record.id;
+  const std::string replica = parts_.places.replica(id), unfinished = parts_.places.unfinished(id);
+  const auto cannot = [](std::string what, Status status) {
+    return failure(status, "cannot " + std::move(what) + ": " + std::string(name(status)));
+  };
+  Status status = co_await storage.make_directory(unfinished);
+  if (status != Status::ok) co_return cannot("make " + unfinished, status);
+  const replication::ReplicaOptions options = replica_options(file);
+  Result<void> made = co_await Replica::create(*this, options, file.is_creator);
+  if (!made) co_return made;
+  status = co_await write_replica_file(parts_.machine, replica, file);
+  if (status != Status::ok) co_return cannot("write " + replica, status);
+  status = co_await storage.remove_tree(unfinished);
+  if (status != Status::ok) co_return cannot("remove " + unfinished, status);
+  co_return Result<void>{};
 }
 
 // While marsd stops nobody would stop it any more: then the next start finds its files.
@@ -248,7 +261,8 @@ Task<Status> Resources::remove_folders(Uuid resource) {
     const Status status = co_await storage.remove_tree(folder);
     if (status != Status::not_found) worst = status;
   }
-  co_return worst;
+  if (worst == Status::ok) worst = co_await storage.remove_tree(parts_.places.unfinished(resource));
+  co_return worst == Status::not_found ? Status::ok : worst;
 }
 
 }  // namespace mars::node

@@ -24,10 +24,18 @@ Task<Result<void>> Resources::open() {
   if (!found) co_return found;
   auto entries = co_await parts_.machine.storage().list(parts_.places.resources());
   if (!entries) co_return failure(entries.error());
+  std::set<Uuid> found_here;
   for (const io::DirectoryEntry& entry : *entries) {
-    Result<Uuid> id = parse_uuid(entry.name);
+    std::string_view name = entry.name;
+    const bool is_unfinished = name.ends_with(unfinished_suffix);
+    if (is_unfinished) name.remove_suffix(unfinished_suffix.size());
+    Result<Uuid> id = parse_uuid(name);
     if (!id || !entry.is_directory) continue;
-    Result<void> opened = co_await open_one(*id);
+    found_here.insert(*id);
+    if (is_unfinished) unfinished_.insert(*id);
+  }
+  for (const Uuid& id : found_here) {
+    Result<void> opened = co_await open_one(id);
     if (!opened) co_return opened;
   }
   miss_folders();
@@ -61,9 +69,9 @@ Task<Status> Resources::take_in(Uuid resource, Result<ReplicaFile> file) {
   const std::string path = parts_.places.replica(resource);
   const auto known = find_replica(parts_.registers, resource, self());
   const bool is_gone = is_deleted(parts_.registers, resource) || (known && !known->has_joined);
-  // No crash leaves a replica that the cluster knows without this file: somebody removed it. Once he was told to bring
-  // it back, reconcile() removes what the cluster knows to be gone.
-  const bool is_rubbish = !is_looking_again_ && (is_gone || !known);
+  // No other crash leaves a replica without this file: somebody removed it, and perhaps the registers as well. Once he
+  // was told to bring it back, reconcile() removes what the cluster knows to be gone.
+  const bool is_rubbish = !is_looking_again_ && (is_gone || (!known && unfinished_.contains(resource)));
   if (status_of(file) == Status::not_found && is_rubbish) {
     parts_.events.add("", "removing what an interrupted command left of resource " + to_string(resource));
     co_return co_await remove_folders(resource);
@@ -120,7 +128,7 @@ void Resources::adopt(ReplicaFile file) {
   }
   Hosted& hosted = hosted_[resource] = {};
   hosted.file = std::move(file);
-  hosted.is_older = parts_.is_store_new;
+  if (parts_.is_store_new) hosted.file.was_published = true;  // whether it was is lost with the store
   start(hosted);
   reports_.local_changed(resource);
   due_.set();

@@ -47,8 +47,13 @@ class Environment {
 
   // Members of the resource, this host included, in the order of their uuids.
   virtual std::vector<Uuid> members(const Uuid& resource) const = 0;
+  // Whom to hear before opening (T10): members, and who was one when this host last knew, if nobody knows of his
+  // leaving.
+  virtual std::vector<Uuid> awaited(const Uuid& resource) const = 0;
   virtual Designated designated(const Uuid& resource) const = 0;
   virtual Task<Status> designate(const Uuid& resource, Designated wish) = 0;
+  // refused: another wish than `former` stands there by now, and stays.
+  virtual Task<Status> redesignate(const Uuid& resource, Designated former, Designated wish) = 0;
   virtual control::Switches switches(const Uuid& resource) const = 0;
   virtual control::Settings settings(const Uuid& resource) const = 0;
 

@@ -98,10 +98,14 @@ Task<void> Replica::stop(std::function<bool()> may_force) {
     Scope beside(machine_.ready());
     beside.spawn(make_room_until(is_drained));
     auto closed = co_await device_->close();
-    // That it is not in use was seen some time ago, or a user shows nowhere.
-    while (!closed && closed.error().status == Status::busy && !may_force()) {
+    // That it is not in use was seen some time ago, or a user shows nowhere. What is still being written back is waited
+    // for as long as it moves.
+    for (uint64_t written = 0; !closed; closed = co_await device_->close()) {
+      const Status status = closed.error().status;
+      const bool moves = status == Status::timed_out && written_bytes() != written;
+      if (!moves && (status != Status::busy || may_force())) break;
+      written = written_bytes();
       co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
-      closed = co_await device_->close();
     }
     if (!closed) {
       was_cut_off_ = true;
@@ -109,7 +113,7 @@ Task<void> Replica::stop(std::function<bool()> may_force) {
       co_await device_->force_close();
     }
     // Nothing new can come now.
-    if (co_await logger_->drain() != Status::ok) say(State::failed, "not everything could be written back");
+    if (co_await drain() != Status::ok) say(State::failed, "not everything could be written back");
     is_drained = true;
     wake_.notify();
     co_await beside.join();
@@ -261,7 +265,7 @@ void Replica::forget_strangers() {
 bool Replica::has_heard() const {
   const auto wait = std::chrono::milliseconds(environment_.settings(options_.resource).open_wait_ms);
   if (machine_.now() >= attached_at_ + wait) return true;
-  return std::ranges::all_of(environment_.members(options_.resource), [this](const Uuid& member) {
+  return std::ranges::all_of(environment_.awaited(options_.resource), [this](const Uuid& member) {
     const auto peer = peers_.find(member);
     const bool has_said = answered_.contains(member) && peer != peers_.end() && peer->second.is_attached;
     return member == environment_.self() || has_said;
@@ -468,7 +472,7 @@ Task<Result<void>> Replica::detach() {
   options_.allow_changed_disk = false;  // it was said of the disk that was attached
   Result<void> result;
   if (role_ == Role::primary) result = co_await device_->close();
-  if (result && role_ == Role::primary && co_await logger_->drain() != Status::ok) {
+  if (result && role_ == Role::primary && co_await drain() != Status::ok) {
     environment_.event(options_.resource, "detached with writes that are only in the log");
   }
   if (result) {

@@ -144,6 +144,7 @@ class Replica {
   static constexpr uint32_t sync_window = 4u << 20;
   static constexpr uint64_t branch_segments_max = 16;  // so many files' worth of given-up histories are kept
   static constexpr io::Duration idle_source_after = std::chrono::seconds(2);
+  static constexpr io::Duration silent_source_after = std::chrono::seconds(60);  // twice as long after each failure
   static constexpr io::Duration memories_interval = std::chrono::seconds(10);
 
   // replica.cc: the strategy
@@ -195,6 +196,7 @@ class Replica {
   Task<void> open_device();
   Task<bool> step_down();
   Task<void> close_primary();
+  Task<Status> drain();
   Task<Status> drain_patiently();
   std::string sentence_of_slow_disk() const;
   void tell_undrained();
@@ -229,6 +231,8 @@ class Replica {
   // replica_follow.cc
   Task<void> step_follower();
   void leave_idle_source();
+  Task<Result<net::Bytes>> await_source(net::Channel& channel, std::optional<io::Instant>& since);
+  int silences_of(const Uuid& host) const;
   void show_follower(const control::Switches& on);
   void show_unsynced(const control::Switches& on);
   std::string doubtful_primary() const;  // empty: none
@@ -269,6 +273,7 @@ class Replica {
 
   // replica_sync.cc
   std::optional<Uuid> choose_sync_source() const;
+  void leave_silent_sync_source();
   bool is_ahead(const Report& peer) const;
   bool has_what_was_here(const Report& peer) const;
   bool needs_sync() const;
@@ -348,6 +353,7 @@ class Replica {
   std::optional<control::Transfer> syncing_;
   std::optional<SyncTrouble> sync_trouble_;
   std::map<Uuid, int> sync_failures_;  // of each source, since a sync was done
+  std::map<Uuid, int> silences_;       // of sources of the log that had more and sent nothing, until they send again
   std::optional<control::Transfer> replaying_;
   Lsn replay_from_;  // where the backlog began that replaying_ is about
   io::Instant replay_began_ = {};
@@ -356,12 +362,15 @@ class Replica {
   io::Instant sync_began_ = {};
   uint64_t moved_bytes_ = 0;  // by the present or the last sync
   net::Channel* fetch_channel_ = nullptr;
-  Uuid fetch_source_;            // at its other end
-  io::Instant fetched_at_ = {};  // when something came through it last
+  Uuid fetch_source_;                         // at its other end
+  std::optional<io::Instant> fetch_awaited_;  // since when it is waited for
   net::Channel* sync_channel_ = nullptr;
+  Uuid sync_source_;
+  std::optional<io::Instant> sync_awaited_;
   net::Channel* handover_channel_ = nullptr;
   std::vector<net::Channel*> served_channels_;  // in the order in which they were opened
 
+  int draining_ = 0;         // no range is read for a sync: the log would never be without one
   int barred_ = 0;           // the log is being taken away or replaced: no new conversations
   bool is_leaving_ = false;  // nobody makes room in the log any more
   int readings_ = 0;

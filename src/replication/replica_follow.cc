@@ -20,6 +20,7 @@ Task<void> Replica::step_follower() {
   if (replayer_) replayer_->allow(on.replay);
   if (!on.fetch && fetch_channel_ != nullptr) fetch_channel_->close();
   leave_idle_source();
+  leave_silent_sync_source();
   if (!on.sync && sync_channel_ != nullptr) sync_channel_->close();
   if (log_->needs_space()) co_await make_room();
   show_follower(on);
@@ -27,13 +28,36 @@ Task<void> Replica::step_follower() {
 
 // A source that has nothing more, because it is cut off itself, keeps nobody from another one that has.
 void Replica::leave_idle_source() {
-  const auto source = fetch_channel_ != nullptr ? peers_.find(fetch_source_) : peers_.end();
-  if (source == peers_.end() || machine_.now() < fetched_at_ + idle_source_after) return;
-  if (source->second.durable.position.lsn > log_->durable().position.lsn) return;
+  const auto source = fetch_awaited_ ? peers_.find(fetch_source_) : peers_.end();
+  if (source == peers_.end() || machine_.now() < *fetch_awaited_ + idle_source_after) return;
+  const int silences = silences_of(fetch_source_);
+  const bool has_more = source->second.durable.position.lsn > log_->durable().position.lsn;
+  const auto patience = silent_source_after * (1 << std::min(silences, 6));
+  const bool is_silent = has_more && machine_.now() >= *fetch_awaited_ + patience;
+  if (is_silent) ++silences_[fetch_source_];
   const auto better = choose_source();
-  if (!better || *better == fetch_source_) return;
-  reached("fetch: an idle source is left for another one");
+  const bool is_other = better && *better != fetch_source_;
+  if (is_silent && !is_other) silences_[fetch_source_] = silences;
+  // Who was silent itself is not better than one that has nothing more, and worse than one that is silent just now.
+  const bool is_better =
+      is_other && (has_more ? silences_of(*better) < silences_of(fetch_source_) : silences_of(*better) <= silences);
+  if (!is_better) return;
+  reached(has_more ? "fetch: a silent source is left for another one"
+                   : "fetch: an idle source is left for another one");
   fetch_channel_->close();
+}
+
+// `since`: while it is waited for.
+Task<Result<net::Bytes>> Replica::await_source(net::Channel& channel, std::optional<io::Instant>& since) {
+  since = machine_.now();
+  auto message = co_await channel.receive();
+  since.reset();
+  co_return message;
+}
+
+int Replica::silences_of(const Uuid& host) const {
+  const auto found = silences_.find(host);
+  return found == silences_.end() ? 0 : found->second;
 }
 
 // What an operator sees, the worst first.
@@ -144,6 +168,7 @@ Task<void> Replica::become_follower() {
   must_sync_ = false;
   sync_trouble_.reset();
   sync_failures_.clear();
+  silences_.clear();
   lacks_log_ = false;
   // A clean end left nothing in the pool: a pool that is gone since then has cost nothing (D6).
   const auto unclean = [](StateBlock& state) {
@@ -212,7 +237,7 @@ Task<Status> Replica::recreate_gone() {
 std::optional<Uuid> Replica::choose_source() {
   const Lsn end = log_->durable().position.lsn;
   std::optional<Uuid> best;
-  Lsn most;
+  std::pair<int, Lsn> most;
   bool is_ahead_anywhere = false;
   bool is_parted = false;
   must_sync_ = lacks_log_ = false;
@@ -228,7 +253,7 @@ std::optional<Uuid> Replica::choose_source() {
     }
     is_ahead_anywhere = true;
     if (peer.oldest > end || unable_.contains(host)) continue;
-    const Lsn rank = peer.durable.position.lsn + (peer.is_primary ? 1u << 20 : 0);
+    const std::pair rank(-silences_of(host), peer.durable.position.lsn + (peer.is_primary ? 1u << 20 : 0));
     if (best && rank <= most) continue;
     best = host;
     most = rank;
@@ -289,11 +314,10 @@ Task<Status> Replica::fetch_from(Uuid source) {
   if (channel == nullptr) co_return Status::unreachable;
   fetch_channel_ = channel.get();
   fetch_source_ = source;
-  fetched_at_ = machine_.now();
   fetching_ = control::Transfer{TransferKind::fetch, 0, 0, 0, environment_.host_name(source)};
   transfer_began_ = machine_.now();
   while (!following_stop_.is_set()) {
-    auto message = co_await channel->receive();
+    auto message = co_await await_source(*channel, fetch_awaited_);
     if (!message) co_return message.error().status;
     auto batch = format::verify_batch(*message);
     if (!batch) {
@@ -307,7 +331,7 @@ Task<Status> Replica::fetch_from(Uuid source) {
     if (is_other_reign && is_rival(*batch)) co_return Status::forked;
     if (is_other_reign && has_lost_log()) co_return co_await leave_damaged_history();
     if (Status status = co_await log_->append_fetched(*batch); status != Status::ok) co_return status;
-    fetched_at_ = machine_.now();
+    silences_.erase(source);
     note_progress(source, *batch);
   }
   co_return Status::ok;

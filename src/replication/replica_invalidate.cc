@@ -160,9 +160,11 @@ Task<Status> Replica::withdraw_wish() {
   while (wish() == Wish::me && primary().is_nil() && machine_.now() < deadline && !stop_.is_set()) {
     co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
   }
-  if (wish() != Wish::me) co_return Status::ok;
+  Designated mine = environment_.designated(options_.resource);
+  if (mine.host != environment_.self()) co_return Status::ok;
   Designated wanted{primary(), random_uuid(machine_), {}};
-  co_return co_await environment_.designate(options_.resource, std::move(wanted));
+  const Status status = co_await environment_.redesignate(options_.resource, std::move(mine), std::move(wanted));
+  co_return status == Status::refused ? Status::ok : status;
 }
 
 // Somebody else must have a whole copy, and say so now: a report may be older than its sender's own invalidation. Who

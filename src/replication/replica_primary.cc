@@ -223,7 +223,7 @@ Task<bool> Replica::step_down() {
         "end its use here; what is written from now on makes two histories");
     co_return true;
   }
-  if (co_await logger_->drain() != Status::ok) tell_undrained();
+  if (co_await drain() != Status::ok) tell_undrained();
   co_await close_logger();
   role_ = Role::closed;
   environment_.event(options_.resource,
@@ -249,8 +249,14 @@ Task<void> Replica::close_primary() {
   wake_.notify();
 }
 
+Task<Status> Replica::drain() {
+  const Counted draining(draining_);
+  co_return co_await logger_->drain();
+}
+
 // A disk that hangs, or is very slow, would keep the device closed and everybody waiting: the right stays here then.
 Task<Status> Replica::drain_patiently() {
+  const Counted draining(draining_);
   const io::Instant last = machine_.now() + 50s;  // the successor has a minute
   for (;;) {
     const uint64_t written = logger_->written_bytes();
@@ -291,12 +297,10 @@ Task<void> Replica::close_logger() {
 Task<void> Replica::refuse(Designated wanted, std::string why) {
   reached("handover: refused");
   environment_.event(options_.resource, "handover refused: " + why);
-  if (environment_.designated(options_.resource) != wanted) co_return;
-  wanted.host = environment_.self();
-  wanted.refusal = std::move(why);
-  wanted.is_forced = false;
-  const Status status = co_await environment_.designate(options_.resource, std::move(wanted));
-  if (status != Status::ok) environment_.event(options_.resource, "the refusal could not be written down");
+  Designated answer{environment_.self(), wanted.request, std::move(why), false};
+  const Status status = co_await environment_.redesignate(options_.resource, std::move(wanted), std::move(answer));
+  if (status != Status::ok && status != Status::refused)
+    environment_.event(options_.resource, "the refusal could not be written down");
 }
 
 HandoverFacts Replica::handover_facts(const Uuid& successor) const {

@@ -138,7 +138,12 @@ Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes
     auto request = decode_sync_request(*message);
     const bool fits = request && request->offset <= options_.volume_bytes &&
                       request->bytes <= options_.volume_bytes - request->offset && request->bytes <= sync_range_bytes;
-    if (!fits || serving_stop_.is_set()) break;
+    if (!fits) break;
+    // A disk that is slower than the target has always a read under way.
+    while (draining_ > 0 && channel->is_open() && !serving_stop_.is_set()) {
+      co_await io::wait_until(machine_, served_, machine_.now() + 100ms);
+    }
+    if (serving_stop_.is_set()) break;
     status = co_await answer_range(*channel, port, *request, buffer);
   }
   channel->close(status == Status::io_error ? Error(status, "the source cannot read its data disk")

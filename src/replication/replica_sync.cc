@@ -34,6 +34,19 @@ std::optional<Uuid> Replica::choose_sync_source() const {
   return best;
 }
 
+// A source that is there and sends nothing, because its disk hangs, keeps nobody from another one.
+void Replica::leave_silent_sync_source() {
+  if (!sync_awaited_) return;
+  int& failures = sync_failures_[sync_source_];
+  if (machine_.now() < *sync_awaited_ + silent_source_after * (1 << std::min(failures, 6))) return;
+  ++failures;
+  const auto better = choose_sync_source();
+  --failures;
+  if (!better || *better == sync_source_) return;
+  reached("sync: a silent source is left for another one");
+  sync_channel_->close();
+}
+
 namespace {
 // A primary reads through memory, a secondary has what it has applied.
 Lsn served_by(const Report& peer) { return peer.is_primary ? peer.durable.position.lsn : peer.applied.position.lsn; }
@@ -105,10 +118,11 @@ Task<Status> Replica::sync_from(Uuid source, bool& has_begun) {
   auto channel = environment_.open_channel(source, sync_service, std::move(opening), sync_window);
   if (channel == nullptr) co_return Status::unreachable;
   sync_channel_ = channel.get();
+  sync_source_ = source;
   syncing_ = control::Transfer{TransferKind::sync, 0, options_.volume_bytes, 0, environment_.host_name(source)};
   sync_began_ = machine_.now();
   moved_bytes_ = 0;
-  auto message = co_await channel->receive();
+  auto message = co_await await_source(*channel, sync_awaited_);
   if (!message) co_return message.error().status;
   auto header = decode_sync_header(*message);
   if (!header || header->volume_bytes != options_.volume_bytes || header->branch.empty()) co_return Status::invalid;
@@ -225,7 +239,7 @@ Task<Status> Replica::sweep(net::Channel& channel, Position& cmax) {
       if (status = co_await channel.send(encode(request)); status != Status::ok) co_return status;
       asked += request.bytes;
     }
-    auto message = co_await channel.receive();
+    auto message = co_await await_source(channel, sync_awaited_);
     if (!message) co_return message.error().status;
     auto answer = decode_sync_answer(*message);
     if (!answer || answer->offset != done || answer->offset + answer->bytes > asked) co_return Status::invalid;

@@ -1,0 +1,136 @@
+// Metadata stores that are lost or restored to before: registers are for programs and people, and give no right.
+#include "sim/scenario/film.h"
+
+namespace mars::sim {
+namespace {
+
+class LostStoreFilm : public Film {
+ protected:
+  static constexpr const char* store_path = "var/lib/mars/meta.db";
+
+  void lose_store(const std::string& host) {
+    for (const auto& entry : disks(host).list("/var/lib/mars")) {
+      if (!entry.name.starts_with("meta.db")) continue;
+      EXPECT_EQ(disks(host).file_system("/").remove("var/lib/mars/" + entry.name, true), Status::ok);
+    }
+  }
+  std::vector<std::byte> store(const std::string& host) {
+    const Inode* file = disks(host).file_system("/").file(store_path);
+    std::vector<std::byte> bytes(file->size);
+    file->medium.read(0, bytes);
+    return bytes;
+  }
+  void restore_store(const std::string& host, const std::vector<std::byte>& bytes) {
+    lose_store(host);
+    FileSystem& files = disks(host).file_system("/");
+    auto file = files.create(store_path, true);
+    ASSERT_TRUE(file.has_value());
+    EXPECT_EQ(files.write(**file, 0, bytes, true), Status::ok);
+  }
+  // False: it was not killed, because there are fewer than n changes.
+  bool boot_and_die(const std::string& host, uint64_t n) {
+    kill_at(host, n);
+    const bool has_started = cluster().start(host).has_value();
+    rest(5s);
+    disks(host).on_change({});
+    if (is_dead(host) && has_started) cluster().bury(host);
+    return is_dead(host);
+  }
+};
+
+// Attacks: R5, P4, T10
+TEST_F(LostStoreFilm, a_first_start_that_is_cut_off_anywhere_gives_no_right_to_the_second) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  stop("a");
+  force("b");
+  save("b", 10, 30, 'y');
+  isolate("a");
+  bool was_cut_off = true;
+  for (uint64_t n = 1; was_cut_off; ++n) {
+    ASSERT_LT(n, 300u);
+    lose_store("a");
+    was_cut_off = boot_and_die("a", n);
+    if (was_cut_off) boot("a");
+    rest(20s);
+    ASSERT_EQ(primary(), "b") << n;
+    stop("a");
+  }
+  boot("a");
+  rejoin("a");
+  EXPECT_TRUE(until([&] { return cluster().status("a").resources.size() == 1 && cluster().connected("a", "b"); }));
+  expect_primary("b");
+  expect_equal();
+}
+
+// Attacks: R5, P4, T10
+TEST_F(LostStoreFilm, one_of_before_the_others_joined_does_not_open_without_hearing_them) {
+  cast_without_resource({"a", "b"});
+  run("a", "create-resource mydata /dev/sdb");
+  expect_primary("a");
+  const std::vector<std::byte> before = store("a");
+  EXPECT_TRUE(until([&] { return cluster().status("b").resources.size() == 1; }));
+  run("b", "join-resource mydata /dev/sdb");
+  EXPECT_TRUE(until([&] { return state("b") == State::up_to_date; })) << describe();
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  power_loss("a");
+  await_silence("b", "a");
+  force("b");
+  save("b", 10, 30, 'y');
+  restore_store("a", before);
+  boot("a");
+  rest(30s);
+  expect_primary("b");
+  expect_equal();
+}
+
+// Attacks: R5, P2
+TEST_F(LostStoreFilm, who_lost_replica_json_as_well_loses_nothing_else) {
+  cast({"a"});
+  save("a", 0, 20, 'x');
+  disks("a").drive("/dev/sdb").stick();
+  save("a", 10, 30, 'y');
+  power_loss("a");
+  disks("a").drive("/dev/sdb").unstick();
+  const std::string file = resource_directory("a") + "/replica.json";
+  lose_store("a");
+  ASSERT_EQ(disks("a").file_system("/").rename(file.substr(1), "var/lib/mars/hidden"), Status::ok);
+  for (int start = 0; start < 2; ++start) {
+    boot("a");
+    expect_event("a", "replica.json is missing: this replica is left alone");
+    stop("a");
+  }
+  ASSERT_EQ(disks("a").file_system("/").rename("var/lib/mars/hidden", file.substr(1)), Status::ok);
+  boot("a");
+  EXPECT_TRUE(until([&] { return cluster().status("a").resources.size() == 1; })) << describe();
+  run("a", "primary mydata");
+  expect_read("a", 10, 30, 'y');
+  expect_equal();
+}
+
+// Attacks: F46
+TEST_F(LostStoreFilm, a_creation_that_is_cut_off_anywhere_is_whole_or_nothing) {
+  for (uint64_t n = 1;; ++n) {
+    ASSERT_LT(n, 200u);
+    cast_without_resource({"a", "b"});
+    kill_at("a", n);
+    const auto creating = begin("a", "create-resource mydata /dev/sdb");
+    rest(10s);
+    const bool was_cut_off = is_dead("a");
+    revive("a");
+    rest(2s);
+    if (cluster().status("a").resources.empty()) {
+      const auto left = disks("a").list("/var/lib/mars/resources");
+      EXPECT_TRUE(left.empty()) << n << ": " << left.front().name;
+      EXPECT_EQ(run("a", "create-resource mydata /dev/sdb").code, ExitCode::done) << n;
+    }
+    expect_primary("a");
+    save("a", 0, 20, 'x');
+    if (!was_cut_off) break;
+  }
+}
+
+}  // namespace
+}  // namespace mars::sim

@@ -1,0 +1,90 @@
+// Sources of syncs and of the log that are slower than who takes from them, or send nothing any more.
+#include "sim/scenario/film.h"
+
+namespace mars::sim {
+namespace {
+
+class SourceFilm : public Film {
+ protected:
+  void prologue(Hosts hosts) {
+    cast(std::move(hosts));
+    save("a", 0, 400, 's');
+    expect_up_to_date();
+  }
+  // c syncs from a, whose disk always has a read for it under way.
+  void begin_sync_from_slow_disk() {
+    prologue({"a", "b", "c"});
+    disks("a").drive("/dev/sdb").set_speed({.read = 300ms});
+    invalidate("c");
+    EXPECT_TRUE(until([&] { return state("c") == State::syncing; })) << describe();
+    rest(2s);
+    EXPECT_EQ(state("c"), State::syncing);
+  }
+};
+
+// Attacks: T4, P5
+TEST_F(SourceFilm, who_serves_a_sync_from_a_slow_disk_hands_over) {
+  begin_sync_from_slow_disk();
+  hand_over("b");
+  expect_read("b", 0, 400, 's');
+  disks("a").drive("/dev/sdb").set_speed({});
+  expect_equal();
+}
+
+// Attacks: T4, P13
+TEST_F(SourceFilm, who_serves_a_sync_from_a_slow_disk_closes_detaches_and_stops) {
+  for (const std::string way : {"secondary mydata", "detach mydata", "stop"}) {
+    begin_sync_from_slow_disk();
+    const io::Instant before = cluster().world().now();
+    way == "stop" ? stop("a") : static_cast<void>(run("a", way + " --timeout 40s"));
+    EXPECT_LT(cluster().world().now() - before, 18s) << way;  // the fingerprint of its disk takes 13; the sync 12 more
+    disks("a").drive("/dev/sdb").set_speed({});
+    if (way == "stop") boot("a");
+    if (way == "detach mydata") run("a", "attach mydata");
+    if (way == "secondary mydata") run("a", "primary mydata");
+    expect_primary("a");
+    expect_equal();
+  }
+}
+
+// Attacks: F10, SY4, P13
+TEST_F(SourceFilm, a_sync_leaves_a_source_whose_disk_hangs) {
+  begin_sync_from_slow_disk();
+  disks("a").drive("/dev/sdb").stick();
+  EXPECT_TRUE(until([&] { return state("c") == State::up_to_date; }, 5min)) << describe();
+  disks("a").drive("/dev/sdb").unstick();
+  disks("a").drive("/dev/sdb").set_speed({});
+  expect_equal();
+}
+
+// Attacks: F4, SY4, P7
+TEST_F(SourceFilm, a_slow_target_does_not_take_its_source_for_a_silent_one) {
+  prologue({"a", "b", "c"});
+  disks("c").drive("/dev/sdb").set_speed({.read = 4s});
+  invalidate("c");
+  rest(100s);
+  EXPECT_EQ(state("c"), State::syncing);
+  EXPECT_TRUE(until([&] { return state("c") == State::up_to_date; }, 20min)) << describe();
+  disks("c").drive("/dev/sdb").set_speed({});
+  expect_no_event("c", "was interrupted (");
+  expect_equal();
+}
+
+// Attacks: F4, P13
+TEST_F(SourceFilm, a_fetch_leaves_a_source_whose_log_disk_hangs) {
+  stage.log_disk_bytes = 64 << 20;
+  prologue({"a", "b", "c"});
+  run("c", "pause-fetch mydata");
+  expect_state("c", State::paused);
+  save("a", 0, 60, 'x');
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+  rest(3s);  // c hears that both have more
+  disks("a").drive("/log").stick();
+  run("c", "resume-fetch mydata");
+  EXPECT_TRUE(until([&] { return durable("c") == durable("b"); }, 5min)) << describe();
+  disks("a").drive("/log").unstick();
+  expect_equal();
+}
+
+}  // namespace
+}  // namespace mars::sim
