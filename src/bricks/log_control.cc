@@ -84,7 +84,9 @@ Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
   append.branch_step = &*verified;
   const Status status = co_await append;
   if (status != Status::ok && durable_ != tail_) tail_ = parent;
-  co_return status;
+  if (status != Status::ok) co_return status;
+  // Not before: until the new reign stands, they are the evidence that something is missing.
+  co_return co_await segments_.set_aside_lost(parent.position.lsn);
 }
 
 Task<Status> Log::append_fetched(const format::Batch& batch) {

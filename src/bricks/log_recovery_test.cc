@@ -403,6 +403,21 @@ TEST_F(RecoveryTest, a_lost_file_is_no_evidence_against_the_reign_that_was_force
   EXPECT_TRUE(log().segments().lost().empty());
 }
 
+// The reign stands, and the file is still there: it is older than what follows it.
+TEST_F(RecoveryTest, a_lost_file_that_could_not_be_moved_is_no_evidence_either) {
+  for (int i = 0; i < 8; ++i) batches.append_durable('b', 60000);
+  const Segment& last = *log().segments().all().back();
+  const std::string path = last.path;
+  disks().poke(path, 0, filled_with(8192, '?'));
+  expect_damage_at(last.first());
+  disks().fail({.path = path, .op = sim::DiskOp::change});
+  EXPECT_NE(replica.run(replica.begin_epoch(EpochCause::force)), Status::ok);
+  disks().heal();
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);
+  replica.kill();
+  ASSERT_TRUE(replica.follow().has_value());
+}
+
 TEST_F(RecoveryTest, time_goes_on_though_the_clock_went_back) {
   batches.append_durable('a', 30000);
   ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);

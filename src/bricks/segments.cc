@@ -323,8 +323,12 @@ Task<Status> Segments::trim(Lsn limit, Counts counts, Segment* const& current) {
 // Names in branch/: generation, name in the log, epoch. Two abandoned histories may have the same numbers.
 Task<Status> Segments::move_aside(std::unique_ptr<Segment> segment) {
   CHECK(segment->readers == 0);
-  segment->file.reset();
-  co_return co_await keep_in_branch(segment->path, short_text(segment->header.epoch));
+  const Status status = co_await keep_in_branch(segment->path, short_text(segment->header.epoch));
+  if (status != Status::ok) {  // it lies where it was, and whoever tries again must find it
+    segments_.push_back(std::move(segment));
+    sort();
+  }
+  co_return status;
 }
 
 Task<Status> Segments::keep_in_branch(std::string path, std::string mark) {
@@ -376,9 +380,9 @@ Task<Status> Segments::set_aside(Lsn from) {
 Task<Status> Segments::set_aside_lost(Lsn from) {
   for (const format::SegmentName& name : std::vector(lost_)) {
     if (name.first < from) continue;
-    std::erase(lost_, name);
     Status status = co_await keep_in_branch(log_path(to_string(name)), "damaged");
     if (status != Status::ok) co_return status;
+    std::erase(lost_, name);
   }
   co_return Status::ok;
 }
@@ -391,7 +395,7 @@ Task<Status> Segments::set_aside_behind(const Position& end) {
     segments_.erase(segments_.begin() + static_cast<ptrdiff_t>(i));
     if (Status status = co_await move_aside(std::move(leftover)); status != Status::ok) co_return status;
   }
-  co_return co_await set_aside_lost(end.lsn);
+  co_return Status::ok;
 }
 
 Task<Status> Segments::drop_all() {

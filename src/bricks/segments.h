@@ -79,6 +79,8 @@ class Segments {
   Task<Status> set_aside(Lsn from);
   // What a crash left behind the end of the log: files that begin behind it, or at it but in another epoch.
   Task<Status> set_aside_behind(const Position& end);
+  // Of those whose header could not be read.
+  Task<Status> set_aside_lost(Lsn from);
   // All files go.
   Task<Status> drop_all();
 
@@ -103,7 +105,6 @@ class Segments {
   Task<Status> keep_control_segment();
   Task<Status> retire(std::unique_ptr<Segment> segment);
   Task<Status> move_aside(std::unique_ptr<Segment> segment);
-  Task<Status> set_aside_lost(Lsn from);
   Task<Status> keep_in_branch(std::string path, std::string mark);
   Task<Status> free_name(const std::string& path, EpochId epoch);
   void sort();
