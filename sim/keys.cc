@@ -122,6 +122,11 @@ Result<io::Sha256> SimKeys::public_key_hash(std::string pem) {
   return failure(Status::invalid, "neither a key nor a request nor a certificate");
 }
 
+Result<io::Sha256> SimKeys::request_key_hash(std::string request_pem) {
+  if (auto request = parse_request(request_pem)) return request->key;
+  return failure(Status::invalid, "not a certificate request");
+}
+
 io::Sha256 SimKeys::sha256(std::span<const std::byte> bytes) { return sim::sha256(bytes); }
 
 }  // namespace mars::sim

@@ -20,6 +20,7 @@ class SimKeys : public io::Keys {
   Result<std::string> make_request(std::string key_pem, std::string uri) override;
   Result<std::string> sign(const io::KeyPair& ca, std::string request_pem, std::string uri, std::string role) override;
   Result<io::Sha256> public_key_hash(std::string pem) override;
+  Result<io::Sha256> request_key_hash(std::string request_pem) override;
   io::Sha256 sha256(std::span<const std::byte> bytes) override;
 
  private:

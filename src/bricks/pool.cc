@@ -19,7 +19,8 @@ constexpr uint64_t share_of_free = 4;
 PoolHeader layout(uint64_t bytes) {
   PoolHeader header;
   header.page_bytes = Pool::page_bytes;
-  header.page_count = static_cast<uint32_t>(std::max<uint64_t>(bytes / Pool::page_bytes, 256));
+  const uint64_t pages = std::clamp<uint64_t>(bytes / Pool::page_bytes, 256, format::pool_records_max);
+  header.page_count = static_cast<uint32_t>(pages);
   header.record_slots = header.page_count;
   return header;
 }
@@ -37,7 +38,9 @@ Result<std::unique_ptr<Pool>> Pool::open(io::Machine& machine, std::string name,
   std::unique_ptr<Pool> pool(new Pool);
   auto memory = machine.map_pool(std::move(name), format::pool_file_bytes(layout(bytes)));
   if (!memory) {
-    if (memory.error().status == Status::gone) return failure(memory.error());
+    // io_error: there is one, and what a predecessor acknowledged may be in it.
+    const Status status = memory.error().status;
+    if (status == Status::gone || status == Status::io_error) return failure(memory.error());
     pool->why_not_ = memory.error().text;
     pool->header_ = layout(bytes);
     pool->plain_ = AlignedBuffer(format::pool_file_bytes(pool->header_));

@@ -26,6 +26,8 @@ class Keys {
   // Signs for exactly this uri and role; what the request asks for is not believed.
   virtual Result<std::string> sign(const KeyPair& ca, std::string request_pem, std::string uri, std::string role) = 0;
   virtual Result<Sha256> public_key_hash(std::string pem) = 0;  // of a key, a request or a certificate
+  // Of the request that sign() would sign, and of nothing else that may lie beside it: who asks must have that key.
+  virtual Result<Sha256> request_key_hash(std::string request_pem) = 0;
   virtual Sha256 sha256(std::span<const std::byte> bytes) = 0;
 };
 

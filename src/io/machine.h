@@ -56,7 +56,8 @@ class Machine {
   // Changes with every boot of the host, and only then.
   virtual std::array<std::byte, 16> boot_id() = 0;
   // A pool by name in the run directory (or /dev/shm): opened as it is, or made with `bytes` when it is not there.
-  // unsupported: no tmpfs here, so write-cache = off. A size that differs from the file's: the file's wins.
+  // unsupported: no tmpfs here, so write-cache = off. io_error: it is there and cannot be had now; others: it is not
+  // there and cannot be made. A size that differs from the file's: the file's wins.
   virtual Result<std::unique_ptr<PoolMemory>> map_pool(std::string name, uint64_t bytes) = 0;
   virtual Status remove_pool(std::string name) = 0;
 

@@ -216,9 +216,7 @@ void DiskFile::submit(FileOp& op) {
     ready_.push(op);
     return;
   }
-  const bool is_background = op.priority == Priority::background;
-  const bool must_wait = !foreground_.empty() || (is_background && !background_.empty());
-  if (must_wait || in_flight_ >= engine_.in_flight_max()) return (is_background ? background_ : foreground_).push(op);
+  if (in_flight_ >= engine_.in_flight_max()) return waiting_.push(op, op.priority == Priority::background);
   pass(op);
 }
 
@@ -234,7 +232,7 @@ void DiskFile::on_ended(Job& job) {
   DiskFile& file = state.file();
   op.run = state.completion();
   --file.in_flight_;
-  if (FileOp* next = file.foreground_.empty() ? file.background_.pop() : file.foreground_.pop()) file.pass(*next);
+  if (Job* next = file.waiting_.pop()) file.pass(static_cast<FileOp&>(*next));
   op.run(op);  // perhaps the end of the file, too
 }
 

@@ -12,6 +12,7 @@
 
 #include "io/file.h"
 #include "io/linux/descriptor.h"
+#include "io/linux/fair_lines.h"
 #include "io/time.h"
 
 namespace mars::io {
@@ -36,27 +37,6 @@ class DiskEngine {
   virtual bool prepare_to_wait() { return true; }
   // How long the reactor may then sleep at a stretch.
   virtual Duration wait_max() const { return Duration::max(); }
-};
-
-// Operations in the order in which they came.
-class OpLine {
- public:
-  bool empty() const { return head_ == nullptr; }
-  FileOp* front() const { return static_cast<FileOp*>(head_); }
-  void push(FileOp& op) {
-    op.next = nullptr;
-    *tail_ = &op;
-    tail_ = &op.next;
-  }
-  FileOp* pop() {
-    Job* op = head_;
-    if (op != nullptr && (head_ = op->next) == nullptr) tail_ = &head_;
-    return static_cast<FileOp*>(op);
-  }
-
- private:
-  Job* head_ = nullptr;
-  Job** tail_ = &head_;
 };
 
 // What open_disk() (disk_open.h) found.
@@ -138,8 +118,7 @@ class DiskFile final : public File {
   OpenedDisk disk_;
   mutable std::atomic<uint64_t> known_size_ = 0;
   uint32_t in_flight_ = 0;  // in the engine
-  OpLine foreground_;       // what waits for a place
-  OpLine background_;
+  FairLines waiting_;       // for a place there
 };
 
 // The mode for fallocate(2).

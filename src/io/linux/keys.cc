@@ -161,6 +161,21 @@ Result<std::string> OpensslKeys::make_request(std::string key_pem, std::string u
   return written(memory);
 }
 
+namespace {
+// The first request in the text; null when its signature is not by the key that it names.
+X509RequestPtr signed_request(const std::string& pem, Error& error) {
+  X509RequestPtr request = parse_request(pem);
+  EVP_PKEY* key = request == nullptr ? nullptr : X509_REQ_get0_pubkey(request.get());
+  if (key == nullptr) {
+    error = openssl_failure(Status::invalid, "not a certificate request in PEM").error();
+    return nullptr;
+  }
+  if (X509_REQ_verify(request.get(), key) == 1) return request;
+  error = openssl_failure(Status::permission, "the request is not signed by the key that it names").error();
+  return nullptr;
+}
+}  // namespace
+
 Result<std::string> OpensslKeys::sign(const KeyPair& ca, std::string request_pem, std::string uri, std::string role) {
   const X509Ptr ca_certificate = parse_certificate(ca.certificate_pem);
   const EvpKeyPtr ca_key = parse_key(ca.key_pem);
@@ -168,12 +183,10 @@ Result<std::string> OpensslKeys::sign(const KeyPair& ca, std::string request_pem
   if (X509_check_private_key(ca_certificate.get(), ca_key.get()) != 1) {
     return openssl_failure(Status::permission, "the CA's key is not that of its certificate");
   }
-  const X509RequestPtr request = parse_request(request_pem);
-  EVP_PKEY* key = request == nullptr ? nullptr : X509_REQ_get0_pubkey(request.get());
-  if (key == nullptr) return openssl_failure(Status::invalid, "not a certificate request in PEM");
-  if (X509_REQ_verify(request.get(), key) != 1) {
-    return openssl_failure(Status::permission, "the request is not signed by the key that it names");
-  }
+  Error error = Status::ok;
+  const X509RequestPtr request = signed_request(request_pem, error);
+  if (request == nullptr) return failure(error);
+  EVP_PKEY* const key = X509_REQ_get0_pubkey(request.get());
   const X509Ptr certificate(made(X509_new()));
   if (!fill_leaf(*certificate, *ca_certificate, *ca_key, *key, uri, role)) {
     return openssl_failure(Status::invalid, "cannot sign for " + uri);
@@ -200,6 +213,13 @@ Result<Sha256> OpensslKeys::public_key_hash(std::string pem) {
   const EvpKeyPtr key = parse_key(pem);
   if (key == nullptr) return openssl_failure(Status::invalid, "neither a certificate, a request nor a key in PEM");
   return hash_or_refusal(*key);
+}
+
+Result<Sha256> OpensslKeys::request_key_hash(std::string request_pem) {
+  Error error = Status::ok;
+  const X509RequestPtr request = signed_request(request_pem, error);
+  if (request == nullptr) return failure(error);
+  return hash_or_refusal(*X509_REQ_get0_pubkey(request.get()));
 }
 
 Sha256 OpensslKeys::sha256(std::span<const std::byte> bytes) { return sha256_of(bytes); }

@@ -12,6 +12,7 @@ class OpensslKeys final : public Keys {
   Result<std::string> make_request(std::string key_pem, std::string uri) override;
   Result<std::string> sign(const KeyPair& ca, std::string request_pem, std::string uri, std::string role) override;
   Result<Sha256> public_key_hash(std::string pem) override;
+  Result<Sha256> request_key_hash(std::string request_pem) override;
   Sha256 sha256(std::span<const std::byte> bytes) override;
 };
 

@@ -41,6 +41,17 @@ TEST_F(KeysTest, certificate_says_what_was_signed_and_not_what_was_asked) {
   EXPECT_EQ(role_of(*certificate), "host");
 }
 
+// Somebody else's certificate beside a request of one's own.
+TEST_F(KeysTest, of_several_blocks_the_request_alone_counts_where_one_is_signed) {
+  const std::string theirs = make_key(), mine = make_key();
+  const auto certificate = keys_.sign(make_ca(), request_of(theirs), host_uri, "host");
+  const std::string both = *certificate + request_of(mine);
+  EXPECT_EQ(*keys_.request_key_hash(both), *keys_.public_key_hash(mine));
+  EXPECT_EQ(*keys_.public_key_hash(*keys_.sign(make_ca(), both, host_uri, "host")), *keys_.public_key_hash(mine));
+  EXPECT_EQ(status_of(keys_.request_key_hash(*certificate)), Status::invalid);
+  EXPECT_EQ(status_of(keys_.request_key_hash(mine)), Status::invalid);
+}
+
 TEST_F(KeysTest, key_request_and_certificate_have_one_hash) {
   const std::string key = make_key();
   const std::string request = request_of(key);

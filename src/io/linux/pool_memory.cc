@@ -21,6 +21,7 @@ namespace mars::io {
 namespace {
 
 constexpr size_t large_page_bytes = 2u << 20;
+constexpr size_t pool_bytes_min = 64u << 10;  // no pool was ever made so small
 
 // A file in memory, at an address where large pages can be mapped.
 class Mapping {
@@ -138,7 +139,7 @@ Result<std::unique_ptr<PoolMemory>> map_file(const Descriptor& file, const std::
   struct stat info = {};
   if (::fstat(file.get(), &info) != 0) return errno_failure(errno, "cannot examine " + path);
   const size_t bytes = static_cast<size_t>(info.st_size);
-  if (!S_ISREG(info.st_mode) || bytes == 0) return failure(Status::damaged, path + " is not a pool");
+  if (!S_ISREG(info.st_mode) || bytes < pool_bytes_min) return failure(Status::damaged, path + " is not a pool");
   // Fills holes that nobody should have made.
   const int result = is_fresh ? 0 : ::posix_fallocate(file.get(), 0, info.st_size);
   if (result != 0) return errno_failure(result, "cannot allocate all of " + path);
@@ -153,8 +154,14 @@ Result<std::unique_ptr<PoolMemory>> map_pool(const std::string& run_dir, const s
   const Result<std::string> path = pool_path(run_dir, name);
   if (!path) return failure(path.error());
   const Descriptor file(::open(path->c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
-  if (file) return map_file(file, *path, false);
-  if (errno != ENOENT) return errno_failure(errno, "cannot open " + *path);
+  if (file) {
+    auto mapped = map_file(file, *path, false);
+    if (mapped) return mapped;
+    if (mapped.error().status != Status::damaged) return failure(Status::io_error, mapped.error().text);
+    if (::unlink(path->c_str()) != 0) return failure(Status::io_error, *path + " is no pool and cannot be removed");
+  } else if (errno != ENOENT) {
+    return failure(Status::io_error, errno_failure(errno, "cannot open " + *path).error().text);
+  }
   if (bytes == 0) return failure(Status::invalid, "a pool of no bytes: " + *path);
   Result<Descriptor> made = make_pool(*path, bytes);
   if (!made) return failure(made.error());

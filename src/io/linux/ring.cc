@@ -81,8 +81,7 @@ Ring::~Ring() {
 
 void Ring::submit(FileOp& op) {
   const bool is_background = op.priority == Priority::background;
-  const bool must_wait = !foreground_.empty() || (is_background && !background_.empty());
-  if (must_wait || !try_queue(op)) (is_background ? background_ : foreground_).push(op);
+  if (waiting_.is_before(is_background) || !try_queue(op)) waiting_.push(op, is_background);
 }
 
 bool Ring::try_queue(FileOp& op) {
@@ -106,12 +105,7 @@ void Ring::turn() {
 }
 
 void Ring::queue_waiting() {
-  for (OpLine* line : {&foreground_, &background_}) {
-    while (!line->empty()) {
-      if (!try_queue(*line->front())) return;
-      line->pop();
-    }
-  }
+  while (!waiting_.empty() && try_queue(static_cast<FileOp&>(*waiting_.front()))) waiting_.pop();
 }
 
 void Ring::reap() {
@@ -134,7 +128,7 @@ bool Ring::has_completed() const { return io_uring_cq_ready(&ring_) > 0; }
 bool Ring::prepare_to_wait() {
   if (can_be_silent_) io_uring_cq_eventfd_toggle(&ring_, true);
   std::atomic_thread_fence(std::memory_order_seq_cst);  // a completion is seen below, or it sees that it has to ring
-  return io_uring_cq_ready(&ring_) == 0 && io_uring_sq_ready(&ring_) == 0 && foreground_.empty() && background_.empty();
+  return io_uring_cq_ready(&ring_) == 0 && io_uring_sq_ready(&ring_) == 0 && waiting_.empty();
 }
 
 // The kernel has no fence between storing a completion and asking whether to ring, so once in an age it does not.

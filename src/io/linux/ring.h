@@ -38,8 +38,7 @@ class Ring final : public DiskEngine {
   bool is_open_ = false;
   bool can_be_silent_ = false;
   uint32_t in_flight_ = 0;  // queued or in the kernel
-  OpLine foreground_;
-  OpLine background_;
+  FairLines waiting_;
 };
 
 }  // namespace mars::io

@@ -26,9 +26,7 @@ int64_t perform(FileOp& op) {
 
 }  // namespace
 
-void ThreadDisk::submit(FileOp& op) {
-  pool_.submit(op, op.priority == Priority::background ? ThreadPool::Lane::second : ThreadPool::Lane::first);
-}
+void ThreadDisk::submit(FileOp& op) { pool_.submit(op, op.priority == Priority::background); }
 
 void ThreadDisk::work(Job& job) {
   FileOp& op = static_cast<FileOp&>(job);

@@ -38,12 +38,9 @@ ThreadPool::~ThreadPool() {
   threads_.clear();
 }
 
-void ThreadPool::submit(Job& job, Lane lane) {
+void ThreadPool::submit(Job& job, bool is_background) {
   std::scoped_lock lock(mutex_);
-  Line& line = lines_[static_cast<size_t>(lane)];
-  job.next = nullptr;
-  *line.tail = &job;
-  line.tail = &job.next;
+  lines_.push(job, is_background);
   ++queued_;
   if (queued_ > idle_ && threads_.size() < threads_max_) threads_.emplace_back([this] { loop(); });
   has_work_.notify_one();
@@ -55,14 +52,9 @@ Task<void> ThreadPool::off_load(std::move_only_function<void()> function) {
 }
 
 Job* ThreadPool::pop() {
-  for (Line& line : lines_) {
-    Job* job = line.head;
-    if (job == nullptr) continue;
-    if ((line.head = job->next) == nullptr) line.tail = &line.head;
-    --queued_;
-    return job;
-  }
-  return nullptr;
+  Job* job = lines_.pop();
+  if (job != nullptr) --queued_;
+  return job;
 }
 
 void ThreadPool::loop() {

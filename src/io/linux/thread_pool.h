@@ -3,7 +3,6 @@
 // needed.
 #pragma once
 
-#include <array>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -12,30 +11,25 @@
 
 #include "base/ready.h"
 #include "base/task.h"
+#include "io/linux/fair_lines.h"
 #include "io/linux/reactor.h"
 
 namespace mars::io {
 
 class ThreadPool {
  public:
-  enum class Lane : uint8_t { first, second };  // the second is served when the first is empty
-
   // `work` is called on the threads; null: only off_load() is used.
   ThreadPool(Reactor& reactor, size_t threads_max, void (*work)(Job& job) = nullptr);
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool();  // with nothing in flight that anybody awaits
 
-  void submit(Job& job, Lane lane = Lane::first);
+  void submit(Job& job, bool is_background = false);
   // Runs the function on a thread and returns when it has run.
   Task<void> off_load(std::move_only_function<void()> function);
 
  private:
   class OffLoad;
-  struct Line {
-    Job* head = nullptr;
-    Job** tail = &head;
-  };
   void loop();
   Job* pop();
 
@@ -44,7 +38,7 @@ class ThreadPool {
   void (*work_)(Job&);
   std::mutex mutex_;  // guards all below
   std::condition_variable has_work_;
-  std::array<Line, 2> lines_;
+  FairLines lines_;
   size_t queued_ = 0;
   size_t idle_ = 0;
   bool stopping_ = false;

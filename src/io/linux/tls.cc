@@ -16,6 +16,9 @@ namespace mars::io {
 namespace {
 
 constexpr size_t input_bytes = size_t{64} * 1024;
+// A peer that sends nothing but questions for new keys, and one that reads nothing, may cost no more than this.
+constexpr uint32_t key_updates_max = 32;
+constexpr size_t output_bytes_max = size_t{8} << 20;
 
 // Encrypted bytes on their way in and out, which OpenSSL sees as a BIO.
 struct Wire {
@@ -24,7 +27,16 @@ struct Wire {
   size_t input_end = 0;
   std::vector<std::byte> output;
   size_t output_begin = 0;
+  // Since something was received that was no question for new keys. Each costs a derivation and an answer.
+  uint32_t key_updates = 0;
+  bool is_flooded() const { return key_updates > key_updates_max || output.size() - output_begin > output_bytes_max; }
 };
+
+void on_message(int is_written, int, int content, const void* data, size_t bytes, SSL*, void* wire) {
+  const bool is_key_update = is_written == 0 && content == SSL3_RT_HANDSHAKE && bytes > 0 &&
+                             *static_cast<const unsigned char*>(data) == SSL3_MT_KEY_UPDATE;
+  if (is_key_update) ++static_cast<Wire*>(wire)->key_updates;
+}
 
 int wire_write(BIO* bio, const char* data, size_t bytes, size_t* written) {
   auto& output = static_cast<Wire*>(BIO_get_data(bio))->output;
@@ -37,7 +49,7 @@ int wire_write(BIO* bio, const char* data, size_t bytes, size_t* written) {
 int wire_read(BIO* bio, char* into, size_t bytes, size_t* count) {
   Wire& wire = *static_cast<Wire*>(BIO_get_data(bio));
   BIO_clear_retry_flags(bio);
-  *count = std::min(bytes, wire.input_end - wire.input_begin);
+  *count = wire.is_flooded() ? 0 : std::min(bytes, wire.input_end - wire.input_begin);
   if (*count == 0) {
     BIO_set_retry_read(bio);
     return 0;
@@ -156,6 +168,8 @@ Status OpensslSession::open(std::string& why) {
   BIO_set_data(bio, &wire_);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);
+  SSL_set_msg_callback(ssl_.get(), on_message);
+  SSL_set_msg_callback_arg(ssl_.get(), &wire_);
   side_ == Side::server ? SSL_set_accept_state(ssl_.get()) : SSL_set_connect_state(ssl_.get());
   return Status::ok;
 }
@@ -211,6 +225,10 @@ bool OpensslSession::verify_by_key(X509_STORE_CTX& store) {
 
 TlsSession::Step OpensslSession::step_of(int result) {
   if (result == 1) return Step::done;
+  if (wire_.is_flooded()) {
+    reason_ = Error(Status::gone, "TLS: the peer only asks for new keys, or does not read what it asks for");
+    return Step::failed;
+  }
   const int error = SSL_get_error(ssl_.get(), result);
   if (error == SSL_ERROR_WANT_READ) return Step::needs_input;
   if (error == SSL_ERROR_ZERO_RETURN) return Step::closed;
@@ -232,7 +250,9 @@ TlsSession::Step OpensslSession::handshake() {
 
 TlsSession::Step OpensslSession::read(std::span<std::byte> into, size_t& bytes) {
   ERR_clear_error();
-  return step_of(SSL_read_ex(ssl_.get(), into.data(), into.size(), &bytes));
+  const int result = SSL_read_ex(ssl_.get(), into.data(), into.size(), &bytes);
+  if (result == 1 && bytes > 0) wire_.key_updates = 0;
+  return step_of(result);
 }
 
 bool OpensslSession::write(std::span<const std::byte> from) {
