@@ -42,7 +42,7 @@ Result<void> check_name_is_free(const meta::Registers& registers, const JoinRequ
 
 Task<Result<JoinAnswer>> admit(Host host, JoinRequest request) {
   io::Keys& keys = host.machine.keys();
-  Result<io::Sha256> key = keys.public_key_hash(request.request_pem);
+  Result<io::Sha256> key = keys.request_key_hash(request.request_pem);
   if (!key) co_return failure(Status::invalid, "the joining host sent no certificate request: " + key.error().text);
   if (request.host.is_nil()) co_return failure(Status::invalid, "the joining host has no uuid");
   // The secret first: who does not know it learns nothing of the members.
@@ -53,6 +53,9 @@ Task<Result<JoinAnswer>> admit(Host host, JoinRequest request) {
   const std::string uri = net::host_uri(host.identity.cluster, request.host);
   Result<std::string> certificate = keys.sign(host.identity.ca, request.request_pem, uri, "host");
   if (!certificate) co_return failure(certificate.error());
+  if (const auto certified = keys.public_key_hash(*certificate); !certified || *certified != *key) {
+    co_return failure(Status::permission, "the certificate would be for another key than the one that was shown");
+  }
   Member member{request.host, request.name, *key, request.addresses};
   const Status status = co_await add_member(host.registers, std::move(member));
   if (status != Status::ok)
