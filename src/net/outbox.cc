@@ -70,7 +70,8 @@ const Outbox::Burst& Outbox::take(std::vector<uint32_t>& drained) {
 
 void Outbox::queue(Lane& lane) {
   const Lane::Pending& next = lane.frames_.front();
-  const bool is_small = next.payload.size() - next.sent <= small_bytes;
+  // Numbers of channels go out in their order.
+  const bool is_small = next.type == format::FrameType::open || next.payload.size() - next.sent <= small_bytes;
   (is_small ? small_ : bulky_).push_back(lane);
 }
 

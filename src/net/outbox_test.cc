@@ -56,6 +56,12 @@ TEST_F(OutboxTest, small_messages_overtake_bulky_ones) {
   EXPECT_EQ(next(), "data2:14 data1:100004");
 }
 
+TEST_F(OutboxTest, channels_are_opened_in_the_order_of_their_numbers) {
+  outbox.add(one, FrameType::open, Bytes(8000));
+  outbox.add(two, FrameType::open, Bytes(10));
+  EXPECT_EQ(next(), "open1:8000 open2:10");
+}
+
 TEST_F(OutboxTest, bulky_lanes_take_turns_by_fragments) {
   outbox.add_message(one, Bytes(600'000));
   outbox.add_message(two, Bytes(300'000));

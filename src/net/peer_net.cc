@@ -51,8 +51,16 @@ class PeerNet::Door : public Doorkeeper, public ListHook {
  private:
   io::Side side() const { return expected_ != nullptr ? io::Side::client : io::Side::server; }
   Error admit_stranger() const {
-    if (net_.strangers_.size() < net_.options_.strangers_max) return Status::ok;
-    return {Status::busy, "too many hosts are joining right now"};
+    const auto is_open = [](const Session* session) { return session->is_open(); };
+    const auto count = std::ranges::count_if(net_.strangers_, is_open);
+    if (static_cast<size_t>(count) < net_.options_.strangers_max) return Status::ok;
+    // Whoever joins is done in a few round trips, and may try again with the same token.
+    Session& oldest = **std::ranges::find_if(net_.strangers_, is_open);
+    if (net_.machine_.now() < oldest.began() + net_.options_.stranger_share) {
+      return {Status::busy, "too many hosts are joining right now"};
+    }
+    oldest.close({Status::timed_out, "joining took too long, and others wait"});
+    return Status::ok;
   }
   PeerNet& net_;
   io::Stream& stream_;
@@ -216,8 +224,13 @@ Task<void> PeerNet::accept_loop() {
       continue;
     }
     if (!handshakes_.try_acquire(1)) {
-      if (!callers_.empty()) callers_.front().shut();
-      co_await handshakes_.acquire();
+      // Those that were accepted just now stand in the list when they have had their turn.
+      Yield yield(machine_.ready());
+      while (callers_.empty() && !handshakes_.try_acquire(1) && !stop_.is_set()) co_await yield;
+      if (!callers_.empty()) {
+        callers_.front().shut();
+        co_await handshakes_.acquire();
+      }
       if (stop_.is_set()) break;
     }
     scope_.spawn(receive(std::move(*stream)));

@@ -66,6 +66,7 @@ struct PeerNetOptions {
   uint32_t handshakes_max = 32;  // incoming connections that are not admitted yet; for one more the oldest has to go
   uint32_t strangers_max = 8;    // sessions of hosts that want to join
   io::Duration stranger_limit = std::chrono::seconds(60);  // then such a session is closed
+  io::Duration stranger_share = std::chrono::seconds(5);   // before, when others wait for its place
 };
 
 // What is known of one member, for status.

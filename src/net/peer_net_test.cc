@@ -53,6 +53,22 @@ TEST_F(TwoHosts, a_short_cut_is_survived) {
   EXPECT_TRUE(connected(*a, *b));
 }
 
+TEST_F(TwoHosts, a_burst_of_callers_that_say_nothing_keeps_no_member_out) {
+  world.network().cut("a", "b");
+  EXPECT_TRUE(world.run_until([&] { return a->live == 0 && b->live == 0; }, 20s));
+  sim::SimMachine& stranger = world.host("stranger").machine();
+  std::vector<std::unique_ptr<io::Stream>> streams;
+  const auto call = [&]() -> Task<void> {
+    auto stream = co_await stranger.network().connect("a:7790");
+    if (stream) streams.push_back(std::move(*stream));
+  };
+  Scope calls(stranger.ready());
+  for (int i = 0; i < 100; ++i) calls.spawn(call());
+  EXPECT_TRUE(world.run_until([&] { return calls.count() == 0; }));
+  world.network().heal("a", "b");
+  EXPECT_TRUE(connects(*a, *b, 5s));
+}
+
 TEST_F(TwoHosts, a_reset_is_noticed_at_once) {
   world.network().reset("a", "b");
   EXPECT_TRUE(world.run_until([&] { return !a->downs.empty() && !b->downs.empty(); }, 1s));

@@ -61,7 +61,8 @@ Session::Session(io::Machine& machine, const SessionTimes& times, Services& serv
       tick_(
           machine, [](void* self) { static_cast<Session*>(self)->tick(); }, this),
       next_id_(is_dialled_here() ? 1 : 2),
-      last_heard_(machine.now()),
+      began_(machine.now()),
+      last_heard_(began_),
       last_ping_(last_heard_),
       bytes_received_(contact_.reader->bytes_read()) {}
 

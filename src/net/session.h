@@ -56,6 +56,7 @@ class Session {
   void close(Error reason);
 
   io::Instant last_heard() const { return last_heard_; }
+  io::Instant began() const { return began_; }
   io::Duration round_trip() const { return round_trip_; }  // of the latest keep-alive; zero: none yet
   uint64_t bytes_received() const { return bytes_received_; }
   uint64_t bytes_sent() const { return bytes_sent_; }  // handed to the connection
@@ -107,6 +108,7 @@ class Session {
   uint32_t peer_last_id_ = 0;
   size_t opened_here_ = 0;  // lanes, by who opened them
   size_t opened_there_ = 0;
+  const io::Instant began_;
   io::Instant last_heard_;
   io::Instant last_ping_ = {};
   io::Duration round_trip_ = {};
