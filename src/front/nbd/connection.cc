@@ -15,7 +15,8 @@ constexpr unsigned turns_to_answer = 4;  // of the run queue: a write to memory 
 
 }  // namespace
 
-Connection::Connection(NbdServer& server, std::unique_ptr<io::Stream> stream, const std::optional<io::TlsConfig>& tls)
+Connection::Connection(NbdServer& server, std::unique_ptr<io::Stream> stream, const std::optional<io::TlsConfig>& tls,
+                       List<Connection>& newcomers)
     : server_(server),
       stream_(std::move(stream)),
       tls_(tls),
@@ -28,7 +29,7 @@ Connection::Connection(NbdServer& server, std::unique_ptr<io::Stream> stream, co
       stream_turn_(server.machine_.ready(), 1),
       work_(server.machine_.ready()),
       idle_(server.machine_.ready()) {
-  server_.newcomers_.push_back(*this);
+  newcomers.push_back(*this);
 }
 
 Connection::~Connection() = default;

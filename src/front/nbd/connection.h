@@ -20,7 +20,8 @@ namespace mars::nbd {
 
 class Connection : public ListHook {
  public:
-  Connection(NbdServer& server, std::unique_ptr<io::Stream> stream, const std::optional<io::TlsConfig>& tls);
+  Connection(NbdServer& server, std::unique_ptr<io::Stream> stream, const std::optional<io::TlsConfig>& tls,
+             List<Connection>& newcomers);
   ~Connection();
 
   // Serves the client; returns when it is gone and nothing of its is in flight.

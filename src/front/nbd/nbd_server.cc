@@ -49,6 +49,15 @@ void NbdExport::on_button() {
   light(connection_count_ == 0 ? Led::off : Led::dark);
 }
 
+struct NbdServer::Door {
+  Door(std::unique_ptr<io::Listener> at, std::optional<io::TlsConfig> with, Ready& ready, uint32_t places_max)
+      : listener(std::move(at)), tls(std::move(with)), places(ready, places_max) {}
+  std::unique_ptr<io::Listener> listener;
+  std::optional<io::TlsConfig> tls;
+  Semaphore places;
+  List<Connection> newcomers;  // that have no export yet
+};
+
 NbdServer::NbdServer(io::Machine& machine, NbdOptions options)
     : machine_(machine),
       options_(std::move(options)),
@@ -74,31 +83,39 @@ Task<Error> NbdServer::listen(io::Address address, uint32_t mode, std::optional<
 
 Task<void> NbdServer::stop() {
   stop_.set();
-  for (auto& door : doors_) door->listener->close();
-  newcomers_.for_each([](Connection& connection) { connection.close(); });
+  for (auto& door : doors_) {
+    door->listener->close();
+    door->newcomers.for_each([](Connection& connection) { connection.close(); });
+  }
   for (auto& [name, one] : exports_) {
     one->connections_.for_each([](Connection& connection) { connection.close(); });
   }
   co_await scope_.join();
 }
 
+// Whoever calls and asks for no export keeps nobody out: when all places are taken, the one that has been at it for
+// longest goes.
 Task<void> NbdServer::accept_loop(Door& door) {
   while (!stop_.is_set()) {
-    co_await door.places.acquire();
     Result<std::unique_ptr<io::Stream>> stream = co_await door.listener->accept();
-    if (stream && !stop_.is_set()) {
-      scope_.spawn(serve(std::move(*stream), door));
+    if (stop_.is_set() || (!stream && stream.error().status == Status::gone)) break;
+    if (!stream) {
+      co_await io::sleep_for(machine_, std::chrono::milliseconds(100), stop_);  // out of descriptors, for example
       continue;
     }
-    door.places.release(1);
-    if (!stream && stream.error().status == Status::gone) break;
-    co_await io::sleep_for(machine_, std::chrono::milliseconds(100), stop_);  // out of descriptors, for example
+    if (!door.places.try_acquire(1)) {
+      Yield yield(machine_.ready());
+      co_await yield;  // those that were accepted just now stand in the list then
+      if (!door.newcomers.empty()) door.newcomers.front().close();
+      co_await door.places.acquire();
+    }
+    scope_.spawn(serve(std::move(*stream), door));
   }
 }
 
 Task<void> NbdServer::serve(std::unique_ptr<io::Stream> stream, Door& door) {
   {
-    Connection connection(*this, std::move(stream), door.tls);
+    Connection connection(*this, std::move(stream), door.tls, door.newcomers);
     ++connections_;
     if (stop_.is_set()) connection.close();
     co_await connection.run();

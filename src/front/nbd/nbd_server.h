@@ -104,13 +104,7 @@ class NbdServer final : public Catalogue {
  private:
   friend NbdExport;
   friend Connection;
-  struct Door {
-    Door(std::unique_ptr<io::Listener> at, std::optional<io::TlsConfig> with, Ready& ready, uint32_t places_max)
-        : listener(std::move(at)), tls(std::move(with)), places(ready, places_max) {}
-    std::unique_ptr<io::Listener> listener;
-    std::optional<io::TlsConfig> tls;
-    Semaphore places;
-  };
+  struct Door;
   Task<void> accept_loop(Door& door);
   Task<void> serve(std::unique_ptr<io::Stream> stream, Door& door);
 
@@ -121,7 +115,6 @@ class NbdServer final : public Catalogue {
   std::vector<std::unique_ptr<Door>> doors_;
   std::map<std::string, NbdExport*, std::less<>> exports_;
   Budget budget_;
-  List<Connection> newcomers_;  // connections that have no export yet
   size_t connections_ = 0;
 };
 
