@@ -4,14 +4,21 @@ namespace mars::control {
 
 Result<Json> parse_object(std::string_view text, size_t bytes_max) {
   if (text.size() > bytes_max) return failure(Status::invalid, "too long");
-  Json json = Json::parse(text.begin(), text.end(), nullptr, false);
-  if (json.is_discarded() || !json.is_object()) return failure(Status::invalid, "not a JSON object");
+  const Json json = parse_or_null(text);
+  if (!json.is_object()) return failure(Status::invalid, "not a JSON object");
   return json;
 }
 
+// Nothing of ours is deeper than a few levels, and writing one that is takes stack for each.
 Json parse_or_null(std::string_view text) {
-  Json json = Json::parse(text.begin(), text.end(), nullptr, false);
-  return json.is_discarded() ? Json() : json;
+  constexpr int depth_max = 32;
+  bool is_too_deep = false;
+  const auto look = [&](int depth, Json::parse_event_t, Json&) {
+    if (depth > depth_max) is_too_deep = true;
+    return depth <= depth_max;
+  };
+  Json json = Json::parse(text.begin(), text.end(), look, false);
+  return json.is_discarded() || is_too_deep ? Json() : json;
 }
 
 std::string write_json(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
