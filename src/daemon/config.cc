@@ -114,6 +114,7 @@ Error set_stop_wait(Config& config, std::string_view value) {
   return Status::ok;
 }
 
+constexpr uint64_t memory_bytes_min = 64u << 20;
 constexpr char front_ends[] = "auto|fuse|nbd|none";
 constexpr char io_kinds[] = "auto|uring|threads";
 constexpr char log_levels[] = "error|warning|info|debug";
@@ -135,7 +136,7 @@ constexpr std::array<Row, 15> table = {{
     {{"front-end", front_ends, "auto", "how devices are offered; auto takes fuse where it works, else nbd"},
      set_choice<&Config::front_end, front_ends>},
     {{"memory", "SIZE", "25 % of RAM, 64 MiB to 1 GiB", "limit for the whole process"},
-     set_size<&Config::memory_bytes, (64 << 20)>},
+     set_size<&Config::memory_bytes, memory_bytes_min>},
     {{"log-reserve", "SIZE", "5 % of the disk, at least 64 MiB", "kept free on the log disk"},
      set_size<&Config::log_reserve_bytes, 0>},
     {{"io", io_kinds, "auto", "how disks are accessed; auto takes uring where the kernel has it"},
@@ -174,6 +175,7 @@ std::string name_from(std::string_view host_name) {
 Config defaults(const Surroundings& around) {
   Config config;
   config.name = name_from(around.host_name);
+  config.memory_bytes = std::clamp(around.ram_bytes / 4, memory_bytes_min, uint64_t{1} << 30);
   config.listen = "[::]:7790";
   config.state_dir = "/var/lib/mars";
   config.run_dir = "/run/mars";
@@ -266,6 +268,13 @@ std::span<const ConfigKey> config_keys() {
   return keys;
 }
 
+namespace {
+uint64_t ram_bytes() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES), page_bytes = ::sysconf(_SC_PAGESIZE);
+  return pages > 0 && page_bytes > 0 ? static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes) : 0;
+}
+}  // namespace
+
 Surroundings surroundings() {
   auto environment = [](const char* name) {
     const char* value = std::getenv(name);
@@ -273,8 +282,9 @@ Surroundings surroundings() {
   };
   std::array<char, 256> host{};
   if (::gethostname(host.data(), host.size() - 1) != 0) host[0] = '\0';
-  return {::geteuid() == 0, host.data(), environment("HOME"), environment("XDG_STATE_HOME"),
-          environment("XDG_RUNTIME_DIR")};
+  return {
+      ::geteuid() == 0, host.data(), environment("HOME"), environment("XDG_STATE_HOME"), environment("XDG_RUNTIME_DIR"),
+      ram_bytes()};
 }
 
 Error read_toml(std::string_view text, const std::string& file, Config& config) {

@@ -23,8 +23,8 @@ struct Config {
   std::vector<std::string> advertise;  // what is told to the others; empty: the local addresses
   std::string nbd_listen;              // empty: no NBD over TCP
   uint32_t nbd_socket_mode = 0600;
-  std::string front_end = "auto";  // auto, fuse, nbd, none
-  uint64_t memory_bytes = 0;       // for the process; 0: a quarter of the RAM, at least 64 MiB, at most 1 GiB
+  std::string front_end = "auto";    // auto, fuse, nbd, none
+  uint64_t memory_bytes = 64 << 20;  // for the process
   static constexpr uint64_t by_rule = UINT64_MAX;
   uint64_t log_reserve_bytes = by_rule;  // kept free on the log disk; by rule: 5 % of it, at least 64 MiB
   std::string io = "auto";               // auto, uring, threads
@@ -40,6 +40,7 @@ struct Surroundings {
   std::string home;               // $HOME
   std::string state_home;         // $XDG_STATE_HOME
   std::string runtime_directory;  // $XDG_RUNTIME_DIR
+  uint64_t ram_bytes = 0;         // of this machine
 };
 Surroundings surroundings();  // of this process
 

@@ -9,8 +9,8 @@
 namespace mars::daemon {
 namespace {
 
-const Surroundings root = {true, "Alpha.example.org", "/r", "", ""};
-const Surroundings user = {false, "alpha", "/h", "", "/run/user/7"};
+const Surroundings root = {true, "Alpha.example.org", "/r", "", "", 2048u << 20};
+const Surroundings user = {false, "alpha", "/h", "", "/run/user/7", 128u << 20};
 
 Result<Invocation> read(std::vector<std::string> arguments, const Surroundings& around = root) {
   // An existing file, so that the one of this machine plays no part.
@@ -71,6 +71,8 @@ TEST(config, flags_win_over_the_file) {
   EXPECT_EQ(both.listen, "[::1]:2");
   EXPECT_EQ(both.advertise, (std::vector<std::string>{"c:3", "d:4"}));
   EXPECT_EQ(both.memory_bytes, 128u << 20);
+  EXPECT_EQ(config({}).memory_bytes, 512u << 20);
+  EXPECT_EQ(config({}, user).memory_bytes, 64u << 20);
 }
 
 TEST(config, every_value_that_help_lists_is_accepted) {

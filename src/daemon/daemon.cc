@@ -227,12 +227,25 @@ Task<void> Daemon::publish() {
   }
 }
 
+// A stop takes as long as the disks move (Resources::stop); systemd must not end it before.
+Task<void> Daemon::ask_for_time(Event& has_stopped) {
+  for (bool goes_on = true; goes_on;) {
+    sd_notify(0, "EXTEND_TIMEOUT_USEC=60000000");
+    goes_on = co_await io::sleep_for(machine_, 10s, has_stopped);
+  }
+}
+
 // Commands first, then what they act on, then the front ends.
 Task<void> Daemon::shut_down() {
   sd_notify(0, "STOPPING=1");
   stop_.set();
   if (node_) {
+    Scope beside(machine_.ready());
+    Event has_stopped(machine_.ready());
+    beside.spawn(ask_for_time(has_stopped));
     co_await node_->stop();
+    has_stopped.set();
+    co_await beside.join();
     if (node_->was_cut_off()) exit_code_ = 1;
     if (node_->is_stuck()) {
       log_line(LogLevel::error, "marsd ends without the disks that do not answer; the next start goes on from the log");

@@ -29,6 +29,7 @@ class Daemon {
   Task<void> live();
   Task<Error> start();
   Task<void> shut_down();
+  Task<void> ask_for_time(Event& has_stopped);
   Task<Error> prepare_directories();
   Task<Error> open_nbd_port();
   static std::string why_not(const control::ClusterView& view, std::string_view device);
