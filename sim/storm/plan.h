@@ -52,6 +52,7 @@ enum class Act : uint8_t {
   host_pause,
   host_pool_lost,
   host_other_disk,
+  host_store_lost,
   // Operators.
   operator_handover,
   operator_force,

@@ -77,6 +77,10 @@ replication::Replica* Stage::replica(const std::string& host) {
   return cluster.node(host).cluster()->resources().find(resource);
 }
 
+size_t Stage::members_known_by(const std::string& host) {
+  return cluster.node(host).cluster()->resources().members(resource).size();
+}
+
 std::string Stage::segment_directory(const std::string& host) {
   const std::string& state = cluster.options(host).state_directory;
   return node::Places{state, state}.log_folder(resource) + "/log";

@@ -42,7 +42,8 @@ struct Stage {
   // Null: it has none, or is dead.
   replication::Replica* replica(const std::string& host);
   std::vector<std::string> alive();
-  std::vector<std::string> open_hosts();                   // whose device is open
+  std::vector<std::string> open_hosts();  // whose device is open
+  size_t members_known_by(const std::string& host);
   std::string segment_directory(const std::string& host);  // it may not be there
   Uuid id(const std::string& host) const { return ids.at(host); }
   std::string any_host(Prng& prng) { return hosts[prng.below(hosts.size())]; }

@@ -105,7 +105,7 @@ void Troubles::disk(Act act, Prng& prng) {
       stage_.cluster.host(host).disks().drive(prng.chance(1, 2) ? "/" : "/dev/sdb").set_slowness(prng.between(5, 200));
       return last("slow disk on " + host, [this, host] { mend_disks(host); });
     case Act::disk_stuck:
-      return stick(host);
+      return stick(host, prng.chance(1, 3) ? "/dev/sdb" : "/");
     default:
       return damage(act, prng);
   }
@@ -137,11 +137,11 @@ void Troubles::fill_disk(const std::string& host, Prng& prng) {
   last("full disk on " + host, [this, host] { mend_disks(host); });
 }
 
-void Troubles::stick(const std::string& host) {
+void Troubles::stick(const std::string& host, const char* path) {
   if (!stage_.is_alive(host)) return;
   stage_.slow_down(host);
   stage_.frozen.insert(host);
-  stage_.cluster.host(host).disks().drive("/").stick();
+  stage_.cluster.host(host).disks().drive(path).stick();
   last("stuck disk on " + host, [this, host] { mend_disks(host); });
 }
 
@@ -290,6 +290,8 @@ void Troubles::host(Act act, Prng& prng) {
       return pause(host);
     case Act::host_pool_lost:
       return lose_pool(host);
+    case Act::host_store_lost:
+      return lose_store(host, prng);
     default:
       return replace_disk(host);
   }
@@ -313,6 +315,28 @@ void Troubles::pause(const std::string& host) {
     stage_.frozen.erase(host);
     stage_.forgive(host);
   });
+}
+
+// While the others know all members: somebody has to bring it back. Its first start may be cut off, and hear nobody.
+void Troubles::lose_store(const std::string& host, Prng& prng) {
+  if (!stage_.is_responsive(host) || stage_.replica(host) == nullptr) return;
+  if (stage_.giving_up.contains(host) || stage_.maybe_left.contains(host)) return;
+  for (const std::string& other : stage_.hosts) {
+    if (other == host) continue;
+    const bool knows_all = stage_.replica(other) != nullptr && stage_.members_known_by(other) == stage_.hosts.size();
+    if (!knows_all) return;
+  }
+  stage_.tell("kill " + host + ", and its metadata store is lost");
+  stage_.kill(host);
+  Disks& disks = stage_.cluster.host(host).disks();
+  const std::string& state = stage_.cluster.options(host).state_directory;
+  for (const io::DirectoryEntry& entry : disks.list(state)) {
+    if (!entry.name.starts_with("meta.db")) continue;
+    static_cast<void>(disks.file_system("/").remove((state + "/" + entry.name).substr(1), true));
+  }
+  if (prng.chance(1, 2)) isolate(host);
+  if (prng.chance(1, 2)) stage_.cluster.host(host).kill_at_disk_op(prng.between(1, 60));
+  stage_.start(host);
 }
 
 void Troubles::lose_pool(const std::string& host) {

@@ -30,7 +30,7 @@ class Troubles {
   void disk(Act act, Prng& prng);
   void fail_disk(bool is_lasting, Prng& prng);
   void fill_disk(const std::string& host, Prng& prng);
-  void stick(const std::string& host);
+  void stick(const std::string& host, const char* path);
   void damage(Act act, Prng& prng);
   void rot_the_end(const std::string& host, Prng& prng);
   void excuse(const std::string& host, const std::string& path);
@@ -42,6 +42,7 @@ class Troubles {
   void die_at_any_event(const std::string& host, bool with_power, Prng& prng);
   void lose_pool(const std::string& host);
   void replace_disk(const std::string& host);
+  void lose_store(const std::string& host, Prng& prng);
   void pause(const std::string& host);
   void mend_disks(const std::string& host);
   void start_dead();
