@@ -6,7 +6,8 @@ namespace mars::sim {
 
 std::string Film::resource_directory(const std::string& host) {
   const std::string folder = "/var/lib/mars/resources";
-  const auto entries = disks(host).list(folder);
+  auto entries = disks(host).list(folder);
+  std::erase_if(entries, [](const auto& entry) { return !parse_uuid(entry.name); });
   CHECK(entries.size() == 1);
   return folder + "/" + entries.front().name;
 }

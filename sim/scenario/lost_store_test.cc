@@ -27,6 +27,15 @@ class LostStoreFilm : public Film {
     ASSERT_TRUE(file.has_value());
     EXPECT_EQ(files.write(**file, 0, bytes, true), Status::ok);
   }
+  // They come within open-wait.
+  void boot_and_wait_for_the_others(const std::string& host) {
+    isolate(host);
+    boot(host);
+    rest(4s);
+    EXPECT_NE(primary(), host);
+    rejoin(host);
+    rest(30s);
+  }
   // False: it was not killed, because there are fewer than n changes.
   bool boot_and_die(const std::string& host, uint64_t n) {
     kill_at(host, n);
@@ -80,10 +89,77 @@ TEST_F(LostStoreFilm, one_of_before_the_others_joined_does_not_open_without_hear
   force("b");
   save("b", 10, 30, 'y');
   restore_store("a", before);
-  boot("a");
-  rest(30s);
+  boot_and_wait_for_the_others("a");
   expect_primary("b");
   expect_equal();
+}
+
+// Attacks: R5, P4, T10
+TEST_F(LostStoreFilm, one_that_says_that_the_other_has_left_does_not_open_without_hearing_it) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  run("b", "leave-resource mydata");
+  EXPECT_TRUE(until([&] { return cluster().node("a").cluster()->resources().ids().size() == 1; }));
+  rest(2s);
+  const std::vector<std::byte> before = store("a");
+  run("b", "join-resource mydata /dev/sdb --overwrite");
+  expect_up_to_date();
+  power_loss("a");
+  await_silence("b", "a");
+  force("b");
+  save("b", 10, 30, 'y');
+  restore_store("a", before);
+  boot_and_wait_for_the_others("a");
+  expect_primary("b");
+  expect_equal();
+}
+
+// Attacks: R5, P2, D6
+TEST_F(LostStoreFilm, one_of_before_this_host_joined_again_removes_nothing) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  run("b", "leave-resource mydata");
+  const std::vector<std::byte> before = store("b");
+  run("b", "join-resource mydata /dev/sdb --overwrite");
+  expect_up_to_date();
+  hand_over("b");
+  isolate("b");
+  disks("b").drive("/dev/sdb").stick();
+  save("b", 10, 30, 'y');
+  power_loss("b");
+  disks("b").drive("/dev/sdb").unstick();
+  restore_store("b", before);
+  boot("b");
+  rest(20s);
+  EXPECT_FALSE(segments("b").empty());
+  rejoin("b");
+  expect_primary("b");
+  expect_read("b", 10, 30, 'y');
+  expect_equal();
+}
+
+// Attacks: R5, D15, P7
+TEST_F(LostStoreFilm, the_log_is_kept_for_whom_only_replica_json_knows) {
+  cast_without_resource({"a", "b"});
+  run("a", "create-resource mydata /dev/sdb");
+  expect_primary("a");
+  const std::vector<std::byte> before = store("a");
+  EXPECT_TRUE(until([&] { return cluster().status("b").resources.size() == 1; }));
+  run("b", "join-resource mydata /dev/sdb");
+  EXPECT_TRUE(until([&] { return state("b") == State::up_to_date; })) << describe();
+  rest(2s);
+  stop("b");
+  for (uint64_t i = 0; i < 8; ++i) save("a", 0, 48, static_cast<char>('a' + i));
+  stop("a");
+  restore_store("a", before);
+  boot("a");
+  rest(20s);
+  boot("b");
+  expect_equal();
+  const std::string told = cluster().events("b");
+  EXPECT_EQ(told.find("sync from a begins"), told.rfind("sync from a begins")) << told;
 }
 
 // Attacks: R5, P2
@@ -128,6 +204,9 @@ TEST_F(LostStoreFilm, a_creation_that_is_cut_off_anywhere_is_whole_or_nothing) {
     }
     expect_primary("a");
     save("a", 0, 20, 'x');
+    for (const auto& entry : disks("a").list("/var/lib/mars/resources")) {
+      EXPECT_FALSE(entry.name.ends_with(".unfinished")) << n;
+    }
     if (!was_cut_off) break;
   }
 }

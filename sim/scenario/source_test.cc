@@ -86,5 +86,44 @@ TEST_F(SourceFilm, a_fetch_leaves_a_source_whose_log_disk_hangs) {
   expect_equal();
 }
 
+// Attacks: F4, P13
+TEST_F(SourceFilm, a_source_that_was_silent_is_asked_again_when_the_other_has_nothing_more) {
+  stage.log_disk_bytes = 64 << 20;
+  prologue({"a", "b", "c"});
+  run("c", "pause-fetch mydata");
+  expect_state("c", State::paused);
+  save("a", 0, 60, 'x');
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+  rest(3s);
+  disks("a").drive("/log").stick();
+  run("c", "resume-fetch mydata");
+  EXPECT_TRUE(until([&] { return durable("c") == durable("b"); }, 5min)) << describe();
+  disks("a").drive("/log").unstick();
+  run("b", "pause-fetch mydata");
+  expect_state("b", State::paused);
+  save("a", 60, 90, 'y');
+  EXPECT_TRUE(until([&] { return durable("c") == durable("a"); }, 5min)) << describe();
+  run("b", "resume-fetch mydata");
+  expect_equal();
+}
+
+// Attacks: F4, P13
+TEST_F(SourceFilm, of_two_silent_sources_the_one_that_speaks_again_is_found) {
+  stage.log_disk_bytes = 64 << 20;
+  prologue({"a", "b", "c"});
+  run("c", "pause-fetch mydata");
+  expect_state("c", State::paused);
+  save("a", 0, 60, 'x');
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+  rest(3s);
+  for (const char* host : {"a", "b"}) disks(host).drive("/log").stick();
+  run("c", "resume-fetch mydata");
+  rest(5min);
+  disks("b").drive("/log").unstick();
+  EXPECT_TRUE(until([&] { return durable("c") == durable("b"); }, 20min)) << describe();
+  disks("a").drive("/log").unstick();
+  expect_equal();
+}
+
 }  // namespace
 }  // namespace mars::sim

@@ -250,7 +250,9 @@ Task<Answer> join_resource(Call& call) {
   const std::string name = record->name;
   const Uuid id = record->id;
   const std::string warning = buffered_warning(disk->geometry, call.command.text("disk"));
-  ReplicaFile file{*record, call.command.text("disk"), false};
+  ReplicaFile file;
+  file.record = *record;
+  file.disk = call.command.text("disk");
   if (call.is_dry_run()) {
     const Result<void> may = call.resources().may_make(file, disk->geometry);
     co_return may ? Answer::done("a replica of " + name + " would be added here" + warning) : failed(may.error());

@@ -2,7 +2,6 @@
 
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "node/json.h"
 
@@ -10,14 +9,15 @@ namespace mars::node {
 namespace {
 
 Json to_json(const ReplicaFile& file) {
-  Json others = Json::array();
-  for (const Uuid& host : file.others) others.push_back(to_string(host));
+  Json others = Json::object();
+  for (const auto& [host, replica] : file.others) others[to_string(host)] = to_string(replica);
   return {{"format", 1},
           {"name", file.record.name},
           {"bytes", file.record.bytes},
           {"block", file.record.block_bytes},
           {"creator", to_string(file.record.creator)},
           {"disk", file.disk},
+          {"replica", to_string(file.replica)},
           {"is_creator", file.is_creator},
           {"was_published", file.was_published},
           {"others", std::move(others)}};
@@ -27,7 +27,7 @@ std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
   Fields fields(json);
   ReplicaFile file;
   uint64_t version = 0, block = 0;
-  std::string creator;
+  std::string creator, replica = to_string(Uuid());
   file.record.id = id;
   fields.get("format", version);
   fields.get("name", file.record.name);
@@ -39,20 +39,24 @@ std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
   // Who wrote a file without it may have been interrupted; that a resource is not new is the safe thing to believe.
   file.was_published = true;
   fields.get("was_published", file.was_published);
-  std::vector<std::string> others;
-  fields.get("others", others);
-  for (const std::string& text : others) {
-    const Result<Uuid> host = parse_uuid(text);
-    if (!host) return std::nullopt;
-    file.others.insert(*host);
+  if (const Json* others = fields.find("others"); others != nullptr) {
+    if (!others->is_object()) return std::nullopt;
+    for (const auto& [name, value] : others->items()) {
+      const Result<Uuid> host = parse_uuid(name);
+      const Result<Uuid> its = value.is_string() ? parse_uuid(value.get<std::string>()) : failure(Status::invalid);
+      if (!host || !its) return std::nullopt;
+      file.others.emplace(*host, *its);
+    }
   }
-  Result<Uuid> uuid = parse_uuid(creator);
-  const bool is_legal = fields.ok() && version == 1 && uuid && (block == 512 || block == 4096) &&
+  fields.get("replica", replica);
+  const Result<Uuid> uuid = parse_uuid(creator), copy = parse_uuid(replica);
+  const bool is_legal = fields.ok() && version == 1 && uuid && copy && (block == 512 || block == 4096) &&
                         file.record.bytes > 0 && !file.disk.empty() &&
                         control::check_name(file.record.name) == Status::ok;
   if (!is_legal) return std::nullopt;
   file.record.block_bytes = static_cast<uint32_t>(block);
   file.record.creator = *uuid;
+  file.replica = *copy;
   return file;
 }
 

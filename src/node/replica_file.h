@@ -1,7 +1,7 @@
 // replica.json: that this host has a replica, and on which disk.
 #pragma once
 
-#include <set>
+#include <map>
 #include <string>
 
 #include "io/machine.h"
@@ -12,11 +12,12 @@ namespace mars::node {
 struct ReplicaFile {
   ResourceRecord record;
   std::string disk;
+  Uuid replica;  // of this copy, until it leaves: who joins again makes another one. Nil in files of an older marsd
   bool is_creator = false;
   // The registers had it once: where they know nothing of it, they were lost or restored to before.
   bool was_published = false;
-  // Other hosts with a replica, as far as the registers have told; for the same reason.
-  std::set<Uuid> others;
+  // The copies of other hosts, by host, as far as the registers have told; for the same reason.
+  std::map<Uuid, Uuid> others;
 };
 
 // not_found: no such file; damaged: it is not what we write.

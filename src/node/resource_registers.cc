@@ -102,15 +102,14 @@ bool is_deleted(const meta::Registers& registers, const Uuid& id) {
   return registers.find(scope_of(id), meta::immutable_key("deleted", "0")).has_value();
 }
 
-std::vector<Uuid> replica_hosts(const meta::Registers& registers, const Uuid& id) {
-  std::vector<Uuid> hosts;
+std::map<Uuid, ReplicaRecord> list_replicas(const meta::Registers& registers, const Uuid& id) {
+  std::map<Uuid, ReplicaRecord> replicas;
   for (const format::Register& value : registers.list(scope_of(id), "replica@")) {
     const std::optional<Uuid> host = meta::owner_of(value.key);
     if (!host) continue;
-    const auto record = find_replica(registers, id, *host);
-    if (record && record->has_joined) hosts.push_back(*host);
+    if (auto record = find_replica(registers, id, *host)) replicas.emplace(*host, std::move(*record));
   }
-  return hosts;
+  return replicas;
 }
 
 std::optional<ReplicaRecord> find_replica(const meta::Registers& registers, const Uuid& id, const Uuid& host) {
@@ -120,8 +119,11 @@ std::optional<ReplicaRecord> find_replica(const meta::Registers& registers, cons
   if (!json) return std::nullopt;
   Fields fields(*json);
   ReplicaRecord record;
+  std::string replica;
   fields.get("joined", record.has_joined);
   fields.get("disk", record.disk);
+  fields.get("replica", replica);
+  record.replica = uuid_of(replica);
   return fields.ok() ? std::optional(std::move(record)) : std::nullopt;
 }
 
@@ -179,8 +181,16 @@ const DecodedRegisters::Decoded& DecodedRegisters::current(const Uuid& id) {
   change_count_ = registers_.change_count();
   const auto [place, is_new] = decoded_.try_emplace(id);
   if (is_new) {
-    place->second = {node::replica_hosts(registers_, id), find_designated(registers_, id),
-                     find_memories(registers_, id), find_switches(registers_, id, self_),
+    std::vector<Uuid> hosts;
+    auto replicas = list_replicas(registers_, id);
+    for (const auto& [host, record] : replicas) {
+      if (record.has_joined) hosts.push_back(host);
+    }
+    place->second = {std::move(hosts),
+                     std::move(replicas),
+                     find_designated(registers_, id),
+                     find_memories(registers_, id),
+                     find_switches(registers_, id, self_),
                      control::settings_from(find_options(registers_, id))};
   }
   return place->second;
@@ -196,7 +206,7 @@ Task<Status> write_resource(meta::Registers& registers, ResourceRecord record) {
 }
 
 Task<Status> write_replica(meta::Registers& registers, Uuid id, ReplicaRecord record) {
-  Json json = {{"joined", record.has_joined}, {"disk", record.disk}};
+  Json json = {{"joined", record.has_joined}, {"disk", record.disk}, {"replica", to_string(record.replica)}};
   meta::Bytes value = meta::bytes_from(control::write_json(json));
   co_return co_await registers.set_fact(scope_of(id), "replica", std::move(value));
 }

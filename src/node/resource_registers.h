@@ -1,6 +1,6 @@
 // What the cluster knows of its resources, as registers of scope "resource/<uuid>":
 //   create!0           immutable: name, bytes, block size, creator
-//   replica@<host>     fact: has a replica or has left, path of its disk
+//   replica@<host>     fact: has a replica or has left, path of its disk, which copy
 //   designated         wish: who is to be primary (T6)
 //   switch.<host>.KIND wish: attach, fetch, replay, sync; "on" when absent
 //   option.KEY         wish: control/settings.h
@@ -33,6 +33,7 @@ struct ResourceRecord {
 struct ReplicaRecord {
   bool has_joined = false;  // false: it has left
   std::string disk;
+  Uuid replica;  // which copy (replica_file.h); nil: written by an older marsd
 };
 
 std::string scope_of(const Uuid& resource);
@@ -41,8 +42,8 @@ std::string scope_of(const Uuid& resource);
 std::vector<ResourceRecord> list_resources(const meta::Registers& registers);
 std::optional<ResourceRecord> find_resource(const meta::Registers& registers, const Uuid& id);
 bool is_deleted(const meta::Registers& registers, const Uuid& id);
-// Hosts with a replica, by uuid.
-std::vector<Uuid> replica_hosts(const meta::Registers& registers, const Uuid& id);
+// By host, also of those that have left.
+std::map<Uuid, ReplicaRecord> list_replicas(const meta::Registers& registers, const Uuid& id);
 std::optional<ReplicaRecord> find_replica(const meta::Registers& registers, const Uuid& id, const Uuid& host);
 replication::Designated find_designated(const meta::Registers& registers, const Uuid& id);
 control::Switches find_switches(const meta::Registers& registers, const Uuid& id, const Uuid& host);
@@ -56,7 +57,8 @@ class DecodedRegisters {
   // `self`: whose switches.
   DecodedRegisters(const meta::Registers& registers, const Uuid& self) : registers_(registers), self_(self) {}
 
-  const std::vector<Uuid>& replica_hosts(const Uuid& id) { return current(id).hosts; }
+  const std::vector<Uuid>& replica_hosts(const Uuid& id) { return current(id).hosts; }  // by uuid
+  const std::map<Uuid, ReplicaRecord>& replicas(const Uuid& id) { return current(id).replicas; }
   const replication::Designated& designated(const Uuid& id) { return current(id).designated; }
   const std::map<Uuid, replication::Memories>& memories(const Uuid& id) { return current(id).memories; }
   const control::Switches& switches(const Uuid& id) { return current(id).switches; }
@@ -65,6 +67,7 @@ class DecodedRegisters {
  private:
   struct Decoded {
     std::vector<Uuid> hosts;
+    std::map<Uuid, ReplicaRecord> replicas;
     replication::Designated designated;
     std::map<Uuid, replication::Memories> memories;
     control::Switches switches;

@@ -130,8 +130,7 @@ Task<void> Resources::reconcile() {
   is_reconciled_ = true;
   for (const Uuid& id : ids()) {
     if (!hosted_.contains(id) || occupied_.contains(id)) continue;  // who occupies it asks for this again
-    const auto known = find_replica(parts_.registers, id, self());
-    const bool has_left = known && !known->has_joined;
+    const bool has_left = this->has_left(hosted_.at(id).file);
     if (is_deleted(parts_.registers, id) || has_left) {
       // Of a host that nobody could ask when it was deleted.
       Replica* const replica = find(id);
@@ -181,9 +180,11 @@ Task<Status> Resources::publish(Uuid resource) {
     status = co_await write_resource(registers, file.record);
     if (status != Status::ok && status != Status::exists) co_return status;
   }
-  ReplicaRecord replica{true, file.disk};
+  ReplicaRecord replica{true, file.disk, file.replica};
   const Status status = co_await write_replica(registers, resource, std::move(replica));
-  if (status != Status::ok || file.was_published) co_return status;
+  if (status != Status::ok) co_return status;
+  if (hosted_.at(resource).file.disk != file.disk) co_return Status::busy;  // it was found elsewhere meanwhile
+  if (file.was_published) co_return Status::ok;
   hosted_.at(resource).file.was_published = true;
   const Status written = co_await write_file(resource);
   if (written != Status::ok) hosted_.at(resource).file.was_published = false;  // tried again
@@ -204,13 +205,17 @@ Task<Status> Resources::write_file(Uuid resource) {
 
 // So that the next start knows of them, whatever the registers know then.
 Task<void> Resources::note_others(Uuid resource) {
-  std::set<Uuid> others;
-  for (const Uuid& host : awaited(resource)) {
-    if (host != self()) others.insert(host);
-  }
   ReplicaFile& file = hosted_.at(resource).file;
+  std::map<Uuid, Uuid> others;
+  const auto& known = registers_.replicas(resource);
+  for (const Uuid& host : awaited(resource)) {
+    if (host == self()) continue;
+    const auto its = known.find(host);
+    const bool has_joined = its != known.end() && its->second.has_joined;
+    others.emplace(host, has_joined ? its->second.replica : file.others.at(host));
+  }
   if (left_alone_.contains(resource) || file.others == others) co_return;
-  std::set<Uuid> before = std::exchange(file.others, std::move(others));
+  std::map<Uuid, Uuid> before = std::exchange(file.others, std::move(others));
   if (co_await write_file(resource) != Status::ok) {
     hosted_.at(resource).file.others = std::move(before);
     is_reconciled_ = false;
@@ -326,8 +331,10 @@ std::vector<Uuid> Resources::awaited(const Uuid& resource) const {
   std::vector<Uuid> hosts = members(resource);
   const auto found = hosted_.find(resource);
   if (found == hosted_.end()) return hosts;
-  for (const Uuid& host : found->second.file.others) {
-    if (!find_replica(parts_.registers, resource, host)) hosts.push_back(host);
+  const auto& known = registers_.replicas(resource);
+  for (const auto& [host, replica] : found->second.file.others) {
+    const auto its = known.find(host);
+    if (its == known.end() || (!its->second.has_joined && its->second.replica != replica)) hosts.push_back(host);
   }
   return hosts;
 }

@@ -173,6 +173,11 @@ class Resources final : public replication::Environment, public ReportOwner {
   }
   Task<void> reconcile_loop();
   Task<void> reconcile();
+  // The registers say that this copy was given up. What they say of an older one, before it joined again, is old.
+  bool has_left(const ReplicaFile& file) const {
+    const auto known = find_replica(parts_.registers, file.record.id, self());
+    return known && !known->has_joined && known->replica == file.replica;
+  }
   Task<Status> publish(Uuid resource);
   Task<Status> write_file(Uuid resource);
   Task<void> note_others(Uuid resource);

@@ -66,6 +66,7 @@ Task<Result<void>> Resources::make(ReplicaFile file, io::Geometry geometry) {
   if (made) occupied_[id] = {file.record.name, file.disk, geometry, false};
   turn_.release(1);
   if (!made) co_return made;  // nothing is here yet that would have to be removed
+  file.replica = random_uuid(parts_.machine);
   made = co_await make_files(file);
   if (!made) static_cast<void>(co_await remove_folders(id));
   co_await turn_.acquire();
@@ -187,7 +188,8 @@ Task<Result<void>> Resources::give_up(Uuid resource, bool& has_left) {
   }
   co_await turn_.acquire();
   if (left) {
-    ReplicaRecord record{false, hosted_.at(resource).file.disk};
+    const ReplicaFile& file = hosted_.at(resource).file;
+    ReplicaRecord record{false, file.disk, file.replica};
     const Status status = co_await write_replica(parts_.registers, resource, std::move(record));
     if (status != Status::ok) {
       const bool is_known = parts_.registers.problem().status == Status::ok;

@@ -71,10 +71,22 @@ Task<Status> Resources::take_in(Uuid resource, Result<ReplicaFile> file) {
   const bool is_gone = is_deleted(parts_.registers, resource) || (known && !known->has_joined);
   // No other crash leaves a replica without this file: somebody removed it, and perhaps the registers as well. Once he
   // was told to bring it back, reconcile() removes what the cluster knows to be gone.
-  const bool is_rubbish = !is_looking_again_ && (is_gone || (!known && unfinished_.contains(resource)));
-  if (status_of(file) == Status::not_found && is_rubbish) {
+  const bool was_making = !is_looking_again_ && !known && unfinished_.contains(resource);
+  const bool is_missing = status_of(file) == Status::not_found;
+  const bool is_rubbish =
+      (is_missing && is_gone && !is_looking_again_) || (was_making && (is_missing || (file && !file->was_published)));
+  if (is_rubbish) {
     parts_.events.add("", "removing what an interrupted command left of resource " + to_string(resource));
     co_return co_await remove_folders(resource);
+  }
+  if (file && unfinished_.contains(resource)) {
+    static_cast<void>(co_await parts_.machine.storage().remove_tree(parts_.places.unfinished(resource)));
+  }
+  if (file && parts_.is_store_new && !file->was_published) {
+    // Whether it was is lost with the store, and the next start must know that, too.
+    file->was_published = true;
+    ReplicaFile written = *file;
+    static_cast<void>(co_await write_replica_file(parts_.machine, path, std::move(written)));
   }
   if (!file) {
     leave_alone(resource, path + (status_of(file) == Status::not_found ? " is missing" : " cannot be read"));
@@ -105,7 +117,9 @@ void Resources::leave_alone(Uuid resource, std::string why) {
   const auto known = find_replica(parts_.registers, resource, self());
   if (!record || !known) return;
   Hosted& hosted = hosted_[resource];
-  hosted.file = {*record, known->disk, false};
+  hosted.file = {};
+  hosted.file.record = *record;
+  hosted.file.disk = known->disk;
   hosted.problem = std::move(why);
   hosted.is_published = true;
   reports_.local_changed(resource);
@@ -128,7 +142,6 @@ void Resources::adopt(ReplicaFile file) {
   }
   Hosted& hosted = hosted_[resource] = {};
   hosted.file = std::move(file);
-  if (parts_.is_store_new) hosted.file.was_published = true;  // whether it was is lost with the store
   start(hosted);
   reports_.local_changed(resource);
   due_.set();
@@ -194,9 +207,7 @@ replication::ReplicaOptions Resources::replica_options(const ReplicaFile& file) 
 
 void Resources::start(Hosted& hosted) {
   const Uuid id = hosted.file.record.id;
-  const auto known = find_replica(parts_.registers, id, self());
-  hosted.problem =
-      known && !known->has_joined ? "this host has left; what is still here is being removed" : log_problem_;
+  hosted.problem = has_left(hosted.file) ? "this host has left; what is still here is being removed" : log_problem_;
   if (!hosted.problem.empty()) return;
   DeviceOrder order{id, hosted.file.record.name, [this, id] { return settings(id).front_end; }};
   hosted.replica =

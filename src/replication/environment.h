@@ -47,8 +47,8 @@ class Environment {
 
   // Members of the resource, this host included, in the order of their uuids.
   virtual std::vector<Uuid> members(const Uuid& resource) const = 0;
-  // Whom to hear before opening (T10): members, and who was one when this host last knew, if nobody knows of his
-  // leaving.
+  // Whom to hear before opening (T10), and for whom the log is kept (D15): members, and who was one when this host last
+  // knew, as long as the registers do not know that he has left since.
   virtual std::vector<Uuid> awaited(const Uuid& resource) const = 0;
   virtual Designated designated(const Uuid& resource) const = 0;
   virtual Task<Status> designate(const Uuid& resource, Designated wish) = 0;

@@ -143,6 +143,7 @@ void Replica::on_report(const Uuid& peer, Report report) {
 void Replica::on_peer_down(const Uuid& peer) {
   pins_.erase(peer);
   answered_.erase(peer);
+  silences_.erase(peer);
   wake_.notify();
 }
 

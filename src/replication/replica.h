@@ -138,13 +138,25 @@ class Replica {
     std::string reason;
     std::string next_step;
   };
+  static constexpr io::Duration silent_source_after = std::chrono::seconds(60);
+  // A source had more than we, and sent nothing: how often, and when last. Each time it is waited for longer.
+  struct Silence {
+    int count = 0;
+    io::Instant at = {};
+    io::Duration patience() const { return silent_source_after * (1 << std::min(count, 6)); }
+    friend auto operator<=>(const Silence&, const Silence&) = default;
+  };
+  struct Sources {
+    std::optional<Uuid> best;
+    bool is_any_ahead = false;
+    bool is_any_parted = false;
+  };
 
   static constexpr Lsn no_serve_limit{~uint64_t{0} / 2};
   static constexpr uint32_t log_window = 6u << 20;  // holds the longest batch
   static constexpr uint32_t sync_window = 4u << 20;
   static constexpr uint64_t branch_segments_max = 16;  // so many files' worth of given-up histories are kept
   static constexpr io::Duration idle_source_after = std::chrono::seconds(2);
-  static constexpr io::Duration silent_source_after = std::chrono::seconds(60);  // twice as long after each failure
   static constexpr io::Duration memories_interval = std::chrono::seconds(10);
 
   // replica.cc: the strategy
@@ -232,7 +244,8 @@ class Replica {
   Task<void> step_follower();
   void leave_idle_source();
   Task<Result<net::Bytes>> await_source(net::Channel& channel, std::optional<io::Instant>& since);
-  int silences_of(const Uuid& host) const;
+  Silence silence_of(const Uuid& host) const;
+  Sources look_for_source(const Uuid& except) const;
   void show_follower(const control::Switches& on);
   void show_unsynced(const control::Switches& on);
   std::string doubtful_primary() const;  // empty: none
@@ -353,7 +366,7 @@ class Replica {
   std::optional<control::Transfer> syncing_;
   std::optional<SyncTrouble> sync_trouble_;
   std::map<Uuid, int> sync_failures_;  // of each source, since a sync was done
-  std::map<Uuid, int> silences_;       // of sources of the log that had more and sent nothing, until they send again
+  std::map<Uuid, Silence> silences_;   // of sources of the log, until they send again
   std::optional<control::Transfer> replaying_;
   Lsn replay_from_;  // where the backlog began that replaying_ is about
   io::Instant replay_began_ = {};

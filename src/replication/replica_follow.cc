@@ -26,22 +26,22 @@ Task<void> Replica::step_follower() {
   show_follower(on);
 }
 
-// A source that has nothing more, because it is cut off itself, keeps nobody from another one that has.
+// A source that has nothing more, because it is cut off itself, or that sends nothing although it has more, because its
+// disk hangs, keeps nobody from another one that has.
 void Replica::leave_idle_source() {
   const auto source = fetch_awaited_ ? peers_.find(fetch_source_) : peers_.end();
   if (source == peers_.end() || machine_.now() < *fetch_awaited_ + idle_source_after) return;
-  const int silences = silences_of(fetch_source_);
+  const auto other = look_for_source(fetch_source_).best;
+  if (!other) return;
   const bool has_more = source->second.durable.position.lsn > log_->durable().position.lsn;
-  const auto patience = silent_source_after * (1 << std::min(silences, 6));
-  const bool is_silent = has_more && machine_.now() >= *fetch_awaited_ + patience;
-  if (is_silent) ++silences_[fetch_source_];
-  const auto better = choose_source();
-  const bool is_other = better && *better != fetch_source_;
-  if (is_silent && !is_other) silences_[fetch_source_] = silences;
-  // Who was silent itself is not better than one that has nothing more, and worse than one that is silent just now.
-  const bool is_better =
-      is_other && (has_more ? silences_of(*better) < silences_of(fetch_source_) : silences_of(*better) <= silences);
-  if (!is_better) return;
+  Silence mine = silence_of(fetch_source_);
+  if (has_more && machine_.now() >= *fetch_awaited_ + mine.patience()) {
+    mine = silences_[fetch_source_] = {mine.count + 1, machine_.now()};
+  }
+  // One that was silent gets another chance when nobody else has anything, after a while.
+  const Silence theirs = silence_of(*other);
+  const bool may_try = theirs.count == 0 || machine_.now() >= theirs.at + theirs.patience();
+  if (has_more ? !(theirs < mine) : !may_try) return;
   reached(has_more ? "fetch: a silent source is left for another one"
                    : "fetch: an idle source is left for another one");
   fetch_channel_->close();
@@ -55,9 +55,9 @@ Task<Result<net::Bytes>> Replica::await_source(net::Channel& channel, std::optio
   co_return message;
 }
 
-int Replica::silences_of(const Uuid& host) const {
+Replica::Silence Replica::silence_of(const Uuid& host) const {
   const auto found = silences_.find(host);
-  return found == silences_.end() ? 0 : found->second;
+  return found == silences_.end() ? Silence{} : found->second;
 }
 
 // What an operator sees, the worst first.
@@ -233,34 +233,39 @@ Task<Status> Replica::recreate_gone() {
 
 // ---- fetch
 
-// Who has the log that continues ours, on our branch. The primary first, because it has the newest.
-std::optional<Uuid> Replica::choose_source() {
+// Who has the log that continues ours, on our branch: who was silent least; of those the primary, because it has the
+// newest.
+Replica::Sources Replica::look_for_source(const Uuid& except) const {
   const Lsn end = log_->durable().position.lsn;
-  std::optional<Uuid> best;
-  std::pair<int, Lsn> most;
-  bool is_ahead_anywhere = false;
-  bool is_parted = false;
-  must_sync_ = lacks_log_ = false;
-  const bool is_synced = state_->value().state == ReplicaState::consistent;
-  if (!is_synced && has_lost_log()) return best;  // the sync will begin another log
+  Sources sources;
+  std::pair<Silence, uint64_t> least;
   for (const auto& [host, peer] : peers_) {
-    if (!environment_.is_connected(host) || !peer.is_attached) continue;
+    if (host == except || !environment_.is_connected(host) || !peer.is_attached) continue;
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
     if (!common.any || common.mine_beyond || !common.peer_beyond) continue;
     if (rival(peer) == Rival::before_data) {
-      is_parted = true;
+      sources.is_any_parted = true;
       continue;
     }
-    is_ahead_anywhere = true;
+    sources.is_any_ahead = true;
     if (peer.oldest > end || unable_.contains(host)) continue;
-    const std::pair rank(-silences_of(host), peer.durable.position.lsn + (peer.is_primary ? 1u << 20 : 0));
-    if (best && rank <= most) continue;
-    best = host;
-    most = rank;
+    const uint64_t has = peer.durable.position.lsn.value + (peer.is_primary ? 1u << 20 : 0);
+    const std::pair rank(silence_of(host), ~has);
+    if (sources.best && !(rank < least)) continue;
+    sources.best = host;
+    least = rank;
   }
-  lacks_log_ = is_synced && is_ahead_anywhere && !best && !is_forked_ && !is_parted;
-  must_sync_ = lacks_log_ && nobody_holds(end);
-  return best;
+  return sources;
+}
+
+std::optional<Uuid> Replica::choose_source() {
+  must_sync_ = lacks_log_ = false;
+  const bool is_synced = state_->value().state == ReplicaState::consistent;
+  if (!is_synced && has_lost_log()) return std::nullopt;  // the sync will begin another log
+  const Sources sources = look_for_source({});
+  lacks_log_ = is_synced && sources.is_any_ahead && !sources.best && !is_forked_ && !sources.is_any_parted;
+  must_sync_ = lacks_log_ && nobody_holds(log_->durable().position.lsn);
+  return sources.best;
 }
 
 // True when every connected peer that is ahead has trimmed the log that we need, or cannot read it. Who is not ahead

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 // the q of a sync that it has begun since.
 Lsn Replica::trim_limit() const {
   Lsn limit = state_->durable_applied().position.lsn;
-  for (const Uuid& member : environment_.members(options_.resource)) {
+  for (const Uuid& member : environment_.awaited(options_.resource)) {
     if (member == environment_.self()) continue;
     if (const auto from = needed_from(member)) limit = std::min(limit, std::max(*from, log_->oldest()));
   }
@@ -97,7 +97,7 @@ Task<void> Replica::give_up_worst() {
   if (co_await shrink_branch(0)) co_return co_await trim_in_turn();  // which looks whether that was enough
   std::optional<Uuid> worst;
   Lsn least = state_->durable_applied().position.lsn;
-  for (const Uuid& member : environment_.members(options_.resource)) {
+  for (const Uuid& member : environment_.awaited(options_.resource)) {
     if (member == environment_.self()) continue;
     const auto from = needed_from(member);
     if (!from || *from >= least) continue;

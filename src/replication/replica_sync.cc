@@ -38,7 +38,7 @@ std::optional<Uuid> Replica::choose_sync_source() const {
 void Replica::leave_silent_sync_source() {
   if (!sync_awaited_) return;
   int& failures = sync_failures_[sync_source_];
-  if (machine_.now() < *sync_awaited_ + silent_source_after * (1 << std::min(failures, 6))) return;
+  if (machine_.now() < *sync_awaited_ + Silence{failures, {}}.patience()) return;
   ++failures;
   const auto better = choose_sync_source();
   --failures;
