@@ -12,6 +12,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -237,6 +238,24 @@ TEST_F(PoolTest, two_run_directories_have_two_pools) {
 TEST_F(PoolTest, pool_that_does_not_fit_leaves_nothing_behind) {
   EXPECT_EQ(status_of(map(uint64_t{1} << 45)), Status::no_space);
   EXPECT_EQ(machine().remove_pool("pool"), Status::not_found);
+}
+
+// What was acknowledged is in it: whoever takes another one instead loses that.
+TEST_F(PoolTest, pool_that_is_there_and_cannot_be_had_is_an_error) {
+  auto pool = map();
+  if (status_of(pool) == Status::unsupported) GTEST_SKIP() << pool.error().text;
+  ASSERT_TRUE(pool) << pool.error().text;
+  (*pool)->bytes()[12345] = std::byte{42};
+  rlimit before = {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none = {0, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const Status status = status_of(map());
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(status, Status::io_error);
+  auto again = map();
+  ASSERT_TRUE(again);
+  EXPECT_EQ((*again)->bytes()[12345], std::byte{42});
 }
 
 TEST_F(PoolTest, name_is_no_path) {
