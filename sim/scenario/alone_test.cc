@@ -86,6 +86,8 @@ TEST_F(AloneFilm, a_replica_without_its_file_can_be_given_up_and_made_anew) {
   expect_state("b", State::failed);
   expect_view_of_primary("b");
   run("b", "leave-resource mydata");
+  const node::Resources& of_a = cluster().node("a").cluster()->resources();
+  EXPECT_TRUE(until([&] { return of_a.awaited(of_a.ids().front()).size() == 1; })) << "its log is kept for b";
   run("b", "join-resource mydata /dev/sdb");
   expect_equal();
 }

@@ -110,16 +110,20 @@ void Resources::miss_folders() {
 
 // It stays as it is. What the registers know of it is shown, and can be given up.
 void Resources::leave_alone(Uuid resource, std::string why) {
-  if (const auto told = left_alone_.find(resource); told == left_alone_.end() || told->second != why)
-    parts_.events.add("", why + ": this replica is left alone");
-  left_alone_[resource] = why;
   const auto record = find_resource(parts_.registers, resource);
   const auto known = find_replica(parts_.registers, resource, self());
+  if (const auto told = left_alone_.find(resource); told == left_alone_.end() || told->second != why) {
+    const std::string way_out = "; if it is not wanted any more, stop marsd and remove " +
+                                parts_.places.resource(resource) + " and " + parts_.places.log_folder(resource);
+    parts_.events.add("", why + ": this replica is left alone" + (record && known ? "" : way_out));
+  }
+  left_alone_[resource] = why;
   if (!record || !known) return;
   Hosted& hosted = hosted_[resource];
   hosted.file = {};
   hosted.file.record = *record;
   hosted.file.disk = known->disk;
+  hosted.file.replica = known->replica;  // should it leave, all shall know which copy has left
   hosted.problem = std::move(why);
   hosted.is_published = true;
   reports_.local_changed(resource);
