@@ -75,9 +75,9 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
   }
   if (!result.is_damaged) {
     // What follows has no evidence that it was durable.
-    if (Status status = co_await segments_.set_aside_behind(result.end.position); status != Status::ok) {
-      co_return failure(status, "cannot move what a crash left behind the end of the log");
-    }
+    Status status = co_await segments_.set_aside_behind(result.end.position);
+    if (status == Status::ok) status = co_await segments_.set_aside_lost(result.end.position.lsn);
+    if (status != Status::ok) co_return failure(status, "cannot move what a crash left behind the end of the log");
   }
   continue_at(result.end);
   co_return result;
@@ -164,16 +164,17 @@ bool Log::was_cut_at(Lsn end) const {
 }
 
 // A file whose header rotted, with a first batch that is not whole either. A tear never looks like that. One that
-// begins before the bad place held it, unless a younger file or a younger reign does; after a clean end nothing stood
-// behind.
+// begins before the bad place held it, unless a younger file does; after a clean end nothing stood behind. Where a
+// later reign begins before it, it was given up.
 Lsn Log::evidence_of_lost_files(Lsn bad) const {
   Lsn evidence;
   if (was_cut_at(bad)) return evidence;
   for (const format::SegmentName& name : segments_.lost()) {
-    const auto is_younger = [&](const auto& one) {
-      const bool is_successor = one->first() == name.first && one->header.epoch_number > name.epoch_number;
-      return (one->first() > name.first || is_successor) && one->first() <= bad;
+    const auto is_successor = [&](const auto& one) {
+      return one->header.epoch_number > name.epoch_number && one->first() <= std::min(name.first, bad);
     };
+    if (std::ranges::any_of(segments_.all(), is_successor)) continue;
+    const auto is_younger = [&](const auto& one) { return one->first() > name.first && one->first() <= bad; };
     const bool held_it = !state_.value().clean && std::ranges::none_of(segments_.all(), is_younger);
     if (name.first >= bad || held_it)
       evidence = std::max(evidence, std::max(name.first, bad) + format::batch_block_bytes);

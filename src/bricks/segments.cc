@@ -232,7 +232,11 @@ Task<Status> Segments::free_name(const std::string& path, EpochId epoch) {
     reached("segment: name of an epoch that never began");
     co_return co_await move_aside(std::move(other));
   }
-  co_return Status::ok;
+  const auto lost = format::parse_segment_name(name_of(path));
+  if (!lost || std::ranges::find(lost_, *lost) == lost_.end()) co_return Status::ok;
+  const Status status = co_await keep_in_branch(path, "damaged");
+  if (status == Status::ok) std::erase(lost_, *lost);
+  co_return status;
 }
 
 Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn first, bool is_control) {
@@ -311,10 +315,9 @@ Task<Status> Segments::trim(Lsn limit, Counts counts, Segment* const& current) {
   const Lsn oldest = segments_.empty() ? Lsn{} : std::min(limit, segments_.front()->first());
   for (const format::SegmentName& name : std::vector(lost_)) {
     if (name.first >= oldest) continue;
+    const Status status = co_await machine_.storage().remove(log_path(to_string(name)));
+    if (status != Status::ok && status != Status::not_found) co_return status;
     std::erase(lost_, name);
-    if (Status status = co_await machine_.storage().remove(log_path(to_string(name))); status != Status::ok) {
-      co_return status;
-    }
   }
   const Status status = co_await keep_control_segment();
   co_return status == Status::no_space ? Status::ok : status;
@@ -405,9 +408,10 @@ Task<Status> Segments::drop_all() {
     CHECK(last->readers == 0);
     if (Status status = co_await retire(std::move(last)); status != Status::ok) co_return status;
   }
-  for (const format::SegmentName& name : std::exchange(lost_, {})) {
-    Status status = co_await machine_.storage().remove(log_path(to_string(name)));
-    if (status != Status::ok) co_return status;
+  for (const format::SegmentName& name : std::vector(lost_)) {
+    const Status status = co_await machine_.storage().remove(log_path(to_string(name)));
+    if (status != Status::ok && status != Status::not_found) co_return status;
+    std::erase(lost_, name);
   }
   co_return Status::ok;
 }

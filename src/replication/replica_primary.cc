@@ -133,6 +133,8 @@ Task<Status> Replica::begin_epoch(EpochCause cause, Uuid grant) {
   format::EpochStart start;
   start.id = random_uuid(machine_);
   start.number = log_->branch().empty() ? 1 : log_->branch().back().number + 1;
+  // A lost file may be of a reign that nothing else here remembers: what follows is later than that, too.
+  for (const auto& name : log_->segments().lost()) start.number = std::max(start.number, name.epoch_number + 1);
   start.host = environment_.self();
   start.incarnation = environment_.incarnation();
   start.cause = cause;
