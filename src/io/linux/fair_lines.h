@@ -12,10 +12,6 @@ namespace mars::io {
 class FairLines {
  public:
   bool empty() const { return foreground_.head == nullptr && background_.head == nullptr; }
-  // Somebody waits before whoever comes now.
-  bool is_before(bool is_background) const {
-    return foreground_.head != nullptr || (is_background && background_.head != nullptr);
-  }
   void push(Job& job, bool is_background) { (is_background ? background_ : foreground_).push(job); }
   // Whose turn it is; null when nobody waits.
   Job* front() const { return is_turn_of_background() ? background_.head : foreground_.head; }

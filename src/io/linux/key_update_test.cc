@@ -1,4 +1,5 @@
 // Peers that ask for new keys: rarely, as TLS 1.3 lets them, or without end.
+#include <csignal>
 #include <thread>
 
 #include <arpa/inet.h>
@@ -24,6 +25,11 @@ class Asker {
 
  private:
   void run(uint16_t port, int rounds, int questions) {
+    // It may write to a connection that the other side has closed.
+    sigset_t pipe = {};
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in to = {};
     to.sin_family = AF_INET;

@@ -163,9 +163,16 @@ Result<std::unique_ptr<PoolMemory>> map_pool(const std::string& run_dir, const s
     return failure(Status::io_error, errno_failure(errno, "cannot open " + *path).error().text);
   }
   if (bytes == 0) return failure(Status::invalid, "a pool of no bytes: " + *path);
+  // Nothing is lost with one that is not there.
+  const auto cannot_make = [](const Error& error) {
+    return failure(error.status == Status::io_error ? Status::no_space : error.status, error.text);
+  };
   Result<Descriptor> made = make_pool(*path, bytes);
-  if (!made) return failure(made.error());
-  return map_file(*made, *path, true);
+  if (!made) return cannot_make(made.error());
+  auto mapped = map_file(*made, *path, true);
+  if (mapped) return mapped;
+  ::unlink(path->c_str());
+  return cannot_make(mapped.error());
 }
 
 Status remove_pool(const std::string& run_dir, const std::string& name) {

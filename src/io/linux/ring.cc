@@ -81,7 +81,9 @@ Ring::~Ring() {
 
 void Ring::submit(FileOp& op) {
   const bool is_background = op.priority == Priority::background;
-  if (waiting_.is_before(is_background) || !try_queue(op)) waiting_.push(op, is_background);
+  if (waiting_.empty() && try_queue(op)) return;
+  waiting_.push(op, is_background);
+  queue_waiting();  // whose turn it is, and that may be the background's
 }
 
 bool Ring::try_queue(FileOp& op) {
