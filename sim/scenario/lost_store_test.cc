@@ -115,6 +115,23 @@ TEST_F(LostStoreFilm, one_that_says_that_the_other_has_left_does_not_open_withou
   expect_equal();
 }
 
+// Attacks: D15, T10
+TEST_F(LostStoreFilm, who_was_away_while_another_joined_and_left_again_waits_for_nobody) {
+  cast({"a", "b", "c"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  stop("c");
+  for (int round = 0; round < 2; ++round) {
+    run("b", "leave-resource mydata");
+    if (round == 0) run("b", "join-resource mydata /dev/sdb --overwrite");
+  }
+  boot("c");
+  const node::Resources& of_c = cluster().node("c").cluster()->resources();
+  EXPECT_TRUE(until([&] { return of_c.awaited(of_c.ids().front()).size() == 2; }));
+  run("b", "join-resource mydata /dev/sdb --overwrite");
+  expect_equal();
+}
+
 // Attacks: R5, P2, D6
 TEST_F(LostStoreFilm, one_of_before_this_host_joined_again_removes_nothing) {
   cast({"a", "b"});

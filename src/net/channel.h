@@ -61,7 +61,8 @@ class Channel {
   Session* session() { return session_; }  // null when it is not open
   // Largest message that the peer's window takes; 0 until the peer has accepted the channel.
   size_t message_bytes_max() const;
-  uint64_t held_cost() const { return held_cost_; }  // of what waits to be read; at most our window
+  size_t partial_bytes() const { return partial_.size(); }  // of a message that has not come whole yet
+  uint64_t held_cost() const { return held_cost_; }         // of what waits to be read; at most our window
 
  private:
   friend class Session;

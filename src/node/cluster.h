@@ -53,6 +53,7 @@ class Cluster final : public net::PeerOwner {
   net::PeerNet& net() { return *net_; }
   const net::PeerNet& net() const { return *net_; }
   bool is_stuck() const { return resources_ != nullptr && resources_->is_stuck(); }
+  uint64_t written_bytes() const { return resources_ == nullptr ? 0 : resources_->written_bytes(); }
   bool was_cut_off() const { return resources_ != nullptr && resources_->was_cut_off(); }
   // Of the marsd that was heard last on that member; empty: none since our start.
   std::string version_of(const Uuid& peer) const;

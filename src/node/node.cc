@@ -100,6 +100,8 @@ Task<Result<void>> Node::become_member(Identity identity) {
   co_return co_await open_cluster(std::move(identity));
 }
 
+uint64_t Node::written_bytes() const { return cluster_ == nullptr ? 0 : cluster_->written_bytes(); }
+
 Task<void> Node::stop() {
   is_stopping_ = true;
   changed_.notify();

@@ -56,6 +56,7 @@ class Node {
   const Places& places() const { return places_; }
   Events& events() { return events_; }
   Cluster* cluster() { return cluster_.get(); }             // null: in no cluster
+  uint64_t written_bytes() const;                           // to all data disks, by replicas that are still here
   const bricks::Pool* pool() const { return pool_.get(); }  // null: not started yet, or stopped
   bool is_stopping() const { return is_stopping_; }
   // Something that a command may wait for is different.

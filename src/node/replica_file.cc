@@ -10,14 +10,14 @@ namespace {
 
 Json to_json(const ReplicaFile& file) {
   Json others = Json::object();
-  for (const auto& [host, replica] : file.others) others[to_string(host)] = to_string(replica);
+  for (const auto& [host, made_ns] : file.others) others[to_string(host)] = made_ns;
   return {{"format", 1},
           {"name", file.record.name},
           {"bytes", file.record.bytes},
           {"block", file.record.block_bytes},
           {"creator", to_string(file.record.creator)},
           {"disk", file.disk},
-          {"replica", to_string(file.replica)},
+          {"made_ns", file.made_ns},
           {"is_creator", file.is_creator},
           {"was_published", file.was_published},
           {"others", std::move(others)}};
@@ -27,7 +27,7 @@ std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
   Fields fields(json);
   ReplicaFile file;
   uint64_t version = 0, block = 0;
-  std::string creator, replica = to_string(Uuid());
+  std::string creator;
   file.record.id = id;
   fields.get("format", version);
   fields.get("name", file.record.name);
@@ -43,20 +43,18 @@ std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
     if (!others->is_object()) return std::nullopt;
     for (const auto& [name, value] : others->items()) {
       const Result<Uuid> host = parse_uuid(name);
-      const Result<Uuid> its = value.is_string() ? parse_uuid(value.get<std::string>()) : failure(Status::invalid);
-      if (!host || !its) return std::nullopt;
-      file.others.emplace(*host, *its);
+      if (!host || !value.is_number_unsigned()) return std::nullopt;
+      file.others.emplace(*host, value.get<uint64_t>());
     }
   }
-  fields.get("replica", replica);
-  const Result<Uuid> uuid = parse_uuid(creator), copy = parse_uuid(replica);
-  const bool is_legal = fields.ok() && version == 1 && uuid && copy && (block == 512 || block == 4096) &&
+  fields.get("made_ns", file.made_ns);
+  const Result<Uuid> uuid = parse_uuid(creator);
+  const bool is_legal = fields.ok() && version == 1 && uuid && (block == 512 || block == 4096) &&
                         file.record.bytes > 0 && !file.disk.empty() &&
                         control::check_name(file.record.name) == Status::ok;
   if (!is_legal) return std::nullopt;
   file.record.block_bytes = static_cast<uint32_t>(block);
   file.record.creator = *uuid;
-  file.replica = *copy;
   return file;
 }
 

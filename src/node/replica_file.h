@@ -12,12 +12,14 @@ namespace mars::node {
 struct ReplicaFile {
   ResourceRecord record;
   std::string disk;
-  Uuid replica;  // of this copy, until it leaves: who joins again makes another one. Nil in files of an older marsd
+  // When this copy was made, by the hybrid clock: who leaves and joins again makes a later one. 0 in files of an older
+  // marsd.
+  uint64_t made_ns = 0;
   bool is_creator = false;
   // The registers had it once: where they know nothing of it, they were lost or restored to before.
   bool was_published = false;
-  // The copies of other hosts, by host, as far as the registers have told; for the same reason.
-  std::map<Uuid, Uuid> others;
+  // When the copies of other hosts were made, by host, as far as the registers have told; for the same reason.
+  std::map<Uuid, uint64_t> others;
 };
 
 // not_found: no such file; damaged: it is not what we write.

@@ -119,11 +119,9 @@ std::optional<ReplicaRecord> find_replica(const meta::Registers& registers, cons
   if (!json) return std::nullopt;
   Fields fields(*json);
   ReplicaRecord record;
-  std::string replica;
   fields.get("joined", record.has_joined);
   fields.get("disk", record.disk);
-  fields.get("replica", replica);
-  record.replica = uuid_of(replica);
+  fields.get("made_ns", record.made_ns);
   return fields.ok() ? std::optional(std::move(record)) : std::nullopt;
 }
 
@@ -206,7 +204,7 @@ Task<Status> write_resource(meta::Registers& registers, ResourceRecord record) {
 }
 
 Task<Status> write_replica(meta::Registers& registers, Uuid id, ReplicaRecord record) {
-  Json json = {{"joined", record.has_joined}, {"disk", record.disk}, {"replica", to_string(record.replica)}};
+  Json json = {{"joined", record.has_joined}, {"disk", record.disk}, {"made_ns", record.made_ns}};
   meta::Bytes value = meta::bytes_from(control::write_json(json));
   co_return co_await registers.set_fact(scope_of(id), "replica", std::move(value));
 }

@@ -33,7 +33,7 @@ struct ResourceRecord {
 struct ReplicaRecord {
   bool has_joined = false;  // false: it has left
   std::string disk;
-  Uuid replica;  // which copy (replica_file.h); nil: written by an older marsd
+  uint64_t made_ns = 0;  // which copy (replica_file.h)
 };
 
 std::string scope_of(const Uuid& resource);

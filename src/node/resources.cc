@@ -35,6 +35,12 @@ Task<void> Resources::prepare_stop() {
   }
 }
 
+uint64_t Resources::written_bytes() const {
+  uint64_t sum = 0;
+  for (const auto& [id, hosted] : hosted_) sum += hosted.replica ? hosted.replica->written_bytes() : 0;
+  return sum;
+}
+
 Task<void> Resources::stop(io::Duration stop_wait) {
   stop_.set();
   due_.set();
@@ -180,7 +186,7 @@ Task<Status> Resources::publish(Uuid resource) {
     status = co_await write_resource(registers, file.record);
     if (status != Status::ok && status != Status::exists) co_return status;
   }
-  ReplicaRecord replica{true, file.disk, file.replica};
+  ReplicaRecord replica{true, file.disk, file.made_ns};
   const Status status = co_await write_replica(registers, resource, std::move(replica));
   if (status != Status::ok) co_return status;
   if (hosted_.at(resource).file.disk != file.disk) co_return Status::busy;  // it was found elsewhere meanwhile
@@ -206,16 +212,16 @@ Task<Status> Resources::write_file(Uuid resource) {
 // So that the next start knows of them, whatever the registers know then.
 Task<void> Resources::note_others(Uuid resource) {
   ReplicaFile& file = hosted_.at(resource).file;
-  std::map<Uuid, Uuid> others;
+  std::map<Uuid, uint64_t> others;
   const auto& known = registers_.replicas(resource);
   for (const Uuid& host : awaited(resource)) {
     if (host == self()) continue;
     const auto its = known.find(host);
     const bool has_joined = its != known.end() && its->second.has_joined;
-    others.emplace(host, has_joined ? its->second.replica : file.others.at(host));
+    others.emplace(host, has_joined ? its->second.made_ns : file.others.at(host));
   }
   if (left_alone_.contains(resource) || file.others == others) co_return;
-  std::map<Uuid, Uuid> before = std::exchange(file.others, std::move(others));
+  std::map<Uuid, uint64_t> before = std::exchange(file.others, std::move(others));
   if (co_await write_file(resource) != Status::ok) {
     hosted_.at(resource).file.others = std::move(before);
     is_reconciled_ = false;
@@ -332,9 +338,9 @@ std::vector<Uuid> Resources::awaited(const Uuid& resource) const {
   const auto found = hosted_.find(resource);
   if (found == hosted_.end()) return hosts;
   const auto& known = registers_.replicas(resource);
-  for (const auto& [host, replica] : found->second.file.others) {
+  for (const auto& [host, made_ns] : found->second.file.others) {
     const auto its = known.find(host);
-    if (its == known.end() || (!its->second.has_joined && its->second.replica != replica)) hosts.push_back(host);
+    if (its == known.end() || (!its->second.has_joined && its->second.made_ns < made_ns)) hosts.push_back(host);
   }
   return hosts;
 }

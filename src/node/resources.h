@@ -55,6 +55,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   // Devices that are not in use are closed now, others when they are free or after `stop_wait`; then the replicas stop.
   // They stay until finish().
   Task<void> stop(io::Duration stop_wait);
+  uint64_t written_bytes() const;  // to the data disks
   // Users of a device had to be cut off by stop().
   bool was_cut_off() const { return was_cut_off_; }
   // A disk did not answer: replicas still run, and the process can only be left as it is.
@@ -176,7 +177,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   // The registers say that this copy was given up. What they say of an older one, before it joined again, is old.
   bool has_left(const ReplicaFile& file) const {
     const auto known = find_replica(parts_.registers, file.record.id, self());
-    return known && !known->has_joined && known->replica == file.replica;
+    return known && !known->has_joined && known->made_ns >= file.made_ns;
   }
   Task<Status> publish(Uuid resource);
   Task<Status> write_file(Uuid resource);

@@ -66,7 +66,8 @@ Task<Result<void>> Resources::make(ReplicaFile file, io::Geometry geometry) {
   if (made) occupied_[id] = {file.record.name, file.disk, geometry, false};
   turn_.release(1);
   if (!made) co_return made;  // nothing is here yet that would have to be removed
-  file.replica = random_uuid(parts_.machine);
+  const auto former = find_replica(parts_.registers, id, self());
+  file.made_ns = std::max(parts_.registers.clock().now().physical_ns, former ? former->made_ns + 1 : 0);
   made = co_await make_files(file);
   if (!made) static_cast<void>(co_await remove_folders(id));
   co_await turn_.acquire();
@@ -189,7 +190,10 @@ Task<Result<void>> Resources::give_up(Uuid resource, bool& has_left) {
   co_await turn_.acquire();
   if (left) {
     const ReplicaFile& file = hosted_.at(resource).file;
-    ReplicaRecord record{false, file.disk, file.replica};
+    // Of one without its file, what the registers know of it is all that is known.
+    const auto former = find_replica(parts_.registers, resource, self());
+    const bool is_alone = left_alone_.contains(resource) && former;
+    ReplicaRecord record{false, file.disk, is_alone ? former->made_ns : file.made_ns};
     const Status status = co_await write_replica(parts_.registers, resource, std::move(record));
     if (status != Status::ok) {
       const bool is_known = parts_.registers.problem().status == Status::ok;

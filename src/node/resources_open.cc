@@ -123,7 +123,7 @@ void Resources::leave_alone(Uuid resource, std::string why) {
   hosted.file = {};
   hosted.file.record = *record;
   hosted.file.disk = known->disk;
-  hosted.file.replica = known->replica;  // should it leave, all shall know which copy has left
+  hosted.file.made_ns = UINT64_MAX;  // which copy it is cannot be told: no register says that it has left
   hosted.problem = std::move(why);
   hosted.is_published = true;
   reports_.local_changed(resource);

@@ -377,6 +377,7 @@ class Replica {
   net::Channel* fetch_channel_ = nullptr;
   Uuid fetch_source_;                         // at its other end
   std::optional<io::Instant> fetch_awaited_;  // since when it is waited for
+  size_t fetch_partial_ = 0;                  // of what is waited for, has come
   net::Channel* sync_channel_ = nullptr;
   Uuid sync_source_;
   std::optional<io::Instant> sync_awaited_;

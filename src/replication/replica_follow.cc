@@ -30,7 +30,12 @@ Task<void> Replica::step_follower() {
 // disk hangs, keeps nobody from another one that has.
 void Replica::leave_idle_source() {
   const auto source = fetch_awaited_ ? peers_.find(fetch_source_) : peers_.end();
-  if (source == peers_.end() || machine_.now() < *fetch_awaited_ + idle_source_after) return;
+  if (source == peers_.end()) return;
+  // A long message on a slow link comes in pieces.
+  if (const size_t bytes = fetch_channel_->partial_bytes(); std::exchange(fetch_partial_, bytes) != bytes) {
+    fetch_awaited_ = machine_.now();
+  }
+  if (machine_.now() < *fetch_awaited_ + idle_source_after) return;
   const auto other = look_for_source(fetch_source_).best;
   if (!other) return;
   const bool has_more = source->second.durable.position.lsn > log_->durable().position.lsn;
