@@ -43,7 +43,7 @@ constexpr ActRow table[] = {
     {Act::host_pause, "host.pause", 2, "SIGSTOP; all hold, acks may be late"},
     {Act::host_pool_lost, "host.pool-lost", 1, "killed, and the memory behind the pool too: D6, as power loss"},
     {Act::host_other_disk, "host.other-disk", 1, "a replica's disk is replaced by an empty one; all hold"},
-    {Act::host_store_lost, "host.store-lost", 2, "killed, and its metadata store is gone; all hold"},
+    {Act::host_store_lost, "host.store-lost", 2, "killed, and its metadata store is gone or an older one; all hold"},
     {Act::operator_handover, "operator.handover", 8, "primary; nothing acknowledged may be lost (P5)"},
     {Act::operator_force, "operator.force", 5, "primary --force: what the other side has is not here (P5)"},
     {Act::operator_secondary, "operator.secondary", 2, "secondary"},

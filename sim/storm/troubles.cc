@@ -271,6 +271,7 @@ void Troubles::host(Act act, Prng& prng) {
   const std::string host = stage_.any_host(prng);
   if (!stage_.is_alive(host)) return;
   Host& its = stage_.cluster.host(host);
+  if (!old_stores_.contains(host)) keep_store(host);
   switch (act) {
     case Act::host_kill:
     case Act::host_power_loss:
@@ -317,7 +318,22 @@ void Troubles::pause(const std::string& host) {
   });
 }
 
-// While the others know all members: somebody has to bring it back. Its first start may be cut off, and hear nobody.
+// As a crash at this moment would leave it.
+void Troubles::keep_store(const std::string& host) {
+  const std::string& state = stage_.cluster.options(host).state_directory;
+  Disks& disks = stage_.cluster.host(host).disks();
+  Files& files = old_stores_[host];
+  for (const io::DirectoryEntry& entry : disks.list(state)) {
+    if (!entry.name.starts_with("meta.db")) continue;
+    const std::string path = (state + "/" + entry.name).substr(1);
+    const Inode* file = disks.file_system("/").file(path);
+    files[path].resize(file->size);
+    file->medium.read(0, files[path]);
+  }
+}
+
+// While the others know all members: somebody has to bring it back. Or it is an older one. Its first start may be cut
+// off, and hear nobody.
 void Troubles::lose_store(const std::string& host, Prng& prng) {
   if (!stage_.is_responsive(host) || stage_.replica(host) == nullptr) return;
   if (stage_.giving_up.contains(host) || stage_.maybe_left.contains(host)) return;
@@ -326,13 +342,24 @@ void Troubles::lose_store(const std::string& host, Prng& prng) {
     const bool knows_all = stage_.replica(other) != nullptr && stage_.members_known_by(other) == stage_.hosts.size();
     if (!knows_all) return;
   }
-  stage_.tell("kill " + host + ", and its metadata store is lost");
+  const auto old = old_stores_.find(host);
+  const bool is_older = old != old_stores_.end() && prng.chance(2, 3);
+  stage_.tell("kill " + host + ", and its metadata store is " + (is_older ? "an older one" : "lost"));
+  if (is_older) stage_.reached.count("a metadata store is an older one");
   stage_.kill(host);
-  Disks& disks = stage_.cluster.host(host).disks();
   const std::string& state = stage_.cluster.options(host).state_directory;
+  Disks& disks = stage_.cluster.host(host).disks();
+  FileSystem& files = disks.file_system("/");
   for (const io::DirectoryEntry& entry : disks.list(state)) {
     if (!entry.name.starts_with("meta.db")) continue;
-    static_cast<void>(disks.file_system("/").remove((state + "/" + entry.name).substr(1), true));
+    static_cast<void>(files.remove((state + "/" + entry.name).substr(1), true));
+  }
+  if (is_older) {
+    for (const auto& [path, bytes] : old->second) {
+      const auto file = files.create(path, true);
+      if (file) static_cast<void>(files.write(**file, 0, bytes, true));
+    }
+    old_stores_.erase(old);
   }
   if (prng.chance(1, 2)) isolate(host);
   if (prng.chance(1, 2)) stage_.cluster.host(host).kill_at_disk_op(prng.between(1, 60));

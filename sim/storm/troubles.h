@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,7 @@ class Troubles {
   void lose_pool(const std::string& host);
   void replace_disk(const std::string& host);
   void lose_store(const std::string& host, Prng& prng);
+  void keep_store(const std::string& host);
   void pause(const std::string& host);
   void mend_disks(const std::string& host);
   void start_dead();
@@ -51,6 +53,8 @@ class Troubles {
 
   Stage& stage_;
   std::vector<Lasting> lasting_;
+  using Files = std::map<std::string, std::vector<std::byte>>;
+  std::map<std::string, Files> old_stores_;  // by host
 };
 
 }  // namespace mars::sim

@@ -201,6 +201,10 @@ void Watch::final_look() {
   for (const std::string& host : stage_.hosts) {
     const bool is_equal = stage_.cluster.disks_equal("a", host);
     if (!is_equal) stage_.broke("P1: the disks of a and " + host + " are not equal at equal positions");
+    const size_t awaited = stage_.cluster.node(host).cluster()->resources().awaited(stage_.resource).size();
+    if (awaited != stage_.hosts.size()) {
+      stage_.broke("liveness: " + host + " waits for " + std::to_string(awaited) + " hosts");
+    }
   }
 }
 
