@@ -75,9 +75,10 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
   }
   if (!result.is_damaged) {
     // What follows has no evidence that it was durable.
-    Status status = co_await segments_.set_aside_behind(result.end.position);
-    if (status == Status::ok) status = co_await segments_.set_aside_lost(result.end.position.lsn);
-    if (status != Status::ok) co_return failure(status, "cannot move what a crash left behind the end of the log");
+    if (Status status = co_await segments_.set_aside_behind(result.end.position); status != Status::ok) {
+      co_return failure(status, "cannot move what a crash left behind the end of the log");
+    }
+    if (co_await segments_.set_aside_lost(result.end.position.lsn) != Status::ok) reached("log: a lost file stays");
   }
   continue_at(result.end);
   co_return result;
@@ -165,13 +166,15 @@ bool Log::was_cut_at(Lsn end) const {
 
 // A file whose header rotted, with a first batch that is not whole either. A tear never looks like that. One that
 // begins before the bad place held it, unless a younger file does; after a clean end nothing stood behind. Where a
-// later reign begins before it, it was given up.
+// later reign begins before it, it was given up; one of which something was read, not one that died before its first
+// batch.
 Lsn Log::evidence_of_lost_files(Lsn bad) const {
   Lsn evidence;
   if (was_cut_at(bad)) return evidence;
   for (const format::SegmentName& name : segments_.lost()) {
     const auto is_successor = [&](const auto& one) {
-      return one->header.epoch_number > name.epoch_number && one->first() <= std::min(name.first, bad);
+      return one->header.epoch_number > name.epoch_number && one->first() <= std::min(name.first, bad) &&
+             find_epoch(branch_, one->header.epoch) != nullptr;
     };
     if (std::ranges::any_of(segments_.all(), is_successor)) continue;
     const auto is_younger = [&](const auto& one) { return one->first() > name.first && one->first() <= bad; };

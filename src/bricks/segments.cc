@@ -313,14 +313,18 @@ Task<Status> Segments::trim(Lsn limit, Counts counts, Segment* const& current) {
     if (Status status = co_await retire(std::move(oldest)); status != Status::ok) co_return status;
   }
   const Lsn oldest = segments_.empty() ? Lsn{} : std::min(limit, segments_.front()->first());
+  Status worst = Status::ok;
   for (const format::SegmentName& name : std::vector(lost_)) {
     if (name.first >= oldest) continue;
     const Status status = co_await machine_.storage().remove(log_path(to_string(name)));
-    if (status != Status::ok && status != Status::not_found) co_return status;
-    std::erase(lost_, name);
+    if (status == Status::ok || status == Status::not_found) {
+      std::erase(lost_, name);
+    } else {
+      worst = status;
+    }
   }
   const Status status = co_await keep_control_segment();
-  co_return status == Status::no_space ? Status::ok : status;
+  co_return status == Status::ok || status == Status::no_space ? worst : status;
 }
 
 // Names in branch/: generation, name in the log, epoch. Two abandoned histories may have the same numbers.
