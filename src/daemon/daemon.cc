@@ -230,7 +230,8 @@ Task<void> Daemon::publish() {
 // A stop takes as long as the disks move (Resources::stop); systemd must not end it before.
 Task<void> Daemon::ask_for_time(Event& has_stopped) {
   uint64_t written = 0;
-  io::Instant last = machine_.now() + std::chrono::milliseconds(config_.stop_wait_ms) + 60s;
+  // Commands have stop-wait, then users of devices, and each phase some seconds for disks that do not answer.
+  io::Instant last = machine_.now() + 2 * std::chrono::milliseconds(config_.stop_wait_ms) + 120s;
   for (bool goes_on = true; goes_on && machine_.now() < last;) {
     sd_notify(0, "EXTEND_TIMEOUT_USEC=60000000");
     goes_on = co_await io::sleep_for(machine_, 10s, has_stopped);

@@ -86,6 +86,7 @@ Task<Error> Registers::load() {
   };
   co_await machine_.off_load(std::move(work));
   if (error.status != Status::ok) co_return error;
+  for (const auto& [key, value] : content.registers) clock_.observe(value.stamp);
   map_.take(std::move(content));
   writer_ = next_life({});
   lives_since_start_.push_back(writer_.incarnation);
@@ -188,6 +189,7 @@ Task<void> Registers::pause(io::Duration duration) {
 }
 
 Task<Status> Registers::replace(format::Delta snapshot) {
+  for (const Register& value : snapshot.registers) clock_.observe(value.stamp);
   Operation operation;
   operation.kind = Operation::Kind::replace;
   operation.delta = std::move(snapshot);

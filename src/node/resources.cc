@@ -218,7 +218,9 @@ Task<void> Resources::note_others(Uuid resource) {
     if (host == self()) continue;
     const auto its = known.find(host);
     const bool has_joined = its != known.end() && its->second.has_joined;
-    others.emplace(host, has_joined ? its->second.made_ns : file.others.at(host));
+    const auto before = file.others.find(host);
+    const uint64_t known_ns = before == file.others.end() ? 0 : before->second;  // a restored register may know less
+    others.emplace(host, std::max(has_joined ? its->second.made_ns : 0, known_ns));
   }
   if (left_alone_.contains(resource) || file.others == others) co_return;
   std::map<Uuid, uint64_t> before = std::exchange(file.others, std::move(others));

@@ -177,7 +177,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   // The registers say that this copy was given up. What they say of an older one, before it joined again, is old.
   bool has_left(const ReplicaFile& file) const {
     const auto known = find_replica(parts_.registers, file.record.id, self());
-    return known && !known->has_joined && known->made_ns >= file.made_ns;
+    return known && !known->has_joined && known->made_ns >= file.made_ns && !parts_.registers.is_rolled_back();
   }
   Task<Status> publish(Uuid resource);
   Task<Status> write_file(Uuid resource);

@@ -190,10 +190,10 @@ Task<Result<void>> Resources::give_up(Uuid resource, bool& has_left) {
   co_await turn_.acquire();
   if (left) {
     const ReplicaFile& file = hosted_.at(resource).file;
-    // Of one without its file, what the registers know of it is all that is known.
+    // Of one without its file it is not known when it was made, but it was before now.
     const auto former = find_replica(parts_.registers, resource, self());
-    const bool is_alone = left_alone_.contains(resource) && former;
-    ReplicaRecord record{false, file.disk, is_alone ? former->made_ns : file.made_ns};
+    const uint64_t now_ns = std::max(parts_.registers.clock().now().physical_ns, former ? former->made_ns : 0);
+    ReplicaRecord record{false, file.disk, left_alone_.contains(resource) ? now_ns : file.made_ns};
     const Status status = co_await write_replica(parts_.registers, resource, std::move(record));
     if (status != Status::ok) {
       const bool is_known = parts_.registers.problem().status == Status::ok;
