@@ -41,6 +41,10 @@ class Asker {
         SSL_connect(ssl) == 1) {
       has_finished_ = ask(ssl, rounds, questions);
       SSL_shutdown(ssl);
+      // Closed with answers unread, the connection would be reset, and what was sent last might never be read.
+      char byte = 0;
+      while (SSL_read(ssl, &byte, 1) > 0) continue;
+      while (::read(fd, &byte, 1) > 0) continue;
     }
     SSL_free(ssl);
     SSL_CTX_free(context);
