@@ -27,6 +27,17 @@ class LostStoreFilm : public Film {
     ASSERT_TRUE(file.has_value());
     EXPECT_EQ(files.write(**file, 0, bytes, true), Status::ok);
   }
+  // That of a.
+  std::vector<std::byte> cast_and_keep_the_store_of_before_b_joined() {
+    cast_without_resource({"a", "b"});
+    run("a", "create-resource mydata /dev/sdb");
+    expect_primary("a");
+    const std::vector<std::byte> before = store("a");
+    EXPECT_TRUE(until([&] { return cluster().status("b").resources.size() == 1; }));
+    run("b", "join-resource mydata /dev/sdb");
+    EXPECT_TRUE(until([&] { return state("b") == State::up_to_date; })) << describe();
+    return before;
+  }
   // They come within open-wait.
   void boot_and_wait_for_the_others(const std::string& host) {
     isolate(host);
@@ -46,6 +57,26 @@ class LostStoreFilm : public Film {
     return is_dead(host);
   }
 };
+
+// Attacks: R5, P4, F44
+TEST_F(LostStoreFilm, a_lost_metadata_store_comes_back_from_the_others_and_opens_nothing) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  stop("a");
+  force("b");
+  save("b", 10, 30, 'y');
+  lose_store("a");
+  isolate("a");
+  boot("a");
+  rest(60s);
+  EXPECT_EQ(primary(), "b");
+  expect_event("a", "the metadata store was lost");
+  rejoin("a");
+  EXPECT_TRUE(until([&] { return cluster().status("a").resources.size() == 1 && cluster().connected("a", "b"); }));
+  expect_primary("b");
+  expect_equal();
+}
 
 // Attacks: R5, P4, T10
 TEST_F(LostStoreFilm, a_first_start_that_is_cut_off_anywhere_gives_no_right_to_the_second) {
@@ -75,13 +106,7 @@ TEST_F(LostStoreFilm, a_first_start_that_is_cut_off_anywhere_gives_no_right_to_t
 
 // Attacks: R5, P4, T10
 TEST_F(LostStoreFilm, one_of_before_the_others_joined_does_not_open_without_hearing_them) {
-  cast_without_resource({"a", "b"});
-  run("a", "create-resource mydata /dev/sdb");
-  expect_primary("a");
-  const std::vector<std::byte> before = store("a");
-  EXPECT_TRUE(until([&] { return cluster().status("b").resources.size() == 1; }));
-  run("b", "join-resource mydata /dev/sdb");
-  EXPECT_TRUE(until([&] { return state("b") == State::up_to_date; })) << describe();
+  const std::vector<std::byte> before = cast_and_keep_the_store_of_before_b_joined();
   save("a", 0, 20, 'x');
   expect_up_to_date();
   power_loss("a");
@@ -159,13 +184,7 @@ TEST_F(LostStoreFilm, one_of_before_this_host_joined_again_removes_nothing) {
 
 // Attacks: R5, D15, P7
 TEST_F(LostStoreFilm, the_log_is_kept_for_whom_only_replica_json_knows) {
-  cast_without_resource({"a", "b"});
-  run("a", "create-resource mydata /dev/sdb");
-  expect_primary("a");
-  const std::vector<std::byte> before = store("a");
-  EXPECT_TRUE(until([&] { return cluster().status("b").resources.size() == 1; }));
-  run("b", "join-resource mydata /dev/sdb");
-  EXPECT_TRUE(until([&] { return state("b") == State::up_to_date; })) << describe();
+  const std::vector<std::byte> before = cast_and_keep_the_store_of_before_b_joined();
   rest(2s);
   stop("b");
   for (uint64_t i = 0; i < 8; ++i) save("a", 0, 48, static_cast<char>('a' + i));

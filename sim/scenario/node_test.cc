@@ -126,29 +126,6 @@ TEST_F(NodeFilm, secondary_does_not_say_done_of_a_primary_that_was_not_heard) {
   expect_equal();
 }
 
-// Attacks: R5, P4, F44
-TEST_F(NodeFilm, a_lost_metadata_store_comes_back_from_the_others_and_opens_nothing) {
-  cast({"a", "b"});
-  save("a", 0, 20, 'x');
-  expect_up_to_date();
-  stop("a");
-  force("b");
-  save("b", 10, 30, 'y');
-  for (const auto& entry : disks("a").list("/var/lib/mars")) {
-    if (!entry.name.starts_with("meta.db")) continue;
-    EXPECT_EQ(disks("a").file_system("/").remove("var/lib/mars/" + entry.name, true), Status::ok);
-  }
-  isolate("a");
-  boot("a");
-  rest(60s);
-  EXPECT_EQ(primary(), "b");
-  expect_event("a", "the metadata store was lost");
-  rejoin("a");
-  EXPECT_TRUE(until([&] { return cluster().status("a").resources.size() == 1 && cluster().connected("a", "b"); }));
-  expect_primary("b");
-  expect_equal();
-}
-
 // A sparse file on a disk that becomes full: not an I/O error, and no reason to keep the right to write.
 // Attacks: D14, T4, F30
 TEST_F(NodeFilm, a_data_disk_without_room_is_a_failed_disk_and_the_right_goes_elsewhere) {

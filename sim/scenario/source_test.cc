@@ -11,6 +11,16 @@ class SourceFilm : public Film {
     save("a", 0, 400, 's');
     expect_up_to_date();
   }
+  // And c has heard of it. Their logs lie on disks of their own.
+  void let_a_and_b_have_more_than_c() {
+    stage.log_disk_bytes = 64 << 20;
+    prologue({"a", "b", "c"});
+    run("c", "pause-fetch mydata");
+    expect_state("c", State::paused);
+    save("a", 0, 60, 'x');
+    EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+    rest(3s);
+  }
   // c syncs from a, whose disk always has a read for it under way.
   void begin_sync_from_slow_disk() {
     prologue({"a", "b", "c"});
@@ -72,13 +82,7 @@ TEST_F(SourceFilm, a_slow_target_does_not_take_its_source_for_a_silent_one) {
 
 // Attacks: F4, P13
 TEST_F(SourceFilm, a_fetch_leaves_a_source_whose_log_disk_hangs) {
-  stage.log_disk_bytes = 64 << 20;
-  prologue({"a", "b", "c"});
-  run("c", "pause-fetch mydata");
-  expect_state("c", State::paused);
-  save("a", 0, 60, 'x');
-  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
-  rest(3s);  // c hears that both have more
+  let_a_and_b_have_more_than_c();
   disks("a").drive("/log").stick();
   run("c", "resume-fetch mydata");
   EXPECT_TRUE(until([&] { return durable("c") == durable("b"); }, 5min)) << describe();
@@ -88,13 +92,7 @@ TEST_F(SourceFilm, a_fetch_leaves_a_source_whose_log_disk_hangs) {
 
 // Attacks: F4, P13
 TEST_F(SourceFilm, a_source_that_was_silent_is_asked_again_when_the_other_has_nothing_more) {
-  stage.log_disk_bytes = 64 << 20;
-  prologue({"a", "b", "c"});
-  run("c", "pause-fetch mydata");
-  expect_state("c", State::paused);
-  save("a", 0, 60, 'x');
-  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
-  rest(3s);
+  let_a_and_b_have_more_than_c();
   disks("a").drive("/log").stick();
   run("c", "resume-fetch mydata");
   EXPECT_TRUE(until([&] { return durable("c") == durable("b"); }, 5min)) << describe();
@@ -109,13 +107,7 @@ TEST_F(SourceFilm, a_source_that_was_silent_is_asked_again_when_the_other_has_no
 
 // Attacks: F4, P13
 TEST_F(SourceFilm, of_two_silent_sources_the_one_that_speaks_again_is_found) {
-  stage.log_disk_bytes = 64 << 20;
-  prologue({"a", "b", "c"});
-  run("c", "pause-fetch mydata");
-  expect_state("c", State::paused);
-  save("a", 0, 60, 'x');
-  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
-  rest(3s);
+  let_a_and_b_have_more_than_c();
   for (const char* host : {"a", "b"}) disks(host).drive("/log").stick();
   run("c", "resume-fetch mydata");
   rest(5min);

@@ -4,7 +4,7 @@ namespace mars::control {
 
 Result<Json> parse_object(std::string_view text, size_t bytes_max) {
   if (text.size() > bytes_max) return failure(Status::invalid, "too long");
-  const Json json = parse_or_null(text);
+  Json json = parse_or_null(text);
   if (!json.is_object()) return failure(Status::invalid, "not a JSON object");
   return json;
 }

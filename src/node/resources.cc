@@ -136,8 +136,8 @@ Task<void> Resources::reconcile() {
   is_reconciled_ = true;
   for (const Uuid& id : ids()) {
     if (!hosted_.contains(id) || occupied_.contains(id)) continue;  // who occupies it asks for this again
-    const bool has_left = this->has_left(hosted_.at(id).file);
-    if (is_deleted(parts_.registers, id) || has_left) {
+    const bool was_left = has_left(hosted_.at(id).file);
+    if (is_deleted(parts_.registers, id) || was_left) {
       // Of a host that nobody could ask when it was deleted.
       Replica* const replica = find(id);
       if (replica != nullptr && replica->device().is_in_use()) {
@@ -148,7 +148,7 @@ Task<void> Resources::reconcile() {
         is_reconciled_ = false;
         continue;
       }
-      parts_.events.add(hosted_.at(id).file.record.name, has_left ? "this host has left" : "the resource was deleted");
+      parts_.events.add(hosted_.at(id).file.record.name, was_left ? "this host has left" : "the resource was deleted");
       Result<void> removed = co_await remove(id);
       if (!removed) parts_.events.add("", removed.error().text);
       continue;
