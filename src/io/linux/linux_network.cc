@@ -1,7 +1,6 @@
 #include "io/linux/linux_network.h"
 
 #include <cerrno>
-#include <optional>
 #include <utility>
 
 #include <netinet/in.h>
@@ -17,6 +16,7 @@ namespace mars::io {
 namespace {
 
 constexpr Duration connect_patience = 5s;
+constexpr Duration resolve_patience = 5s;
 
 // Waits until a socket is connected or has failed, at most until an instant.
 class ConnectWait : public Job {
@@ -77,6 +77,11 @@ Error connect_error(int number, const Address& address) {
 
 }  // namespace
 
+LinuxNetwork::LinuxNetwork(Machine& machine, Reactor& reactor)
+    : machine_(machine),
+      reactor_(reactor),
+      resolver_(machine, reactor, resolve_patience, [](const Address& address) { return resolve(address, true); }) {}
+
 Task<Result<std::unique_ptr<Listener>>> LinuxNetwork::listen(Address address, uint32_t mode) {
   auto finding = find(address);
   const Result<std::vector<SocketAddress>> found = co_await finding;
@@ -109,11 +114,10 @@ Task<Result<std::unique_ptr<Stream>>> LinuxNetwork::connect(Address address) {
 
 // Numbers at once, names on a thread.
 Task<Result<std::vector<SocketAddress>>> LinuxNetwork::find(Address address) {
-  std::optional<Result<std::vector<SocketAddress>>> found(resolve(address, false));
-  if (*found || found->error().status != Status::not_found) co_return std::move(*found);
-  std::move_only_function<void()> work = [&] { found.emplace(resolve(address, true)); };
-  co_await resolvers_.off_load(std::move(work));
-  co_return std::move(*found);
+  Result<std::vector<SocketAddress>> found = resolve(address, false);
+  if (found || found.error().status != Status::not_found) co_return found;
+  auto finding = resolver_.find(std::move(address));
+  co_return co_await finding;
 }
 
 Task<Result<std::unique_ptr<Stream>>> LinuxNetwork::connect_to(SocketAddress address, Instant deadline) {

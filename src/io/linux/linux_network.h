@@ -2,8 +2,8 @@
 #pragma once
 
 #include "io/linux/reactor.h"
+#include "io/linux/resolver.h"
 #include "io/linux/socket_address.h"
-#include "io/linux/thread_pool.h"
 #include "io/network.h"
 #include "io/time.h"
 
@@ -13,7 +13,7 @@ class Machine;
 
 class LinuxNetwork final : public Network {
  public:
-  LinuxNetwork(Machine& machine, Reactor& reactor) : machine_(machine), reactor_(reactor), resolvers_(reactor, 2) {}
+  LinuxNetwork(Machine& machine, Reactor& reactor);
 
   Task<Result<std::unique_ptr<Listener>>> listen(Address address, uint32_t mode) override;
   Task<Result<std::unique_ptr<Stream>>> connect(Address address) override;
@@ -24,7 +24,7 @@ class LinuxNetwork final : public Network {
 
   Machine& machine_;
   Reactor& reactor_;
-  ThreadPool resolvers_;
+  Resolver resolver_;
 };
 
 }  // namespace mars::io
