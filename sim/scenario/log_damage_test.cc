@@ -137,6 +137,28 @@ TEST_F(LogDamageFilm, a_primary_with_a_damaged_log_stays_closed_and_says_what_to
   expect_equal();
 }
 
+// What b never had is behind the place that b brings back.
+// Attacks: F25, D10, P2, P5
+TEST_F(LogDamageFilm, what_is_whole_behind_the_damage_and_nowhere_else_is_not_given_up) {
+  cast({"a", "b"});
+  save("a", 0, 10, 'o');
+  expect_up_to_date();
+  disks("a").drive("/dev/sdb").stick();
+  const uint64_t begin = durable("a");
+  for (uint64_t block = 0; block < 40; block += 10) save("a", block, block + 10, 'x');
+  expect_up_to_date_among("a", "b");
+  isolate("b");
+  for (uint64_t block = 50; block < 90; block += 10) save("a", block, block + 10, 'z');
+  power_loss("a");
+  disks("a").drive("/dev/sdb").unstick();
+  rot_log("a", begin + 8192);
+  rejoin("b");
+  boot("a");
+  expect_primary("a");
+  expect_read("a", 50, 90, 'z');
+  expect_equal();
+}
+
 // Attacks: F8, LG2, D10, P2
 TEST_F(LogDamageFilm, a_torn_tail_at_the_primary_is_no_damage) {
   cast({"a", "b"});

@@ -32,7 +32,13 @@ void Log::begin_at(Tip tip, Branch branch) {
   flush_wanted_ = written_;
   dirty_.clear();
   admitted_ = durable_admitted_ = 0;
+  has_begun_epoch_ = false;
   current_ = nullptr;
+}
+
+void Log::fill(format::StateBlock& state) const {
+  state.branch = branch_;
+  if (has_begun_epoch_ || state.durable.position.lsn < durable_.position.lsn) state.durable = durable_;
 }
 
 Lsn Log::oldest() const {
@@ -175,6 +181,7 @@ void Log::advance_durable(Lsn upto) {
     Append& append = *unflushed_.pop_front();
     durable_ = append.header.tip();
     durable_admitted_ = append.header.identity.admitted;
+    has_begun_epoch_ = has_begun_epoch_ || append.begins_reign;
     finish(append, append.branch_step == nullptr ? Status::ok : extend(branch_, *append.branch_step));
   }
   changed_.notify();

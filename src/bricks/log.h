@@ -46,6 +46,7 @@ struct Append : ListHook {
   std::vector<io::Buffer> buffers;
   Segment* segment = nullptr;
   bool is_written = false;
+  bool begins_reign = false;  // what lies behind its place was given up
 };
 
 class Log {
@@ -78,8 +79,11 @@ class Log {
   // Composes one batch of one control record and returns when it is durable.
   Task<Status> append_control(RecordOp op, ByteView payload, uint64_t admitted);
   // The first batch of a new epoch, in a file of its own; the branch has it when this returns (T1). The state block is
-  // the caller's.
-  Task<Status> begin_epoch(format::EpochStart start, uint64_t admitted);
+  // the caller's. `evidence`: how far the log is known to have been durable, when that is more than is left of it: the
+  // state block says so until the new reign stands.
+  Task<Status> begin_epoch(format::EpochStart start, uint64_t admitted, Lsn evidence = {});
+  // What the state block cannot know by itself; whoever owns both calls it for each write (StateFile::on_write).
+  void fill(format::StateBlock& state) const;
   // A whole verified batch of somebody else. refused: it does not continue this log. Its bytes are copied before this
   // suspends; several may be under way, in order.
   Task<Status> append_fetched(const format::Batch& batch);
@@ -144,9 +148,10 @@ class Log {
   Task<void> learn_last_time(Tip end);
   void forget_beyond(const format::Batch& batch);
   void begin_again();
+  Task<Status> keep_evidence(Lsn evidence);
   Lsn evidence_in_state() const;
   Task<Lsn> evidence_on_disk(Lsn bad);
-  Task<Lsn> evidence_in(Segment& segment, Lsn from, Lsn bad);
+  Task<Lsn> evidence_in(Segment& segment, Lsn from);
   Lsn evidence_of_lost_files(Lsn bad) const;
   Task<Lsn> evidence_of_short_files(Lsn bad);
   Lsn evidence_of_peers(const std::vector<Position>& positions) const;
@@ -162,7 +167,8 @@ class Log {
   Tip tail_;
   Lsn written_;
   Tip durable_;
-  uint64_t admitted_ = 0;  // of what was appended
+  bool has_begun_epoch_ = false;  // what was durable behind its beginning is given up
+  uint64_t admitted_ = 0;         // of what was appended
   uint64_t durable_admitted_ = 0;
   uint64_t tries_without_room_ = 0;
   Stamp last_time_;

@@ -57,9 +57,24 @@ Task<Status> Log::append_control(RecordOp op, ByteView payload, uint64_t admitte
   co_return co_await append;
 }
 
+// In both slots, so that one that rots does not undo it. The epoch is nil: which one the bytes belonged to may be known
+// only to what is missing.
+Task<Status> Log::keep_evidence(Lsn evidence) {
+  for (int slot = 0; slot < 2; ++slot) {
+    if (evidence <= tail_.position.lsn) break;
+    const Status status = co_await state_.update([this, evidence](format::StateBlock& state) {
+      if (evidence_in_state() < evidence) state.durable = {{{}, evidence}, {}};
+    });
+    if (status != Status::ok) co_return status;
+  }
+  co_return Status::ok;
+}
+
 // The first batch of an epoch: it carries the id of the new epoch, and the last hash of the parent as its predecessor.
-Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
+Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted, Lsn evidence) {
   CHECK(queued_.empty() && submitted_.empty());
+  // Before anything moves that proves it: a crash in between must find the same damage.
+  if (Status status = co_await keep_evidence(evidence); status != Status::ok) co_return status;
   // What lies behind a damaged end is of a history that ends here: it would be taken for ours when the log gets there.
   if (Status status = co_await segments_.set_aside_behind(tail_.position); status != Status::ok) co_return status;
   if (!branch_.empty() && branch_.back().first >= tail_.position.lsn) cut(branch_, tail_.position.lsn);
@@ -83,6 +98,7 @@ Task<Status> Log::begin_epoch(format::EpochStart start, uint64_t admitted) {
     co_return status;
   }
   append.branch_step = &*verified;
+  append.begins_reign = true;
   const Status status = co_await append;
   if (status != Status::ok && durable_ != tail_) tail_ = parent;
   if (status != Status::ok) co_return status;

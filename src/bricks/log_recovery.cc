@@ -125,15 +125,21 @@ void Log::forget_beyond(const format::Batch& batch) {
 }
 
 // What the state block knows to have been durable: its hint, and everything below a release that was (T3). Of an epoch
-// that has ended no more than its end: what lay behind it was given up.
+// that has ended no more than its end, and nothing behind the beginning of one that was read here and that the state
+// block has not heard of: what lay there was given up.
 Lsn Log::evidence_in_state() const {
   const format::StateBlock& state = state_.value();
   Lsn evidence = state.durable.position.lsn;
   const format::BranchEpoch* epoch = find_epoch(branch_, state.durable.position.epoch);
   if (epoch != nullptr && epoch->ended) evidence = std::min(evidence, epoch->end);
-  if (!state.gone.empty()) {
-    auto release = format::verify_batch(state.gone);
-    if (release) evidence = std::max(evidence, release->header.identity.lsn);
+  if (auto release = format::verify_batch(state.gone)) {
+    const format::BatchIdentity& identity = release->header.identity;
+    const format::BranchEpoch* released = find_epoch(branch_, identity.epoch);
+    const bool is_cut = released == nullptr || (released->ended && released->end <= identity.lsn);
+    if (!is_cut) evidence = std::max(evidence, identity.lsn);
+  }
+  for (const format::BranchEpoch& one : branch_) {
+    if (find_epoch(state.branch, one.id) == nullptr) evidence = std::min(evidence, one.first);
   }
   return evidence;
 }
@@ -166,8 +172,7 @@ bool Log::was_cut_at(Lsn end) const {
 
 // A file whose header rotted, with a first batch that is not whole either. A tear never looks like that. One that
 // begins before the bad place held it, unless a younger file does; after a clean end nothing stood behind. Where a
-// later reign begins before it, it was given up; one of which something was read, not one that died before its first
-// batch.
+// later reign begins before it, it was given up. Files of a reign that died before its first batch say nothing.
 Lsn Log::evidence_of_lost_files(Lsn bad) const {
   Lsn evidence;
   if (was_cut_at(bad)) return evidence;
@@ -177,7 +182,9 @@ Lsn Log::evidence_of_lost_files(Lsn bad) const {
              find_epoch(branch_, one->header.epoch) != nullptr;
     };
     if (std::ranges::any_of(segments_.all(), is_successor)) continue;
-    const auto is_younger = [&](const auto& one) { return one->first() > name.first && one->first() <= bad; };
+    const auto is_younger = [&](const auto& one) {
+      return one->first() > name.first && one->first() <= bad && find_epoch(branch_, one->header.epoch) != nullptr;
+    };
     const bool held_it = !state_.value().clean && std::ranges::none_of(segments_.all(), is_younger);
     if (name.first >= bad || held_it)
       evidence = std::max(evidence, std::max(name.first, bad) + format::batch_block_bytes);
@@ -203,8 +210,8 @@ Task<Lsn> Log::evidence_of_short_files(Lsn bad) {
   co_return Lsn{};
 }
 
-// A whole batch behind the bad place that says how far the log was durable when it was composed. A file of a later
-// epoch is such a batch too: its epoch start binds its parent's durable end.
+// Whole batches behind the bad place say how far the log was durable when they were composed; the furthest counts. A
+// file of a later epoch is such a batch too: its epoch start binds its parent's durable end.
 Task<Lsn> Log::evidence_on_disk(Lsn bad) {
   Lsn evidence;
   for (const auto& segment : segments_.all()) {
@@ -212,14 +219,14 @@ Task<Lsn> Log::evidence_on_disk(Lsn bad) {
     const auto* owner = find_epoch(branch_, segment->header.epoch);
     const bool is_ours = owner == nullptr ? !was_cut_at(bad) : !owner->ended || owner->end > bad;
     if (from >= segment->limit() || !is_ours) continue;
-    evidence = std::max(evidence, co_await evidence_in(*segment, from, bad));
-    if (evidence > bad) break;
+    evidence = std::max(evidence, co_await evidence_in(*segment, from));
   }
   co_return evidence;
 }
 
 // Looks at the bytes that may have been in flight behind `from`, and as many behind each whole batch that is found.
-Task<Lsn> Log::evidence_in(Segment& segment, Lsn from, Lsn bad) {
+Task<Lsn> Log::evidence_in(Segment& segment, Lsn from) {
+  Lsn evidence;
   AlignedBuffer bytes(std::min<uint64_t>(scan_bytes + format::batch_bytes_max, segment.limit() - from));
   const uint64_t window = segment.header.in_flight_bytes_max + format::batch_bytes_max;
   Lsn to = from + window;
@@ -235,11 +242,11 @@ Task<Lsn> Log::evidence_in(Segment& segment, Lsn from, Lsn bad) {
       format::BatchExpectation expected{options_.cluster, options_.resource, segment.header.epoch, chunk + at, {}};
       auto batch = format::verify_batch(rest.first(header->batch_bytes), expected);
       if (!batch) continue;
-      if (batch->header.identity.durable > bad) co_return batch->header.identity.durable;
+      evidence = std::max(evidence, batch->header.identity.durable);
       to = std::max(to, batch->header.end() + window);
     }
   }
-  co_return Lsn{};
+  co_return evidence;
 }
 
 // What was read back may have come from a cache that a failed or missing flush never emptied: it is written and flushed

@@ -1,66 +1,11 @@
 // Tear or damage: what a host makes of the log that it finds (D10, D11).
 #include <gtest/gtest.h>
 
-#include "bricks/test_batches_test.h"
+#include "bricks/test_recovery_test.h"
 #include "format/seal.h"
 
 namespace mars::bricks {
 namespace {
-
-using Batch = TestBatches::Batch;
-
-class RecoveryTest : public testing::Test {
- protected:
-  void SetUp() override { ASSERT_TRUE(replica.create().has_value()); }
-
-  Log& log() { return replica.log(); }
-  sim::Disks& disks() { return replica.host().disks(); }
-  // The file in which the log stands now, and the place of a batch in it.
-  std::string path_of(const Batch& batch) { return log().segments().candidates(batch.header.identity.lsn)[0]->path; }
-  uint64_t offset_of(const Batch& batch) {
-    return log().segments().candidates(batch.header.identity.lsn)[0]->offset_of(batch.header.identity.lsn);
-  }
-  // Overwrites the second sector of the batch, as a tear or rot does.
-  void spoil(const Batch& batch) { disks().poke(path_of(batch), offset_of(batch) + 512, filled_with(512, '?')); }
-  // The state block forgets everything that it knows of the end of the log.
-  void forget_hint() {
-    replica.state().on_write(nullptr);
-    Status status = replica.run(replica.state().update([this](format::StateBlock& state) {
-      state.durable = {};
-      state.branch = log().branch();
-    }));
-    ASSERT_EQ(status, Status::ok);
-  }
-  void applied_is(Tip tip) {
-    const auto change = [&](format::StateBlock& state) { state.applied = tip; };
-    ASSERT_EQ(replica.run(replica.state().update(change)), Status::ok);
-  }
-  void hint() {
-    ASSERT_EQ(replica.run(replica.state().update([](format::StateBlock&) {})), Status::ok);
-  }
-  Lsn begin_of(const Batch& batch) { return batch.header.identity.lsn; }
-
-  // What a restart after kill -9 finds.
-  void expect_tear_at(Lsn end, Lsn peers_know = {}) {
-    replica.kill();
-    auto opened = replica.follow(peers_know);
-    EXPECT_TRUE(opened.has_value()) << opened.error().text;
-    EXPECT_FALSE(replica.recovery().is_damaged);
-    EXPECT_EQ(replica.recovery().end.position.lsn, end);
-  }
-  void expect_damage_at(Lsn end, Lsn peers_know = {}) {
-    replica.kill();
-    auto opened = replica.follow(peers_know);
-    EXPECT_EQ(status_of(opened), Status::damaged);
-    EXPECT_TRUE(replica.recovery().is_damaged);
-    EXPECT_EQ(replica.recovery().end.position.lsn, end);
-    EXPECT_GT(replica.recovery().evidence, end);
-  }
-
-  sim::World world{1};
-  TestReplica replica{world};
-  TestBatches batches{replica};
-};
 
 TEST_F(RecoveryTest, an_untouched_log_is_whole) {
   batches.append_durable('a');
@@ -111,6 +56,32 @@ TEST_F(RecoveryTest, the_same_bytes_are_damage_when_a_later_batch_says_durable) 
   forget_hint();
   spoil(rotten);
   expect_damage_at(begin_of(rotten));
+}
+
+// The first whole batch behind the damage says less than the last one: what was intact must not be given up.
+TEST_F(RecoveryTest, the_furthest_evidence_counts) {
+  const Batch& rotten = batches.append_durable('a');
+  for (int i = 0; i < 14; ++i) batches.append_durable('b', 60000);
+  const Batch& last = batches.append_durable('c');
+  forget_hint();
+  spoil(rotten);
+  expect_damage_at(begin_of(rotten));
+  EXPECT_EQ(replica.recovery().evidence, begin_of(last));
+}
+
+TEST_F(RecoveryTest, a_release_that_was_cut_back_to_before_it_is_no_evidence) {
+  batches.append_durable('a');
+  const Tip end = log().durable();
+  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::recover)), Status::ok);
+  const Lsn at = log().tail().position.lsn;
+  const auto release = format::encode(format::Release{test_uuid(5), test_uuid(3), test_uuid(4)});
+  ASSERT_EQ(replica.run(log().append_control(RecordOp::release, release, log().admitted())), Status::ok);
+  const Segment& segment = *log().segments().candidates(at)[0];
+  const auto bytes = disks().peek(segment.path, segment.offset_of(at), format::batch_block_bytes);
+  ASSERT_EQ(replica.run(replica.state().update([&](format::StateBlock& state) { state.gone = bytes; })), Status::ok);
+  expect_tear_at(at + format::batch_block_bytes);
+  ASSERT_EQ(replica.run(log().cut_back(end)), Status::ok);
+  expect_tear_at(end.position.lsn);
 }
 
 TEST_F(RecoveryTest, they_are_damage_when_the_state_block_says_durable) {
@@ -171,20 +142,6 @@ TEST_F(RecoveryTest, a_rotten_file_header_is_made_up_from_the_first_batch) {
   disks().flip(log().segments().all().back()->path, 40);
   expect_tear_at(end);
   EXPECT_EQ(log().segments().damaged().size(), 1u);
-}
-
-TEST_F(RecoveryTest, a_rotten_file_header_with_a_rotten_first_batch_is_damage) {
-  forget_hint();
-  const Batch* first = nullptr;
-  for (int i = 0; i < 10; ++i) {
-    const size_t files = log().segments().all().size();
-    const Batch& batch = batches.append_durable('b', 60000);
-    if (log().segments().all().size() > files) first = &batch;
-  }
-  spoil(*first);
-  disks().flip(path_of(*first), 40);
-  expect_damage_at(begin_of(*first));
-  EXPECT_EQ(log().segments().lost().size(), 1u);
 }
 
 TEST_F(RecoveryTest, damage_heals_when_the_same_bytes_are_fetched_again) {
@@ -346,45 +303,6 @@ TEST_F(RecoveryTest, a_newer_versions_batch_is_no_tear) {
   disks().poke(path_of(newer), offset_of(newer), head);
   replica.kill();
   EXPECT_EQ(status_of(replica.follow({})), Status::unsupported);
-}
-
-TEST_F(RecoveryTest, a_lost_file_that_was_set_aside_is_no_evidence_any_more) {
-  for (int i = 0; i < 8; ++i) batches.append_durable('b', 60000);
-  const Segment& last = *log().segments().all().back();
-  disks().poke(last.path, 0, filled_with(8192, '?'));
-  const Lsn end = last.first();
-  expect_damage_at(end);
-  const Tip tip = log().durable();
-  ASSERT_EQ(replica.run(log().cut_back(tip)), Status::ok);
-  expect_tear_at(end);
-}
-
-TEST_F(RecoveryTest, a_lost_file_is_no_evidence_against_the_reign_that_was_forced_over_it) {
-  for (int i = 0; i < 8; ++i) batches.append_durable('b', 60000);
-  const Segment& last = *log().segments().all().back();
-  disks().poke(last.path, 0, filled_with(8192, '?'));
-  expect_damage_at(last.first());
-  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::force)), Status::ok);
-  const Tip tip = log().durable();
-  replica.kill();
-  ASSERT_TRUE(replica.follow().has_value());
-  EXPECT_EQ(log().durable(), tip);
-  EXPECT_TRUE(log().segments().lost().empty());
-}
-
-// The reign stands, and the file is still there: it is older than what follows it.
-TEST_F(RecoveryTest, a_lost_file_that_could_not_be_moved_is_no_evidence_either) {
-  for (int i = 0; i < 8; ++i) batches.append_durable('b', 60000);
-  const Segment& last = *log().segments().all().back();
-  const std::string path = last.path;
-  disks().poke(path, 0, filled_with(8192, '?'));
-  expect_damage_at(last.first());
-  disks().fail({.path = path, .op = sim::DiskOp::change});
-  ASSERT_EQ(replica.run(replica.begin_epoch(EpochCause::force)), Status::ok);
-  disks().heal();
-  EXPECT_EQ(log().segments().lost().size(), 1u);
-  replica.kill();
-  ASSERT_TRUE(replica.follow().has_value());
 }
 
 TEST_F(RecoveryTest, time_goes_on_though_the_clock_went_back) {

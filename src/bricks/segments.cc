@@ -38,9 +38,7 @@ Task<Result<void>> Segments::open() {
     if (is_control && entry.bytes == options_.control_bytes) {
       has_control_ = true;
     } else if (is_control || entry.name.starts_with(spare_prefix)) {
-      if (auto status = co_await machine_.storage().remove(log_path(entry.name)); status != Status::ok) {
-        co_return failure(status, "cannot remove " + log_path(entry.name));
-      }
+      if (!co_await remove_leftover(entry.name)) co_return failure(Status::gone);
     } else if (format::parse_segment_name(entry.name)) {
       auto opened = co_await open_one(entry.name);
       if (!opened) co_return opened;
@@ -50,6 +48,17 @@ Task<Result<void>> Segments::open() {
   if (auto opened = co_await open_branch(); !opened) co_return opened;
   if (co_await keep_control_segment() == Status::gone) co_return failure(Status::gone);
   co_return Result<void>();
+}
+
+// One that stays is no reason not to open: it is in nobody's way. False: the process is gone.
+Task<bool> Segments::remove_leftover(std::string name) {
+  const Status status = co_await machine_.storage().remove(log_path(name));
+  if (status == Status::ok || status == Status::not_found) co_return true;
+  damaged_.push_back(log_path(name) + ": it is of no use, and cannot be removed");
+  if (name.starts_with(spare_prefix)) {
+    spare_number_ = std::max<uint64_t>(spare_number_, std::strtoull(name.c_str() + spare_prefix.size(), nullptr, 10));
+  }
+  co_return status != Status::gone;
 }
 
 // Names begin with the generation, so that their order is the order in which they came.
@@ -312,10 +321,13 @@ Task<Status> Segments::trim(Lsn limit, Counts counts, Segment* const& current) {
     segments_.erase(segments_.begin());
     if (Status status = co_await retire(std::move(oldest)); status != Status::ok) co_return status;
   }
-  const Lsn oldest = segments_.empty() ? Lsn{} : std::min(limit, segments_.front()->first());
   Status worst = Status::ok;
   for (const format::SegmentName& name : std::vector(lost_)) {
-    if (name.first >= oldest) continue;
+    // While no file of ours goes on behind it at or below the limit, it may be what held the limit.
+    const auto goes_on = [&](const auto& one) {
+      return one->first() > name.first && one->first() <= limit && counts(*one);
+    };
+    if (std::ranges::none_of(segments_, goes_on)) continue;
     const Status status = co_await machine_.storage().remove(log_path(to_string(name)));
     if (status == Status::ok || status == Status::not_found) {
       std::erase(lost_, name);

@@ -93,6 +93,7 @@ class Segments {
 
  private:
   std::string log_path(const std::string& name) const { return options_.directory + "/log/" + name; }
+  Task<bool> remove_leftover(std::string name);
   Task<Result<void>> open_branch();
   size_t past(Lsn limit, const Counts& counts) const;
   Task<Status> has_room(uint64_t bytes);

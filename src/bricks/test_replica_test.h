@@ -189,7 +189,7 @@ class TestReplica {
     start.parent = log_->tail().position.epoch;
     start.parent_end = log_->tail().position.lsn;
     start.parent_hash = log_->tail().hash;
-    const Status status = co_await log_->begin_epoch(start, log_->admitted());
+    const Status status = co_await log_->begin_epoch(start, log_->admitted(), recovery_.evidence);
     if (status != Status::ok) co_return status;
     co_return co_await state_->update([this](format::StateBlock& state) { state.branch = log_->branch(); });
   }
@@ -233,10 +233,7 @@ class TestReplica {
 
   // Whoever owns the replica says what the state block cannot know by itself.
   void fill_state() {
-    state_->on_write([this](format::StateBlock& state) {
-      state.branch = log_->branch();
-      if (state.durable.position.lsn < log_->durable().position.lsn) state.durable = log_->durable();
-    });
+    state_->on_write([this](format::StateBlock& state) { log_->fill(state); });
   }
 
   Task<Result<void>> opening_parts() {

@@ -207,6 +207,11 @@ Task<void> Replica::step() {
   if (is_consistent) {
     note_evidence();
     note_gap_in_pool();
+    if (may_read_on()) {
+      reached("log: read on behind what was fetched");
+      co_await let_go();
+      co_return wake_.notify();
+    }
     co_await learn_data_end();
   }
   note_fork();
@@ -405,10 +410,7 @@ Task<Result<void>> Replica::open_log() {
   data_end_ = serve_limit_;
   if (is_releasing_) serve_limit_ = {serve_limit_.value - format::batch_block_bytes};
   learned_to_ = {};
-  state_->on_write([this](StateBlock& state) {
-    state.branch = log_->branch();
-    if (state.durable.position.lsn < log_->durable().position.lsn) state.durable = log_->durable();
-  });
+  state_->on_write([this](StateBlock& state) { log_->fill(state); });
   co_return Result<void>();
 }
 

@@ -194,6 +194,7 @@ class Replica {
   void note_evidence();
   void note_gap_in_pool();
   bool has_lost_log() const;
+  bool may_read_on() const;
   bool is_log_whole() const;
 
   // replica_primary.cc

@@ -22,6 +22,12 @@ Task<void> Replica::keep_memories() {
 // disk may hold more than the log says.
 bool Replica::has_lost_log() const { return recovery_.is_damaged && log_->durable().position.lsn < recovery_.evidence; }
 
+// The others have closed the gap as far as they can. Behind it this host's own log may be whole, and nobody else has
+// it.
+bool Replica::may_read_on() const {
+  return has_lost_log() && log_->durable().position.lsn > recovery_.end.position.lsn && !look_for_source({}).best;
+}
+
 // Nothing is known to be missing: neither behind what was read here, nor of this host's own reigns (T10).
 bool Replica::is_log_whole() const { return !has_lost_log() && !facts().is_outremembered; }
 

@@ -142,12 +142,12 @@ Task<Status> Replica::begin_epoch(EpochCause cause, Uuid grant) {
   start.parent_end = end.position.lsn;
   start.parent_hash = end.hash;
   start.grant = grant;
-  const Status status = co_await log_->begin_epoch(start, logger_->admitted());
+  const Lsn evidence = has_lost_log() ? recovery_.evidence : Lsn{};
+  const Status status = co_await log_->begin_epoch(start, logger_->admitted(), evidence);
   if (status != Status::ok) co_return status;
   logger_->pass(log_->tail());
   co_return co_await state_->update([this](StateBlock& state) {
     state.clean = false;
-    state.durable = log_->durable();  // not more: what lay behind the parent's end was given up
     state.gone.clear();
     state.boot_id = environment_.pool().boot_id();
     state.pool_id = environment_.pool().is_persistent() ? environment_.pool().id() : Uuid{};
