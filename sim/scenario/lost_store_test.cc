@@ -14,18 +14,37 @@ class LostStoreFilm : public Film {
       EXPECT_EQ(disks(host).file_system("/").remove("var/lib/mars/" + entry.name, true), Status::ok);
     }
   }
-  std::vector<std::byte> store(const std::string& host) {
-    const Inode* file = disks(host).file_system("/").file(store_path);
+  std::vector<std::byte> content(const std::string& host, const std::string& path) {
+    const Inode* file = disks(host).file_system("/").file(path);
     std::vector<std::byte> bytes(file->size);
     file->medium.read(0, bytes);
     return bytes;
   }
-  void restore_store(const std::string& host, const std::vector<std::byte>& bytes) {
-    lose_store(host);
+  void restore(const std::string& host, const std::string& path, const std::vector<std::byte>& bytes) {
     FileSystem& files = disks(host).file_system("/");
-    auto file = files.create(store_path, true);
+    static_cast<void>(files.remove(path, true));
+    auto file = files.create(path, true);
     ASSERT_TRUE(file.has_value());
     EXPECT_EQ(files.write(**file, 0, bytes, true), Status::ok);
+  }
+  std::vector<std::byte> store(const std::string& host) { return content(host, store_path); }
+  void restore_store(const std::string& host, const std::vector<std::byte>& bytes) {
+    lose_store(host);
+    restore(host, store_path, bytes);
+  }
+  std::string replica_file(const std::string& host) { return resource_directory(host).substr(1) + "/replica.json"; }
+  void rename(const std::string& host, const std::string& from, const std::string& to) {
+    ASSERT_EQ(disks(host).file_system("/").rename(from, to), Status::ok);
+  }
+  // b has writes that no other host has, and they are not on its data disk.
+  void cast_with_writes_that_only_the_log_of_b_has() {
+    expect_up_to_date();
+    hand_over("b");
+    isolate("b");
+    disks("b").drive("/dev/sdb").stick();
+    save("b", 10, 30, 'y');
+    power_loss("b");
+    disks("b").drive("/dev/sdb").unstick();
   }
   // That of a.
   std::vector<std::byte> cast_and_keep_the_store_of_before_b_joined() {
@@ -165,13 +184,7 @@ TEST_F(LostStoreFilm, one_of_before_this_host_joined_again_removes_nothing) {
   run("b", "leave-resource mydata");
   const std::vector<std::byte> before = store("b");
   run("b", "join-resource mydata /dev/sdb --overwrite");
-  expect_up_to_date();
-  hand_over("b");
-  isolate("b");
-  disks("b").drive("/dev/sdb").stick();
-  save("b", 10, 30, 'y');
-  power_loss("b");
-  disks("b").drive("/dev/sdb").unstick();
+  cast_with_writes_that_only_the_log_of_b_has();
   restore_store("b", before);
   boot("b");
   rest(20s);
@@ -180,6 +193,73 @@ TEST_F(LostStoreFilm, one_of_before_this_host_joined_again_removes_nothing) {
   expect_primary("b");
   expect_read("b", 10, 30, 'y');
   expect_equal();
+}
+
+// Attacks: R5, P2
+TEST_F(LostStoreFilm, one_of_before_this_host_joined_again_removes_nothing_without_replica_json_either) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  run("b", "leave-resource mydata");
+  const std::vector<std::byte> before = store("b");
+  run("b", "join-resource mydata /dev/sdb --overwrite");
+  cast_with_writes_that_only_the_log_of_b_has();
+  const std::string file = replica_file("b");
+  restore_store("b", before);
+  rename("b", file, "var/lib/mars/hidden");
+  boot("b");
+  rest(20s);
+  expect_event("b", "replica.json is missing: this replica is left alone");
+  rename("b", "var/lib/mars/hidden", file);
+  rejoin("b");
+  expect_primary("b");
+  expect_read("b", 10, 30, 'y');
+  expect_equal();
+}
+
+// The log has a disk of its own.
+// Attacks: R5, P2
+TEST_F(LostStoreFilm, a_state_directory_of_before_this_host_joined_lets_nobody_join_over_its_log) {
+  stage.log_disk_bytes = 64 << 20;
+  cast_without_resource({"a", "b"});
+  run("a", "create-resource mydata /dev/sdb");
+  expect_primary("a");
+  EXPECT_TRUE(until([&] { return cluster().status("b").resources.size() == 1; }));
+  const std::vector<std::byte> before = store("b");
+  run("b", "join-resource mydata /dev/sdb");
+  cast_with_writes_that_only_the_log_of_b_has();
+  const std::string folder = resource_directory("b").substr(1);
+  restore_store("b", before);
+  rename("b", folder, "var/lib/mars/hidden");
+  boot("b");
+  const std::string join = "join-resource mydata /dev/sdb --overwrite";
+  expect_exit("b", join, ExitCode::refused, "that nothing here knows of");
+  rejoin("b");
+  EXPECT_TRUE(until([&] { return end(*begin("b", join)).text.find("bring that file back") != std::string::npos; }));
+  rename("b", "var/lib/mars/hidden", folder);
+  expect_primary("b");
+  expect_read("b", 10, 30, 'y');
+  expect_equal();
+}
+
+// Attacks: D15, T10, P7
+TEST_F(LostStoreFilm, who_leaves_with_an_older_replica_json_is_waited_for_by_nobody) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  const std::string file = replica_file("b");
+  const std::vector<std::byte> before = content("b", file);
+  run("b", "leave-resource mydata");
+  run("b", "join-resource mydata /dev/sdb --overwrite");
+  expect_up_to_date();
+  rest(2s);
+  stop("b");
+  lose_store("b");
+  restore("b", file, before);
+  boot("b");
+  EXPECT_TRUE(until([&] { return end(*begin("b", "leave-resource mydata")).code == ExitCode::done; }));
+  const node::Resources& of_a = cluster().node("a").cluster()->resources();
+  EXPECT_TRUE(until([&] { return of_a.awaited(of_a.ids().front()).size() == 1; }));
 }
 
 // Attacks: R5, D15, P7
@@ -206,15 +286,15 @@ TEST_F(LostStoreFilm, who_lost_replica_json_as_well_loses_nothing_else) {
   save("a", 10, 30, 'y');
   power_loss("a");
   disks("a").drive("/dev/sdb").unstick();
-  const std::string file = resource_directory("a") + "/replica.json";
+  const std::string file = replica_file("a");
   lose_store("a");
-  ASSERT_EQ(disks("a").file_system("/").rename(file.substr(1), "var/lib/mars/hidden"), Status::ok);
+  rename("a", file, "var/lib/mars/hidden");
   for (int start = 0; start < 2; ++start) {
     boot("a");
     expect_event("a", "replica.json is missing: this replica is left alone");
     stop("a");
   }
-  ASSERT_EQ(disks("a").file_system("/").rename("var/lib/mars/hidden", file.substr(1)), Status::ok);
+  rename("a", "var/lib/mars/hidden", file);
   boot("a");
   EXPECT_TRUE(until([&] { return cluster().status("a").resources.size() == 1; })) << describe();
   run("a", "primary mydata");

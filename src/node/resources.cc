@@ -37,7 +37,8 @@ Task<void> Resources::prepare_stop() {
 
 uint64_t Resources::written_bytes() const {
   uint64_t sum = 0;
-  for (const auto& [id, hosted] : hosted_) sum += hosted.replica ? hosted.replica->written_bytes() : 0;
+  for (const auto& [id, hosted] : hosted_) sum += hosted.written_bytes();
+  for (const auto& [id, removal] : removing_) sum += removal->hosted.written_bytes();
   return sum;
 }
 
@@ -50,12 +51,10 @@ Task<void> Resources::stop(io::Duration stop_wait) {
     if (hosted.replica) stopping_.spawn(stop_one(*hosted.replica, parts_.machine.now() + stop_wait));
   }
   co_await stopping_.join();
-  const io::Instant deadline = parts_.machine.now() + stop_patience;
-  const auto is_busy = [this] { return !removing_.empty() || !occupied_.empty() || is_looking_again_; };
-  while (is_busy() && parts_.machine.now() < deadline) {
-    co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
-  }
-  if (is_busy()) is_stuck_ = true;  // the next start goes on with it
+  const std::function<bool()> is_idle = [this] { return removing_.empty() && occupied_.empty() && !is_looking_again_; };
+  const std::function<uint64_t()> written = [this] { return written_bytes(); };
+  co_await be_patient(is_idle, written);
+  if (!is_idle()) is_stuck_ = true;  // the next start goes on with it
 }
 
 Task<void> Resources::stop_one(Replica& replica, io::Instant deadline) {
@@ -76,8 +75,9 @@ Task<void> Resources::stop_one(Replica& replica, io::Instant deadline) {
 Task<void> Resources::end_within_patience(Replica& replica, io::Instant forces_at) {
   auto is_done = std::make_shared<bool>(false);
   ending_.spawn(end(replica, forces_at, is_done));
+  const std::function<bool()> is_over = [is_done] { return *is_done; };
   const std::function<uint64_t()> written = [&replica] { return replica.written_bytes(); };
-  co_await be_patient(*is_done, written);
+  co_await be_patient(is_over, written);
   if (*is_done) co_return;
   is_stuck_ = true;
   parts_.events.add(replica.options().name, "its disks do not answer (" + replica.disk() +
@@ -86,12 +86,12 @@ Task<void> Resources::end_within_patience(Replica& replica, io::Instant forces_a
 }
 
 // Until it is done, or nothing has moved for a while.
-Task<void> Resources::be_patient(const bool& is_done, const std::function<uint64_t()>& written_bytes) {
+Task<void> Resources::be_patient(const std::function<bool()>& is_done, const std::function<uint64_t()>& written_bytes) {
   uint64_t written = written_bytes();
   io::Instant moved = parts_.machine.now();
-  while (!is_done && parts_.machine.now() < moved + stop_patience) {
+  while (!is_done() && parts_.machine.now() < moved + stop_patience) {
     co_await io::wait_until(parts_.machine, parts_.changed, parts_.machine.now() + std::chrono::milliseconds(200));
-    if (is_done || written_bytes() == written) continue;
+    if (is_done() || written_bytes() == written) continue;
     written = written_bytes();
     moved = parts_.machine.now();
   }
@@ -133,7 +133,9 @@ Task<void> Resources::reconcile_loop() {
 }
 
 Task<void> Resources::reconcile() {
-  is_reconciled_ = true;
+  // What this host says of itself while its registers are of before would outlive what it said last.
+  is_reconciled_ = !parts_.registers.is_rolled_back();
+  look_for_missing();
   for (const Uuid& id : ids()) {
     if (!hosted_.contains(id) || occupied_.contains(id)) continue;  // who occupies it asks for this again
     const bool was_left = has_left(hosted_.at(id).file);
@@ -154,7 +156,8 @@ Task<void> Resources::reconcile() {
       continue;
     }
     Hosted& hosted = hosted_.at(id);
-    if (!hosted.is_published && co_await publish(id) == Status::ok) hosted_.at(id).is_published = true;
+    const bool may_publish = !hosted.is_published && !parts_.registers.is_rolled_back();
+    if (may_publish && co_await publish(id) == Status::ok) hosted_.at(id).is_published = true;
     if (hosted_.contains(id) && !hosted_.at(id).is_published) is_reconciled_ = false;
     if (hosted_.contains(id)) co_await note_others(id);
   }
@@ -186,7 +189,9 @@ Task<Status> Resources::publish(Uuid resource) {
     status = co_await write_resource(registers, file.record);
     if (status != Status::ok && status != Status::exists) co_return status;
   }
-  ReplicaRecord replica{true, file.disk, file.made_ns};
+  // The file may be an older one than the registers know.
+  const auto former = find_replica(registers, resource, self());
+  ReplicaRecord replica{true, file.disk, std::max(file.made_ns, former ? former->made_ns : 0)};
   const Status status = co_await write_replica(registers, resource, std::move(replica));
   if (status != Status::ok) co_return status;
   if (hosted_.at(resource).file.disk != file.disk) co_return Status::busy;  // it was found elsewhere meanwhile

@@ -1,7 +1,7 @@
 // Resources: the replicas of this host, and what they need from it (replication::Environment). A file replica.json in
 // the folder of each says that there is one: written last when it is made, removed first when it goes. What a crash in
-// between leaves is rubbish that the next start removes: for that it must be told so, by a file beside the folder of
-// what was never made whole, or by the registers of what has gone. Registers follow; starting needs none of them (R5).
+// between leaves is rubbish that the next start removes: for that it must be told so, by a directory beside the folder.
+// Registers follow; starting needs none of them (R5).
 #pragma once
 
 #include <map>
@@ -55,7 +55,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   // Devices that are not in use are closed now, others when they are free or after `stop_wait`; then the replicas stop.
   // They stay until finish().
   Task<void> stop(io::Duration stop_wait);
-  uint64_t written_bytes() const;  // to the data disks
+  uint64_t written_bytes() const;  // to the data disks, also of replicas that are being removed
   // Users of a device had to be cut off by stop().
   bool was_cut_off() const { return was_cut_off_; }
   // A disk did not answer: replicas still run, and the process can only be left as it is.
@@ -144,6 +144,7 @@ class Resources final : public replication::Environment, public ReportOwner {
     std::string problem;
     bool is_published = false;  // registers have it
     bool is_told = false;       // that it was deleted and is still in use
+    uint64_t written_bytes() const { return replica ? replica->written_bytes() : 0; }
   };
   // By a command that makes this replica or gives it up.
   struct Occupied {
@@ -161,7 +162,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   replication::ReplicaOptions replica_options(const ReplicaFile& file) const;
   Task<Result<void>> open_one(Uuid resource);
   Task<Status> take_in(Uuid resource, Result<ReplicaFile> file);
-  void miss_folders();
+  void look_for_missing();
   void leave_alone(Uuid resource, std::string why);
   bool has_name_beside(const ReplicaFile& file) const;
   void adopt(ReplicaFile file);
@@ -183,6 +184,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<Status> write_file(Uuid resource);
   Task<void> note_others(Uuid resource);
   bool has_name(const std::string& name) const;
+  Task<Result<void>> may_replace(const ResourceRecord& record);
   Task<Result<void>> make_files(const ReplicaFile& file);
   Task<Result<void>> host(ReplicaFile file);
   Task<Result<void>> give_up(Uuid resource, bool& has_left);
@@ -190,7 +192,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<void> finish_leaving(Uuid resource, std::shared_ptr<Leaving> leaving);
   Task<Result<void>> remove(Uuid resource);
   Task<void> finish_removal(Uuid resource, std::shared_ptr<Removal> removal);
-  Task<void> be_patient(const bool& is_done, const std::function<uint64_t()>& written_bytes);
+  Task<void> be_patient(const std::function<bool()>& is_done, const std::function<uint64_t()>& written_bytes);
   Task<Status> remove_folders(Uuid resource);
   Task<void> end_within_patience(replication::Replica& replica, io::Instant forces_at);
   Task<void> end(replication::Replica& replica, io::Instant forces_at, std::shared_ptr<bool> is_done);
@@ -204,7 +206,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   net::PeerNet* net_ = nullptr;
   std::map<Uuid, Hosted> hosted_;
   std::map<Uuid, Occupied> occupied_;
-  std::map<Uuid, std::string> removing_;    // their names
+  std::map<Uuid, std::shared_ptr<Removal>> removing_;
   bool is_reconciled_ = true;               // nothing is left to be done again
   std::map<Uuid, std::string> leftovers_;   // what could not be removed, and why
   std::set<Uuid> unfinished_;               // what the last run of marsd has not made whole

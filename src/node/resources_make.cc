@@ -42,8 +42,14 @@ Result<void> Resources::may_make(const ReplicaFile& file, const io::Geometry& ge
   if (removing_.contains(record.id)) {
     return failure(Status::busy, "the former replica of " + record.name + " is still being removed: try again later");
   }
-  if (std::ranges::any_of(removing_, [&](const auto& entry) { return entry.second == record.name; })) {
+  if (std::ranges::any_of(removing_,
+                          [&](const auto& entry) { return entry.second->hosted.file.record.name == record.name; })) {
     return failure(Status::busy, "a former resource " + record.name + " is still being removed here: try again later");
+  }
+  const auto known = find_replica(parts_.registers, record.id, self());
+  if (parts_.registers.is_rolled_back() || (known && known->has_joined)) {
+    return failure(Status::busy,
+                   "what this host had of " + record.name + " is just being found out: try again in a moment");
   }
   if (has_name(record.name))
     return failure(Status::exists, "this host has a resource " + record.name + " already; take another name");
@@ -68,14 +74,33 @@ Task<Result<void>> Resources::make(ReplicaFile file, io::Geometry geometry) {
   if (!made) co_return made;  // nothing is here yet that would have to be removed
   const auto former = find_replica(parts_.registers, id, self());
   file.made_ns = std::max(parts_.registers.clock().now().physical_ns, former ? former->made_ns + 1 : 0);
-  made = co_await make_files(file);
-  if (!made) static_cast<void>(co_await remove_folders(id));
+  made = co_await may_replace(file.record);
+  if (made) {
+    made = co_await make_files(file);
+    unfinished_.erase(id);
+    if (!made && co_await remove_folders(id) != Status::ok) unfinished_.insert(id);
+  }
   co_await turn_.acquire();
   if (made) made = co_await host(std::move(file));
   occupied_.erase(id);
   turn_.release(1);
   due_.set();
   co_return made;
+}
+
+// A log that nobody knows of may hold what no other host has: its state was restored to before it joined, or lost.
+Task<Result<void>> Resources::may_replace(const ResourceRecord& record) {
+  if (unfinished_.contains(record.id) || leftovers_.contains(record.id)) co_return Result<void>{};
+  for (const std::string& folder : {parts_.places.log_folder(record.id), parts_.places.resource(record.id)}) {
+    const auto exists = co_await parts_.machine.storage().exists(folder);
+    if (exists && !*exists) continue;
+    if (!exists) co_return failure(exists.error().status, "cannot look for " + folder);
+    co_return failure(Status::refused, "there is " + folder + " of a replica of " + record.name +
+                                           " that nothing here knows of: bring " + parts_.places.replica(record.id) +
+                                           " back as it was and restart marsd, or remove " + folder +
+                                           " if nobody needs it");
+  }
+  co_return Result<void>{};
 }
 
 Task<Result<void>> Resources::make_files(const ReplicaFile& file) {
@@ -190,10 +215,11 @@ Task<Result<void>> Resources::give_up(Uuid resource, bool& has_left) {
   co_await turn_.acquire();
   if (left) {
     const ReplicaFile& file = hosted_.at(resource).file;
-    // Of one without its file it is not known when it was made, but it was before now.
+    // Of now: others may know of a later copy than the file here does, and of one without its file nothing is known.
     const auto former = find_replica(parts_.registers, resource, self());
-    const uint64_t now_ns = std::max(parts_.registers.clock().now().physical_ns, former ? former->made_ns : 0);
-    ReplicaRecord record{false, file.disk, left_alone_.contains(resource) ? now_ns : file.made_ns};
+    uint64_t left_ns = std::max(parts_.registers.clock().now().physical_ns, former ? former->made_ns : 0);
+    if (!left_alone_.contains(resource)) left_ns = std::max(left_ns, file.made_ns);
+    ReplicaRecord record{false, file.disk, left_ns};
     const Status status = co_await write_replica(parts_.registers, resource, std::move(record));
     if (status != Status::ok) {
       const bool is_known = parts_.registers.problem().status == Status::ok;
@@ -219,14 +245,17 @@ Task<Result<void>> Resources::remove(Uuid resource) {
   removal->hosted = std::move(hosted_.at(resource));
   hosted_.erase(resource);  // nothing new is served from now on
   left_alone_.erase(resource);
-  removing_[resource] = removal->hosted.file.record.name;
+  removing_[resource] = removal;
   reports_.local_changed(resource);
   ending_.spawn(finish_removal(resource, removal));
   turn_.release(1);
-  Replica* replica = removal->hosted.replica.get();
-  const std::function<uint64_t()> written = [replica] { return replica == nullptr ? 0 : replica->written_bytes(); };
-  co_await be_patient(removal->is_done, written);
+  const std::function<bool()> is_over = [this, removal] { return removal->is_done || stop_.is_set(); };
+  const std::function<uint64_t()> written = [removal] { return removal->hosted.written_bytes(); };
+  co_await be_patient(is_over, written);
   co_await turn_.acquire();
+  if (!removal->is_done && stop_.is_set()) {
+    co_return failure(Status::stopped, "marsd is stopping, and the next start goes on removing it");
+  }
   if (!removal->is_done) {
     leftovers_[resource] =
         removal->hosted.file.record.name + " is not removed yet, because its disk or the log's does not answer";
@@ -254,11 +283,13 @@ Task<void> Resources::finish_removal(Uuid resource, std::shared_ptr<Removal> rem
   parts_.changed.notify();
 }
 
-// replica.json goes first: what is left after a crash is rubbish, not half a replica.
+// replica.json goes first: what is left after a crash is rubbish, not half a replica, and a directory beside it says
+// so. Without room for that the next start leaves alone what is left.
 Task<Status> Resources::remove_folders(Uuid resource) {
   io::Storage& storage = parts_.machine.storage();
   if (!log_problem_.empty())
     co_return Status::not_found;  // the log disk is not there: what is on it would be forgotten
+  if (co_await storage.make_directory(parts_.places.unfinished(resource)) == Status::gone) co_return Status::gone;
   Status worst = co_await storage.remove(parts_.places.replica(resource));
   if (worst == Status::not_found) worst = Status::ok;
   // The log first: the next start looks for rubbish among the states.

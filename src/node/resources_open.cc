@@ -38,15 +38,11 @@ Task<Result<void>> Resources::open() {
     Result<void> opened = co_await open_one(id);
     if (!opened) co_return opened;
   }
-  miss_folders();
+  look_for_missing();
   reports_.start();
   for (const auto& [id, hosted] : hosted_) reports_.local_changed(id);
   due_.set();
   scope_.spawn(reconcile_loop());
-  if (!left_alone_.empty() || !log_problem_.empty()) {
-    is_looking_again_ = true;
-    ending_.spawn(look_again_loop());
-  }
   co_return Result<void>{};
 }
 
@@ -68,14 +64,12 @@ Task<Result<void>> Resources::open_one(Uuid resource) {
 Task<Status> Resources::take_in(Uuid resource, Result<ReplicaFile> file) {
   const std::string path = parts_.places.replica(resource);
   const auto known = find_replica(parts_.registers, resource, self());
-  const bool is_gone = is_deleted(parts_.registers, resource) || (known && !known->has_joined);
-  // No other crash leaves a replica without this file: somebody removed it, and perhaps the registers as well. Once he
-  // was told to bring it back, reconcile() removes what the cluster knows to be gone.
-  const bool was_making = !is_looking_again_ && !known && unfinished_.contains(resource);
+  // No other crash leaves a replica without this file: somebody removed it, and what the registers say of this host may
+  // be of before. Once he was told to bring it back, reconcile() removes what the cluster knows to be gone.
+  const bool was_unfinished = unfinished_.contains(resource);
   const bool is_missing = status_of(file) == Status::not_found;
-  const bool is_rubbish =
-      (is_missing && is_gone && !is_looking_again_) || (was_making && (is_missing || (file && !file->was_published)));
-  if (is_rubbish) {
+  const bool is_half = was_unfinished && (is_missing || (file && !known && !file->was_published));
+  if (!is_looking_again_ && (is_half || (is_missing && is_deleted(parts_.registers, resource)))) {
     parts_.events.add("", "removing what an interrupted command left of resource " + to_string(resource));
     co_return co_await remove_folders(resource);
   }
@@ -98,14 +92,19 @@ Task<Status> Resources::take_in(Uuid resource, Result<ReplicaFile> file) {
   co_return Status::ok;
 }
 
-// What the registers know of this host, and of which nothing is here.
-void Resources::miss_folders() {
+// What the registers know of this host, and of which nothing is here: also when they come back later than marsd
+// started.
+void Resources::look_for_missing() {
   for (const std::string& scope : parts_.registers.scopes("resource/")) {
     const Result<Uuid> id = parse_uuid(std::string_view(scope).substr(9));
-    if (!id || hosted_.contains(*id) || left_alone_.contains(*id) || is_deleted(parts_.registers, *id)) continue;
+    if (!id || has_traces(*id) || left_alone_.contains(*id) || is_deleted(parts_.registers, *id)) continue;
     const auto known = find_replica(parts_.registers, *id, self());
     if (known && known->has_joined) leave_alone(*id, parts_.places.replica(*id) + " is missing");
   }
+  const bool is_anything_missing = !left_alone_.empty() || !log_problem_.empty();
+  if (!is_anything_missing || is_looking_again_ || stop_.is_set()) return;
+  is_looking_again_ = true;
+  ending_.spawn(look_again_loop());
 }
 
 // It stays as it is. What the registers know of it is shown, and can be given up.
