@@ -62,16 +62,22 @@ const Report* Call::report_of(const Uuid& id, const Uuid& host) {
   return heard == nullptr ? nullptr : &heard->report;
 }
 
-// A host that answers counts before one that was only heard of.
+// In the history of this host: one whose log has parted from it can hand nothing over. A host that answers counts
+// before one that was only heard of, and of several the one that is wanted.
 Uuid Call::holder(const Uuid& id) {
-  Uuid silent;
+  const auto mine = report(id);
+  const Uuid wanted = find_designated(registers(), id).host;
+  Uuid best;
+  std::pair<bool, bool> least;
   for (const Uuid& host : resources().members(id)) {
     const Report* its = report_of(id, host);
-    if (its == nullptr || !its->is_holder) continue;
-    if (is_connected(host)) return host;
-    silent = host;
+    if (its == nullptr || !its->is_holder || (mine && replication::have_parted(*mine, *its))) continue;
+    const std::pair rank(!is_connected(host), host != wanted);
+    if (!best.is_nil() && !(rank < least)) continue;
+    best = host;
+    least = rank;
   }
-  return silent;
+  return best;
 }
 
 Task<bool> Call::stays_in_use(Uuid id, Uuid host) {

@@ -73,7 +73,7 @@ bool holds(Call& call, const Goal& goal, const Uuid& host) {
       return goal.target && report->is_attached && report->is_consistent &&
              report->applied.position.lsn >= *goal.target;
     case Condition::consistent:
-      return report->is_attached && report->is_consistent;
+      return report->is_attached && report->is_consistent && report->state != control::State::fork;
     case Condition::attached:
       return report->is_attached;
     case Condition::detached:
@@ -137,13 +137,24 @@ void learn_target(Call& call, Goal& goal) {
   if (report != nullptr && report->is_attached && call.is_connected(holder)) goal.target = report->durable.position.lsn;
 }
 
-const Report* forked(Call& call, const Goal& goal) {
-  if (goal.condition != Condition::synced) return nullptr;
+// Positions of two histories cannot be compared, and whose side is undecided becomes nothing.
+std::optional<Answer> forked(Call& call, const Goal& goal) {
+  if (goal.condition != Condition::synced && goal.condition != Condition::consistent) return std::nullopt;
+  const std::string& name = goal.record.name;
+  const Uuid holder = call.holder(goal.record.id);
+  std::optional<Report> leader;
+  if (const Report* its = call.report_of(goal.record.id, holder)) leader = *its;
   for (const Uuid& host : goal.hosts) {
     const Report* report = call.report_of(goal.record.id, host);
-    if (report != nullptr && report->state == control::State::fork) return report;
+    if (report == nullptr) continue;
+    if (report->state == control::State::fork) return stuck(*report, name);
+    if (goal.condition != Condition::synced || !leader || !replication::have_parted(*report, *leader)) continue;
+    return Answer{ExitCode::fork,
+                  name + ": the logs of " + call.host_name(host) + " and " + call.host_name(holder) + " have parted",
+                  "ask a host of the side that is kept, or decide which one it is: see `marsadm status " + name + "`",
+                  {}};
   }
-  return nullptr;
+  return std::nullopt;
 }
 
 Result<Goal> goal_of(Call& call) {
@@ -211,7 +222,7 @@ Task<Answer> wait_resource(Call& call) {
     if (goal->hosts.empty()) co_return failed({Status::not_found, "whoever was waited for has left " + record->name});
     learn_target(call, *goal);
     // Before anything else: positions of two histories cannot be compared.
-    if (const Report* report = forked(call, *goal)) co_return stuck(*report, goal->record.name);
+    if (auto fork = forked(call, *goal)) co_return std::move(*fork);
     const std::string rest = missing(call, *goal);
     if (rest.empty()) co_return Answer::done(goal->record.name + ": " + condition);
     const bool has_no_target = goal->condition == Condition::synced && !goal->target;

@@ -76,7 +76,10 @@ Result<void> Replica::may_be_forced() const {
                    "has the log, or run `marsadm attach " +
                        options_.name + " --accept-loss` first and check the data afterwards");
   }
+  const Report mine = report();
   for (const auto& [host, peer] : peers_) {
+    // Whose log has parted from this one has the right in another history, and hands nothing over to this host.
+    if (have_parted(mine, peer)) continue;
     if (peer.is_holder && environment_.is_connected(host) && answered_.contains(host)) {
       return failure(Status::refused, environment_.host_name(host) +
                                           " holds the right to write and answers; use `marsadm primary` without "

@@ -1,5 +1,6 @@
 // Replica: two histories, neither a prefix of the other, and tails of old reigns that hold nothing (T9).
 #include <algorithm>
+#include <set>
 
 #include "base/probe.h"
 #include "replication/replica.h"
@@ -59,7 +60,15 @@ std::string Replica::reason_of_fork() const {
 }
 
 std::string Replica::way_out_of_fork() const {
-  return "decide which side is kept, then run `marsadm invalidate " + options_.name + "` on the other";
+  std::set<std::string> names;
+  for (const auto& [host, peer] : peers_) {
+    const bool is_other_side = rival(peer) == Rival::before_data || have_parted(report(), peer);
+    if (peer.is_consistent && is_other_side) names.insert(environment_.host_name(host));
+  }
+  std::string others;
+  for (const std::string& name : names) others += (others.empty() ? "" : " and ") + name;
+  return "decide which side is kept, then run `marsadm invalidate " + options_.name + "` on the other: here" +
+         (others.empty() ? "" : ", or on " + others);
 }
 
 // Two histories, neither a prefix of the other, and ours is the one inside which a rival begins (T9). A tail without

@@ -2,6 +2,7 @@
 // position at which our log begins; the log from q on is fetched beside and replayed afterwards. Until that is done the
 // replica is no version of anything (S0, S8). An interrupted sync begins again; what is equal is not moved again.
 #include <algorithm>
+#include <tuple>
 
 #include "base/probe.h"
 #include "replication/replica.h"
@@ -16,19 +17,28 @@ using control::TransferKind;
 using format::ReplicaState;
 using format::StateBlock;
 
-// Who has failed least; of those the primary, because it has the newest.
+// It follows a reign of this host that was given up here: nobody can go on from there.
+bool Replica::follows_what_was_given_up(const Report& peer) const {
+  const Tail tail = tail_of(peer.branch, peer.durable.position.lsn, environment_.self(), Life{});
+  return tail == Tail::mine || tail == Tail::granted;
+}
+
+// One with a history that goes on; of those who has failed least, and then the primary, because it has the newest.
 std::optional<Uuid> Replica::choose_sync_source() const {
   std::optional<Uuid> best;
   const auto rank = [this](const Uuid& host, const Report& peer) {
     const auto failed = sync_failures_.find(host);
-    return std::pair(failed == sync_failures_.end() ? 0 : failed->second, peer.is_primary ? 0 : 1);
+    return std::tuple(follows_what_was_given_up(peer), failed == sync_failures_.end() ? 0 : failed->second,
+                      !peer.is_primary);
   };
+  const bool is_side_given_up = std::ranges::any_of(
+      peers_, [this](const auto& peer) { return peer.second.is_consistent && follows_what_was_given_up(peer.second); });
   for (const auto& [host, peer] : peers_) {
     if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent || !peer.is_whole) continue;
     const bool is_consistent = state_->value().state == ReplicaState::consistent;
     if (is_consistent ? !is_ahead(peer) : !has_what_was_here(peer)) continue;
-    // Who forks from the designated primary's history is no source for anybody.
-    if (peer.state == control::State::fork && !peer.is_primary) continue;
+    // Who forks from the designated primary's history is no source for anybody, unless that was given up.
+    if (peer.state == control::State::fork && !peer.is_primary && !is_side_given_up) continue;
     if (!best || rank(host, peer) < rank(*best, peers_.at(*best))) best = host;
   }
   return best;

@@ -89,6 +89,11 @@ void complete(Report& report, const Report& former) {
   report.is_whole = former.is_whole;
 }
 
+bool have_parted(const Report& one, const Report& other) {
+  return bricks::common_position(one.branch, one.durable.position.lsn, other.branch, other.durable.position.lsn)
+      .forked();
+}
+
 std::vector<std::byte> encode(const Report& report) {
   std::vector<std::byte> bytes;
   Writer writer(bytes);
