@@ -25,6 +25,50 @@ TEST(Membership, three_hosts_join_by_token) {
   EXPECT_EQ(cluster.run("a", "create-cluster").code, ExitCode::refused);
 }
 
+std::unique_ptr<io::Listener> take_port(Cluster& cluster, const std::string& host) {
+  SimMachine& machine = cluster.host(host).machine();
+  return *cluster.world().run(machine, machine.network().listen("[::]:7790"));
+}
+
+TEST(Membership, a_port_that_is_taken_is_found_before_anything_is_written) {
+  Cluster cluster(2, {"a", "b"});
+  auto other = take_port(cluster, "a");
+  for (const char* line : {"create-cluster --dry-run", "create-cluster"}) {
+    const control::Answer answer = cluster.run("a", line);
+    EXPECT_EQ(answer.code, ExitCode::refused) << line;
+    EXPECT_NE(answer.text.find("cannot listen at"), std::string::npos) << answer.text;
+    EXPECT_NE(answer.next_step.find("--listen"), std::string::npos) << answer.next_step;
+  }
+  EXPECT_FALSE(cluster.host("a").disks().exists("/var/lib/mars/host.json"));
+  EXPECT_FALSE(cluster.host("a").disks().exists("/var/lib/mars/ca-key.pem"));
+  other.reset();
+  EXPECT_EQ(cluster.run("a", "create-cluster").code, ExitCode::done);
+  // A member that nobody can reach is not listed, and its token stays good.
+  other = take_port(cluster, "b");
+  const std::string token = cluster.token("a");
+  EXPECT_EQ(cluster.run("b", "join-cluster " + token).code, ExitCode::refused);
+  EXPECT_EQ(cluster.status("a").hosts.size(), 1u);
+  other.reset();
+  EXPECT_EQ(cluster.run("b", "join-cluster " + token).code, ExitCode::done);
+}
+
+TEST(Membership, a_cluster_that_cannot_be_opened_is_told_by_status_and_by_each_command) {
+  Cluster cluster(2, {"a"});
+  const auto founding = cluster.begin("a", "create-cluster");
+  ASSERT_TRUE(cluster.world().run_until([&] { return cluster.host("a").disks().exists("/var/lib/mars/host.json"); }));
+  const auto other = take_port(cluster, "a");
+  const control::Answer answer = cluster.finish(*founding);
+  EXPECT_EQ(answer.code, ExitCode::failed) << answer.text;
+  EXPECT_NE(answer.text.find("could not be opened: cannot listen at"), std::string::npos) << answer.text;
+  EXPECT_NE(answer.next_step.find("restart marsd"), std::string::npos) << answer.next_step;
+  EXPECT_NE(cluster.status("a").problem.find("cannot listen at"), std::string::npos);
+  EXPECT_EQ(cluster.run("a", "create-cluster").code, ExitCode::refused);
+  for (const char* line : {"create-cluster", "invite"}) {
+    EXPECT_NE(cluster.run("a", line).text.find("could not be opened"), std::string::npos) << line;
+  }
+  EXPECT_NE(cluster.events("a").find("ALARM: the cluster could not be opened"), std::string::npos);
+}
+
 TEST(Membership, members_find_each_other_again_after_a_restart) {
   Cluster cluster(3, {"a", "b", "c"});
   cluster.form();

@@ -81,6 +81,10 @@ std::string footer_text(const ClusterView& view) {
 }
 
 std::string empty_text(const ClusterView& view) {
+  if (!view.problem.empty()) {
+    return fmt::format("{} is a member of a cluster, which could not be opened: {}\nwhat to do: {}\n", view.host,
+                       view.problem, control::mend_and_restart);
+  }
   if (view.cluster.empty()) {
     return fmt::format(
         "{} is in no cluster\nwhat to do: `marsadm create-cluster` here, or `marsadm join-cluster TOKEN` with a "

@@ -192,6 +192,7 @@ std::string to_json(const ClusterView& view) {
                {"marsd", view.version},     {"warnings", view.warnings}, {"hosts", Json::array()},
                {"resources", Json::array()}};
   put(json, "cluster", view.cluster);
+  put(json, "problem", view.problem);
   for (const HostView& host : view.hosts) json["hosts"].push_back(json_of(host));
   for (const ResourceView& resource : view.resources) json["resources"].push_back(json_of(resource));
   return write_json(json);
@@ -215,6 +216,7 @@ Result<ClusterView> cluster_view_from_json(std::string_view text) {
   ClusterView view;
   bool ok = true;
   fields.get("cluster", view.cluster);
+  fields.get("problem", view.problem);
   fields.get("host", view.host);
   fields.get_time("time", view.time_ns);
   fields.get("marsd", view.version);

@@ -15,6 +15,9 @@ namespace mars::control {
 
 inline constexpr int view_version = 1;
 
+// What to do when a member's cluster could not be opened.
+inline constexpr std::string_view mend_and_restart = "repair what this names, then restart marsd: it is a member still";
+
 // A running transfer.
 struct Transfer {
   TransferKind kind = TransferKind::fetch;
@@ -96,6 +99,7 @@ struct HostView {
 
 struct ClusterView {
   std::string cluster;   // uuid; empty: this host is in no cluster yet
+  std::string problem;   // why this member's cluster could not be opened; `cluster` is empty then
   std::string host;      // who answers
   uint64_t time_ns = 0;  // its wall clock
   std::string version;

@@ -38,6 +38,7 @@ ReplicaView busy_replica() {
 ClusterView full_view() {
   ClusterView view;
   view.cluster = "c0ffee";
+  view.problem = "the port is taken";
   view.host = "alpha";
   view.time_ns = some_time;
   view.version = "0.1.0";

@@ -118,6 +118,14 @@ Answer refused(std::string text, std::string next_step) {
 
 Answer failed(const Error& error, std::string next_step) { return Answer::of(error, std::move(next_step)); }
 
+Answer not_open(Node& node) {
+  const std::string& why = node.open_problem();
+  return {ExitCode::failed,
+          "this host is a member of a cluster, which could not be opened" + (why.empty() ? "" : ": " + why),
+          std::string(control::mend_and_restart),
+          {}};
+}
+
 bool is_broken(const Report& report) { return control::row(report.state).weight == control::Weight::broken; }
 
 Answer stuck(const Report& report, std::string what) {
@@ -197,6 +205,8 @@ Task<Answer> run_command(Node& node, control::Command command, Node::Listener li
   if (row == std::end(rows)) co_return failed({Status::unsupported, "this marsd has no command " + checked->name});
   if (node.is_stopping()) co_return failed({Status::stopped, "marsd is stopping"});
   const bool is_member = node.cluster() != nullptr;
+  const bool is_closed = !is_member && !node.open_problem().empty();
+  if (is_closed && (row->needs_cluster || !checked->host.empty())) co_return not_open(node);
   if (row->needs_cluster && !is_member) {
     co_return refused("this host is in no cluster",
                       "run `marsadm create-cluster`, or `marsadm join-cluster TOKEN` with a token from a member");

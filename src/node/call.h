@@ -65,6 +65,8 @@ class Call {
 
 Answer refused(std::string text, std::string next_step = {});
 Answer failed(const Error& error, std::string next_step = {});
+// A member whose cluster could not be opened.
+Answer not_open(Node& node);
 // What the operator reads when a replica stays in a state that somebody has to end.
 Answer stuck(const replication::Report& report, std::string what);
 bool is_broken(const replication::Report& report);

@@ -48,20 +48,41 @@ Task<std::optional<Answer>> waits_for_restart(Node& node) {
   const auto exists = co_await node.machine().storage().exists(node.places().host());
   if (exists && !*exists) co_return std::nullopt;
   if (!exists) co_return failed(exists.error(), "look at the state directory " + node.places().state);
-  co_return refused("this host is a member of a cluster already, and its marsd could not open it",
-                    "look at the log of marsd, repair what it names, and restart marsd");
+  Answer answer = not_open(node);
+  answer.code = ExitCode::refused;
+  co_return answer;
+}
+
+// Before anything is written, and before a token is used: whoever joins is listed by the others from then on.
+Task<std::optional<Answer>> may_listen(Node& node) {
+  const io::Address& listen = node.options().listen;
+  if (listen.empty()) co_return std::nullopt;
+  auto listener = co_await node.machine().network().listen(listen);
+  if (!listener) {
+    co_return refused("cannot listen at " + listen + ": " + listener.error().text,
+                      "end whatever listens there, or start marsd with another --listen, and repeat the command");
+  }
+  (*listener)->close();
+  co_return std::nullopt;
+}
+
+// The identity is stored, or was about to be.
+Answer not_opened(Node& node, const Error& error) {
+  if (!node.open_problem().empty()) return not_open(node);
+  return {ExitCode::failed, error.text, "repair this, then repeat the command", {}};
 }
 
 Task<Answer> create_in_turn(Call& call) {
   if (call.node.cluster() != nullptr) co_return already_member(call.node);
   if (auto waits = co_await waits_for_restart(call.node)) co_return std::move(*waits);
   if (Result<void> named = check_host_name(call.node.options().name); !named) co_return failed(named.error());
+  if (auto no = co_await may_listen(call.node)) co_return std::move(*no);
   if (call.is_dry_run()) co_return Answer::done("a new cluster would be made with this host as its first member");
   Result<Identity> identity = co_await found_cluster(call.node);
   if (!identity) co_return failed(identity.error(), "look at the state directory " + call.node.places().state);
   const std::string cluster = to_string(identity->cluster);
   Result<void> made = co_await call.node.become_member(std::move(*identity));
-  if (!made) co_return failed(made.error(), "repair this and restart marsd");
+  if (!made) co_return not_opened(call.node, made.error());
   co_return Answer{ExitCode::done,
                    "cluster " + cluster + " made; this host is its first member",
                    "run `marsadm invite` here and `marsadm join-cluster TOKEN` on the other hosts",
@@ -154,6 +175,7 @@ Task<Answer> join_in_turn(Call& call) {
   }
   if (auto waits = co_await waits_for_restart(node)) co_return std::move(*waits);
   if (Result<void> named = check_host_name(node.options().name); !named) co_return failed(named.error());
+  if (auto no = co_await may_listen(node)) co_return std::move(*no);
   if (call.is_dry_run()) co_return Answer::done("this host would join cluster " + to_string(token->cluster));
   Result<Candidate> candidate = co_await make_candidate(node.machine(), node.places(), token->cluster);
   if (!candidate) co_return failed(candidate.error());
@@ -179,7 +201,7 @@ Task<Answer> join_in_turn(Call& call) {
     co_return failed(identity.error(), "the token stays good for this host; repeat the command when this is mended");
   }
   Result<void> made = co_await node.become_member(std::move(*identity));
-  if (!made) co_return failed(made.error(), "repair this and restart marsd");
+  if (!made) co_return not_opened(node, made.error());
   co_return Answer::done("this host is a member of cluster " + to_string(token->cluster));
 }
 

@@ -84,7 +84,8 @@ Task<Result<void>> Node::open_cluster(Identity identity) {
   auto cluster = std::make_unique<Cluster>(parts, std::move(identity), std::move(commands));
   Result<void> started = co_await cluster->start();
   if (!started) {
-    has_failed_to_open_ = true;
+    open_problem_ = started.error().text.empty() ? std::string(name(started.error().status)) : started.error().text;
+    events_.add("", "ALARM: the cluster could not be opened: " + open_problem_);
     co_await cluster->stop();
     co_return started;
   }
@@ -118,7 +119,7 @@ Task<void> Node::stop() {
   while (running_ > 0 && machine_.now() < limit && !is_stuck_) co_await io::wait_until(machine_, idle_, limit);
   if (running_ > 0) is_stuck_ = true;
   if (!is_stuck_) {
-    const bool is_pool_needed = cluster_ == nullptr ? has_failed_to_open_ : cluster_->resources().needs_pool();
+    const bool is_pool_needed = cluster_ == nullptr ? !open_problem_.empty() : cluster_->resources().needs_pool();
     cluster_.reset();
     if (!is_pool_needed) give_pool_back();
   }

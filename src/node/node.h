@@ -59,6 +59,8 @@ class Node {
   uint64_t written_bytes() const;                           // to all data disks, by replicas that are still here
   const bricks::Pool* pool() const { return pool_.get(); }  // null: not started yet, or stopped
   bool is_stopping() const { return is_stopping_; }
+  // Why the cluster of this member could not be opened; empty: it is open, or this host is in none.
+  const std::string& open_problem() const { return open_problem_; }
   // Something that a command may wait for is different.
   Notifier& changed() { return changed_; }
   // From now on this host is a member; its identity is stored.
@@ -94,7 +96,7 @@ class Node {
   bool is_stopping_ = false;
   bool was_cut_off_ = false;
   bool is_stuck_ = false;
-  bool has_failed_to_open_ = false;  // the cluster, and with it replicas that may miss the pool
+  std::string open_problem_;  // not empty: replicas may miss the pool
   bool are_events_open_ = false;
   size_t running_ = 0;
   Notifier idle_;

@@ -203,6 +203,7 @@ ClusterView status_of(Node& node) {
   if (const bricks::Pool* pool = node.pool(); pool != nullptr && !pool->is_persistent()) {
     view.warnings.push_back("no write is acknowledged from memory, as with write-cache = off: " + pool->why_not());
   }
+  view.problem = node.open_problem();
   if (node.cluster() == nullptr) return view;
   Cluster& cluster = *node.cluster();
   view.cluster = to_string(cluster.identity().cluster);

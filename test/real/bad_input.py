@@ -3,6 +3,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -248,6 +249,27 @@ def a_second_marsd_on_the_same_directories(can):
         expect(a.adm("status").code == DONE, "the first marsd does not answer any more", [a])
 
 
+def a_port_that_is_taken(can):
+    with lab(can, "ab", fuse=False, netns=False) as the_lab:
+        a, b = the_lab.hosts.values()
+        def taken(host):
+            address, port = the_lab.network.listen(host.name).rsplit(":", 1)
+            return socket.create_server((address, int(port)))
+
+        for host in (a, b):
+            host.start()
+        with taken(a):
+            must_fail(a, REFUSED, ["cannot listen at", "in use", "--listen"], "create-cluster")
+        expect(not list(a.state.glob("*.pem")) and not (a.state / "host.json").exists(),
+               f"a create-cluster that was refused left {os.listdir(a.state)}", [a])
+        a.do("create-cluster")
+        token = a.do("invite").out
+        with taken(b):
+            must_fail(b, REFUSED, ["cannot listen at", "in use", "--listen"], "join-cluster", token)
+        expect(len(a.status()["hosts"]) == 1, f"a lists who could not listen: {a.status()['hosts']}", [a, b])
+        b.do("join-cluster", token)
+
+
 def a_command_line_that_marsd_does_not_know(can):
     with lab(can, fuse=False) as the_lab:
         rows = [(["--sate-dir", "/x"], "state-dir"), (["--memory", "1M"], "less than 64"), (["--name", "NO"], "name"),
@@ -261,5 +283,5 @@ def a_command_line_that_marsd_does_not_know(can):
 
 run_cases([tokens, a_token_is_for_one_host, names_and_words, disks, disks_in_use, disk_changed_while_detached,
            another_disk_with_a_partition_at_the_same_path, a_device_that_somebody_has_mounted,
-           a_second_marsd_on_the_same_directories,
+           a_second_marsd_on_the_same_directories, a_port_that_is_taken,
            a_command_line_that_marsd_does_not_know])
