@@ -163,8 +163,8 @@ TEST_F(MembershipFilm, options_changed_on_both_sides_of_a_cut_become_one) {
   run("b", "set mydata open-wait 7s");
   heal("a", "b");
   EXPECT_TRUE(cluster().all_connected());
-  EXPECT_TRUE(until([&] { return cluster().run("a", "get mydata open-wait").text == "7.0 s"; })) << describe();
-  EXPECT_EQ(cluster().run("b", "get mydata open-wait").text, "7.0 s");
+  EXPECT_TRUE(until([&] { return cluster().run("a", "get mydata open-wait").text == "7s"; })) << describe();
+  EXPECT_EQ(cluster().run("b", "get mydata open-wait").text, "7s");
 }
 
 // Attacks: F40, SY15, MB1

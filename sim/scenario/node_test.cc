@@ -172,7 +172,7 @@ TEST_F(NodeFilm, a_full_state_disk_holds_back_settings_until_there_is_room) {
   files.set_capacity(capacity - files.space().free_bytes);
   run("a", "set mydata handover-lag 640K");
   const auto has_heard = [&] {
-    return cluster().run("b", "get mydata handover-lag").text.find("640.0 KiB") != std::string::npos;
+    return cluster().run("b", "get mydata handover-lag").text.find("640K") != std::string::npos;
   };
   rest(10s);
   EXPECT_FALSE(has_heard());

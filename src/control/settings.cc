@@ -44,9 +44,9 @@ Result<uint64_t> parse_typed(SettingType type, std::string_view value) {
 std::string number_text(SettingType type, uint64_t value) {
   switch (type) {
     case SettingType::size:
-      return size_text(value);
+      return exact_size(value);
     case SettingType::duration:
-      return duration_text(value);
+      return exact_duration(value);
     default:
       return fmt::format("{}", value);
   }

@@ -30,7 +30,7 @@ const Setting* find_setting(std::string_view name);
 // The value in its stored form: a choice as it is, everything else as decimal bytes, milliseconds or count.
 // not_found: unknown key (names the nearest); invalid: says what is allowed.
 Result<std::string> check_setting(std::string_view name, std::string_view value);
-// As people read it: "8.0 MiB", "100 ms".
+// In the form that check_setting() takes: "8M", "100ms".
 std::string setting_text(const Setting& setting, std::string_view stored);
 
 // All settings of one resource, typed. Made from the stored registers; what does not parse (a newer marsd wrote it) is

@@ -32,8 +32,25 @@ TEST(settings, are_stored_in_one_unit) {
   EXPECT_EQ(*check_setting("handover-lag", "64M"), "67108864");
   EXPECT_EQ(settings_from({{"flush-interval", "1000"}, {"write-cache", "off"}}).flush_interval_ms, 1000u);
   EXPECT_FALSE(settings_from({{"write-cache", "off"}}).write_cache);
-  EXPECT_EQ(setting_text(*find_setting("handover-lag"), "67108864"), "64.0 MiB");
-  EXPECT_EQ(setting_text(*find_setting("flush-interval"), "100"), "100 ms");
+  EXPECT_EQ(setting_text(*find_setting("handover-lag"), "67108864"), "64M");
+  EXPECT_EQ(setting_text(*find_setting("flush-interval"), "100"), "100ms");
+}
+
+TEST(settings, what_is_shown_can_be_set) {
+  for (const Setting& setting : settings_table()) {
+    std::vector<std::string> values = {std::string(setting.default_value)};
+    for (std::string_view word : words_of(setting.choices)) values.emplace_back(word);
+    if (setting.type != SettingType::choice) {
+      for (uint64_t value : {setting.min, setting.min + 1, setting.max / 3, setting.max - 1, setting.max}) {
+        values.push_back(std::to_string(value));
+      }
+    }
+    for (const std::string& value : values) {
+      const Result<std::string> again = check_setting(setting.name, setting_text(setting, value));
+      ASSERT_TRUE(again) << setting.name << ": " << again.error().text;
+      EXPECT_EQ(*again, value) << setting.name;
+    }
+  }
 }
 
 TEST(settings, bounds_are_kept) {

@@ -117,6 +117,32 @@ Result<uint64_t> parse_count(std::string_view text) {
   return value;
 }
 
+namespace {
+// In the largest unit of which it is a multiple.
+template <size_t count>
+std::string in_whole_units(uint64_t value, const std::array<std::pair<std::string_view, uint64_t>, count>& units) {
+  const auto fits = [&](const auto& unit) { return value >= unit.second && value % unit.second == 0; };
+  const auto unit = std::ranges::find_if(units, fits);
+  return unit == units.end() ? "0" : fmt::format("{}{}", value / unit->second, unit->first);
+}
+}  // namespace
+
+std::string exact_size(uint64_t bytes) {
+  static constexpr std::array<std::pair<std::string_view, uint64_t>, 6> units = {{{"P", uint64_t{1} << 50},
+                                                                                  {"T", uint64_t{1} << 40},
+                                                                                  {"G", uint64_t{1} << 30},
+                                                                                  {"M", uint64_t{1} << 20},
+                                                                                  {"K", uint64_t{1} << 10},
+                                                                                  {"", 1}}};
+  return in_whole_units(bytes, units);
+}
+
+std::string exact_duration(uint64_t duration_ms) {
+  static constexpr std::array<std::pair<std::string_view, uint64_t>, 5> units = {
+      {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
+  return in_whole_units(duration_ms, units);
+}
+
 std::string size_text(uint64_t bytes) {
   if (bytes < 1024) return fmt::format("{} B", bytes);
   double value = static_cast<double>(bytes) / 1024;

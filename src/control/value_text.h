@@ -21,6 +21,9 @@ Result<uint64_t> parse_size(std::string_view text);
 Result<uint64_t> parse_duration_ms(std::string_view text);
 Result<uint64_t> parse_count(std::string_view text);
 
+// As the parsers take them, and exact: "8M", "100ms".
+std::string exact_size(uint64_t bytes);
+std::string exact_duration(uint64_t duration_ms);
 std::string size_text(uint64_t bytes);            // "2.0 GiB", for people
 std::string duration_text(uint64_t duration_ms);  // "250 ms", "3.2 s", "5 min 10 s", for people
 

@@ -29,6 +29,18 @@ TEST(value_text, durations_have_units) {
   }
 }
 
+TEST(value_text, exact_values_are_taken_again) {
+  EXPECT_EQ(exact_size(8 << 20), "8M");
+  EXPECT_EQ(exact_size(1025), "1025");
+  EXPECT_EQ(exact_duration(100), "100ms");
+  EXPECT_EQ(exact_duration(10'000), "10s");
+  EXPECT_EQ(exact_duration(90'000), "90s");
+  for (uint64_t value : {uint64_t{0}, uint64_t{999}, uint64_t{1000}, uint64_t{86'400'000}, uint64_t{1} << 38}) {
+    EXPECT_EQ(*parse_duration_ms(exact_duration(value)), value);
+    EXPECT_EQ(*parse_size(exact_size(value)), value);
+  }
+}
+
 TEST(value_text, is_readable) {
   EXPECT_EQ(size_text(0), "0 B");
   EXPECT_EQ(size_text(1023), "1023 B");

@@ -193,8 +193,8 @@ Task<Answer> get_option(Call& call) {
     if (!key.empty() && key != name) continue;
     const auto found = stored.find(name);
     const std::string value = found == stored.end() ? std::string(setting.default_value) : found->second;
-    data[name] = value;
     const std::string text = control::setting_text(setting, value);
+    data[name] = text;
     answer.text += key.empty() ? name + " = " + text + "\n" : text;
   }
   if (!key.empty() && control::find_setting(key) == nullptr) co_return failed(control::check_setting(key, "").error());

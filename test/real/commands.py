@@ -75,6 +75,10 @@ def options(can):
         a.do("set", "r", "write-cache", "off")
         write(a, 0, b"o")
         expect("write-cache" in a.do("get", "r").out, "get does not list the options", [a])
+        for key, value in json.loads(a.do("get", "r", "--json").out)["data"].items():
+            expect(a.do("get", "r", key).out.strip() == value, f"get --json of {key} says {value}", [a])
+            a.do("set", "r", key, value)
+            expect(a.do("get", "r", key).out.strip() == value, f"{key} is not {value} any more", [a])
         poll("b has it", lambda: on_disk(b, 0, b"o"), 20, hosts=[a, b])
 
 
