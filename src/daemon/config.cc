@@ -302,6 +302,15 @@ Error read_toml(std::string_view text, const std::string& file, Config& config) 
   }
 }
 
+namespace {
+// The pool is mapped and locked: what the machine does not have would end marsd in the middle of its start.
+Error check_memory(const Config& config, const Surroundings& around) {
+  if (around.ram_bytes == 0 || config.memory_bytes <= around.ram_bytes) return Status::ok;
+  return bad(fmt::format("--memory {}: this machine has only {}; give less, or leave it out",
+                         control::size_text(config.memory_bytes), control::size_text(around.ram_bytes)));
+}
+}  // namespace
+
 Result<Invocation> read_config(std::span<const std::string> arguments, const Surroundings& around) {
   Invocation invocation;
   std::vector<Flag> flags;
@@ -333,6 +342,7 @@ Result<Invocation> read_config(std::span<const std::string> arguments, const Sur
     Error error = apply_flag(flag, config, has_advertise);
     if (error.status != Status::ok) return failure(error);
   }
+  if (Error error = check_memory(config, around); error.status != Status::ok) return failure(error);
   if (config.log_dir.empty()) config.log_dir = config.state_dir;
   return invocation;
 }

@@ -97,6 +97,12 @@ TEST(config, unknown_names_offer_the_nearest) {
             "marsd.toml, line 2: there is no key \"listen-on\"; did you mean \"listen\"?");
 }
 
+TEST(config, memory_that_the_machine_does_not_have_is_refused) {
+  EXPECT_EQ(complaint({"--memory", "4T"}),
+            "--memory 4.0 TiB: this machine has only 2.0 GiB; give less, or leave it out");
+  EXPECT_EQ(complaint({"--memory", "2G"}), "accepted");
+}
+
 TEST(config, bad_flags_are_refused) {
   for (const std::vector<std::string>& bad : std::vector<std::vector<std::string>>{{"run"},
                                                                                    {"--"},

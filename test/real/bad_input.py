@@ -272,7 +272,9 @@ def a_port_that_is_taken(can):
 
 def a_command_line_that_marsd_does_not_know(can):
     with lab(can, fuse=False) as the_lab:
-        rows = [(["--sate-dir", "/x"], "state-dir"), (["--memory", "1M"], "less than 64"), (["--name", "NO"], "name"),
+        rows = [(["--sate-dir", "/x"], "state-dir"), (["--memory", "1M"], "less than 64"),
+                (["--memory", "100000T"], "--memory 97.7 PiB: this machine has only"),
+                (["--memory", "4T"], "--memory 4.0 TiB: this machine has only"), (["--name", "NO"], "name"),
                 (["--listen", "nowhere"], "HOST:PORT"), (["--config", "/nowhere.toml"], "/nowhere.toml"),
                 (["--front-end", "floppy"], "auto|fuse|nbd|none")]
         for flags, words in rows:
