@@ -100,6 +100,17 @@ TEST(Membership, a_token_works_for_one_host_only) {
   EXPECT_NE(answer.text.find("was used by another host"), std::string::npos) << answer.text;
 }
 
+TEST(Membership, a_dry_run_says_that_only_the_member_knows_the_token) {
+  Cluster cluster(5, {"a", "b"});
+  cluster.run("a", "create-cluster");
+  const std::string token = cluster.token("a");
+  const control::Answer answer = cluster.run("b", "join-cluster " + token + " --dry-run");
+  EXPECT_EQ(answer.code, ExitCode::done);
+  EXPECT_NE(answer.text.find("whether the token was used or has expired is not known"), std::string::npos);
+  EXPECT_EQ(cluster.status("a").hosts.size(), 1u);
+  EXPECT_EQ(cluster.run("b", "join-cluster " + token).code, ExitCode::done);
+}
+
 TEST(Membership, a_burnt_token_stays_burnt_after_a_power_loss) {
   Cluster cluster(6, {"a", "b", "c"});
   cluster.run("a", "create-cluster");

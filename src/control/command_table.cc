@@ -53,7 +53,8 @@ void add_cluster(std::vector<CommandSpec>& table) {
                    "make this host a member of the cluster that the token is from",
                    "The token is checked before anything is sent: the cluster's authority must be the one whose "
                    "fingerprint it carries. With - as token it is read from standard input, so that it does not appear "
-                   "in the list of processes. Repeating the command with the same token on the same host is safe.",
+                   "in the list of processes. Repeating the command with the same token on the same host is safe. "
+                   "With --dry-run nothing is sent: whether the token was used or has expired only a member knows.",
                    {{"token", token, "what `marsadm invite` printed; - reads it from standard input", true, {}, {}}},
                    {dry_run, timeout},
                    {refused, timed_out, unreachable}});

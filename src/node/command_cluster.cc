@@ -176,7 +176,11 @@ Task<Answer> join_in_turn(Call& call) {
   if (auto waits = co_await waits_for_restart(node)) co_return std::move(*waits);
   if (Result<void> named = check_host_name(node.options().name); !named) co_return failed(named.error());
   if (auto no = co_await may_listen(node)) co_return std::move(*no);
-  if (call.is_dry_run()) co_return Answer::done("this host would join cluster " + to_string(token->cluster));
+  if (call.is_dry_run()) {
+    co_return Answer::done("this host would ask " + token->addresses.front() + " to join cluster " +
+                           to_string(token->cluster) +
+                           "; whether the token was used or has expired is not known before");
+  }
   Result<Candidate> candidate = co_await make_candidate(node.machine(), node.places(), token->cluster);
   if (!candidate) co_return failed(candidate.error());
   JoinOrder order{*token,
