@@ -103,10 +103,12 @@ control::Command command_from(const CommandSpec& spec, const Found& found) {
   return command;
 }
 
-Invocation usage_error(const std::string& text, std::string_view command = {}) {
+Invocation mistake(std::string text, std::string_view command = {}) {
   std::string help = command.empty() ? "marsadm --help" : fmt::format("marsadm {} --help", command);
-  return {Action::print, {}, {}, false, fmt::format("marsadm: {}\n  see `{}`\n", text, help), control::ExitCode::usage};
+  return {Action::mistake, {}, {}, false, std::move(text), fmt::format("see `{}`", help)};
 }
+
+Invocation printed(std::string text) { return {Action::print, {}, {}, false, std::move(text), {}}; }
 
 std::string footer() {
   std::string text = "Exit codes:\n";
@@ -156,11 +158,10 @@ void add_hidden(CLI::App& app, Invocation& invocation) {
   completion->add_subcommand("resources", "names of resources")->callback([&] {
     invocation.action = Action::resource_names;
   });
+  completion->add_subcommand("hosts", "names of hosts")->callback([&] { invocation.action = Action::host_names; });
 }
 
-}  // namespace
-
-Invocation parse_arguments(std::vector<std::string> arguments) {
+Invocation parse(const std::vector<std::string>& arguments) {
   Invocation invocation;
   CLI::App app("marsadm: steers marsd, which replicates block devices of this host to others.", "marsadm");
   app.require_subcommand(1);
@@ -176,26 +177,35 @@ Invocation parse_arguments(std::vector<std::string> arguments) {
   bool is_unknown = names_unknown_command(arguments, word) && word != "man" && word != "completion";
   if (is_unknown) {
     Result<control::Command> checked = control::check_command({word, {}, {}});
-    return usage_error(checked.error().text);
+    return mistake(checked.error().text);
   }
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as the parser wants them
   try {
     app.parse(std::move(reversed));
   } catch (const CLI::CallForVersion& version) {
-    return {Action::print, {}, {}, false, std::string(version.what()) + "\n", control::ExitCode::done};
+    return printed(std::string(version.what()) + "\n");
   } catch (const CLI::CallForHelp&) {
-    return {Action::print, {}, {}, false, app.help(), control::ExitCode::done};
+    return printed(app.help());
   } catch (const CLI::ParseError& error) {
     const CommandSpec* spec = control::find_command(word);
     std::string unknown = spec == nullptr ? "" : unknown_option(arguments, *spec);
-    if (!unknown.empty()) return usage_error(unknown, word);
-    return usage_error(error.what(), word);
+    return mistake(unknown.empty() ? error.what() : unknown, word);
   }
   if (invocation.action != Action::command) return invocation;
   const CommandSpec& spec = *control::find_command(app.get_subcommands().front()->get_name());
   Result<control::Command> checked = control::check_command(command_from(spec, found[spec.name]));
-  if (!checked) return usage_error(checked.error().text, spec.name);
+  if (!checked) return mistake(checked.error().text, spec.name);
   invocation.command = std::move(*checked);
+  return invocation;
+}
+
+}  // namespace
+
+Invocation parse_arguments(std::vector<std::string> arguments) {
+  Invocation invocation = parse(arguments);
+  // The parser may have stopped before it.
+  const auto end = std::ranges::find(arguments, "--");
+  if (std::find(arguments.begin(), end, "--json") != end) invocation.is_json = true;
   return invocation;
 }
 

@@ -11,10 +11,12 @@ namespace mars::cli {
 
 enum class Action : uint8_t {
   command,         // send `command` to marsd
-  print,           // print `text` and end with `code`: help, version, or what is wrong with the line (to stderr)
+  print,           // print `text`: help or version
+  mistake,         // the line is wrong: `text` says what, `next_step` what to look at; the end is usage
   manual,          // print the manual page
   completion,      // print the completion for bash
   resource_names,  // print the names of resources, for the completion
+  host_names,      // and of hosts
 };
 
 struct Invocation {
@@ -23,7 +25,7 @@ struct Invocation {
   std::string socket;        // empty: not given
   bool is_json = false;
   std::string text;
-  control::ExitCode code = control::ExitCode::done;
+  std::string next_step;
 };
 
 // `arguments` without the program's name.

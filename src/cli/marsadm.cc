@@ -44,14 +44,16 @@ class ProgressDisplay {
   uint64_t last_tenth_ = 0;
 };
 
+// Programs get the answer itself, with its data, whatever the outcome.
+int finish_json(const Answer& answer, const Terminal& terminal) {
+  std::string line = control::encode(answer);
+  constexpr std::string_view head = "{\"answer\":";
+  terminal.out(line.substr(head.size(), line.size() - head.size() - 1) + "\n");
+  return static_cast<int>(answer.code);
+}
+
 int finish(const Answer& answer, const control::Command& command, bool is_json, const Terminal& terminal) {
-  if (is_json) {
-    // Programs get the answer itself, with its data, whatever the outcome.
-    std::string line = control::encode(answer);
-    constexpr std::string_view head = "{\"answer\":";
-    terminal.out(line.substr(head.size(), line.size() - head.size() - 1) + "\n");
-    return static_cast<int>(answer.code);
-  }
+  if (is_json) return finish_json(answer, terminal);
   if (answer.code == ExitCode::done) {
     if (!answer.text.empty()) terminal.out(answer.text + (answer.text.ends_with('\n') ? "" : "\n"));
   } else {
@@ -91,10 +93,20 @@ int show(Client& client, const Invocation& invocation, const Terminal& terminal)
   return 0;
 }
 
-int print_resource_names(Client& client, const Terminal& terminal) {
+int say_mistake(const Invocation& invocation, const Terminal& terminal) {
+  if (invocation.is_json) return finish_json({ExitCode::usage, invocation.text, invocation.next_step, {}}, terminal);
+  terminal.err(fmt::format("marsadm: {}\n  {}\n", invocation.text, invocation.next_step));
+  return static_cast<int>(ExitCode::usage);
+}
+
+int print_names(Client& client, Action what, const Terminal& terminal) {
   Result<control::ClusterView> view = read_view(client, {});
   if (!view) return static_cast<int>(answer_of(view.error()).code);
-  for (const control::ResourceView& resource : view->resources) terminal.out(resource.name + "\n");
+  if (what == Action::host_names) {
+    for (const control::HostView& host : view->hosts) terminal.out(host.name + "\n");
+  } else {
+    for (const control::ResourceView& resource : view->resources) terminal.out(resource.name + "\n");
+  }
   return 0;
 }
 
@@ -132,8 +144,10 @@ int run_marsadm(std::vector<std::string> arguments, const Terminal& terminal) {
   Client client(socket_of(invocation, terminal));
   switch (invocation.action) {
     case Action::print:
-      (invocation.code == ExitCode::done ? terminal.out : terminal.err)(invocation.text);
-      return static_cast<int>(invocation.code);
+      terminal.out(invocation.text);
+      return 0;
+    case Action::mistake:
+      return say_mistake(invocation, terminal);
     case Action::manual:
       terminal.out(manual_page());
       return 0;
@@ -141,7 +155,8 @@ int run_marsadm(std::vector<std::string> arguments, const Terminal& terminal) {
       terminal.out(bash_completion());
       return 0;
     case Action::resource_names:
-      return print_resource_names(client, terminal);
+    case Action::host_names:
+      return print_names(client, invocation.action, terminal);
     case Action::command:
       break;
   }

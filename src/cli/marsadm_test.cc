@@ -179,8 +179,25 @@ TEST(marsadm, rubbish_from_the_socket_is_an_error) {
   }
 }
 
+TEST(marsadm, mistakes_are_json_too) {
+  for (std::vector<std::string> line : std::vector<std::vector<std::string>>{{"--json", "frob"},
+                                                                             {"frob", "--json"},
+                                                                             {"--json", "create-resource"},
+                                                                             {"--json", "status", "--frob"},
+                                                                             {"attach", "NO", "--json"}}) {
+    Outcome outcome = run("/nowhere", line);
+    EXPECT_EQ(outcome.code, 2) << line[0];
+    EXPECT_EQ(outcome.err, "");
+    EXPECT_TRUE(outcome.out.starts_with(R"({"exit_code":2,"next_step":"see `marsadm )")) << outcome.out;
+    EXPECT_NE(outcome.out.find(R"("outcome":"usage","text":")"), std::string::npos) << outcome.out;
+  }
+}
+
 TEST(marsadm, mistakes_need_no_marsd) {
   EXPECT_EQ(run("/nowhere", {"statsu"}).code, 2);
+  Outcome plain = run("/nowhere", {"create-resource"});
+  EXPECT_EQ(plain.code, 2);
+  EXPECT_TRUE(plain.err.ends_with("\n  see `marsadm create-resource --help`\n")) << plain.err;
   EXPECT_EQ(run("/nowhere", {"--help"}).code, 0);
   EXPECT_EQ(run("/nowhere", {"man"}).code, 0);
   EXPECT_EQ(run("/nowhere", {"completion", "bash"}).code, 0);
