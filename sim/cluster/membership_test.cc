@@ -69,6 +69,16 @@ TEST(Membership, a_cluster_that_cannot_be_opened_is_told_by_status_and_by_each_c
   EXPECT_NE(cluster.events("a").find("ALARM: the cluster could not be opened"), std::string::npos);
 }
 
+TEST(Membership, who_was_never_called_yet_is_being_connected) {
+  Cluster cluster(2, {"a", "b"});
+  cluster.run("a", "create-cluster");
+  const auto joining = cluster.begin("b", "join-cluster " + cluster.token("a"));
+  ASSERT_TRUE(cluster.world().run_until([&] { return cluster.status("a").hosts.size() == 2; }));
+  EXPECT_FALSE(cluster.status("a").hosts[1].is_connected);
+  EXPECT_EQ(cluster.status("a").hosts[1].problem, "connecting");
+  EXPECT_EQ(cluster.finish(*joining).code, ExitCode::done);
+}
+
 TEST(Membership, members_find_each_other_again_after_a_restart) {
   Cluster cluster(3, {"a", "b", "c"});
   cluster.form();

@@ -93,7 +93,7 @@ struct HostView {
   bool is_connected = false;
   std::optional<uint64_t> last_contact_ns;
   std::string version;  // of its marsd; empty: not known
-  std::string problem;  // how the last attempt to connect ended; empty: connected, or nothing is known yet
+  std::string problem;  // how the last attempt to connect ended, or that the first goes on; empty: connected
   friend bool operator==(const HostView&, const HostView&) = default;
 };
 

@@ -168,9 +168,10 @@ ResourceView resource_view(Node& node, const ResourceRecord& record, const std::
 
 std::string problem(Node& node, const Uuid& host) {
   for (const net::PeerView& peer : node.cluster()->net().peers()) {
-    if (peer.host == host && !peer.is_connected) return printable(peer.problem.text);
+    const bool has_tried = peer.problem.status != Status::ok;
+    if (peer.host == host && !peer.is_connected && has_tried) return printable(peer.problem.text);
   }
-  return {};
+  return "connecting";
 }
 
 std::vector<HostView> host_views(Node& node) {
