@@ -12,6 +12,8 @@ namespace mars::control {
 
 namespace {
 
+constexpr uint64_t deadline_ms_max = 60'000;  // requests of users wait so long at most
+
 bool has_control_characters(std::string_view text) {
   return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
@@ -89,6 +91,11 @@ Status check_combination(const Command& command, std::string& text) {
   }
   if (command.name == "create-resource" && command.flag("create-file") && !command.has("size")) {
     text = "create-resource: --create-file needs --size";
+    return Status::invalid;
+  }
+  const bool is_instrument = command.name == "insert" || command.name == "remove";
+  if (is_instrument && parse_duration_ms(command.text("deadline")).value_or(0) > deadline_ms_max) {
+    text = fmt::format("{} --deadline: {} is more than 60s", command.name, command.text("deadline"));
     return Status::invalid;
   }
   return Status::ok;

@@ -129,6 +129,15 @@ TEST(check_command, refuses_values_that_do_not_fit) {
   EXPECT_NE(complaint({"version", {}, "no/host"}), "accepted");
 }
 
+TEST(check_command, keeps_requests_waiting_for_a_minute_at_most) {
+  const Command insert{"insert", {{"resource", "mydata"}, {"instrument", "trace"}, {"deadline", "60s"}}, {}};
+  EXPECT_TRUE(check_command(insert));
+  for (Command late : {insert, Command{"remove", {{"resource", "mydata"}, {"instrument", "trace"}}, {}}}) {
+    late.args["deadline"] = "90s";
+    EXPECT_NE(check_command(late).error().text.find("90s is more than 60s"), std::string::npos);
+  }
+}
+
 TEST(check_command, knows_which_options_belong_together) {
   EXPECT_EQ(complaint(command("primary", {{"resource", "a"}, {"now", "true"}})), "primary: --now is for --force only");
   EXPECT_EQ(complaint(command("create-resource", {{"resource", "a"}, {"disk", "/x"}, {"create-file", "true"}})),
