@@ -83,6 +83,35 @@ TEST_F(BadInput, larger_blocks_than_the_resource_has) {
   expect("b", "join-resource mydata /dev/4kn", ExitCode::refused, "blocks of 4096");
 }
 
+TEST_F(BadInput, commands_for_a_replica_that_is_not_here) {
+  create();
+  ASSERT_TRUE(cluster.wait([&] { return cluster.status("b").resources.size() == 1; }));
+  for (const char* line : {"attach mydata", "primary mydata", "primary mydata --force", "primary mydata --dry-run",
+                           "leave-resource mydata", "graph mydata", "pause-replay mydata"}) {
+    expect("b", line, ExitCode::not_found, "this host has no replica of mydata");
+  }
+  expect("a", "wait-resource mydata --host zz", ExitCode::not_found, "has no replica of mydata");
+  expect("a", "issue-client Bob /etc/client", ExitCode::refused, "no name of a client");
+  expect("a", "create-resource other /var/lib/mars", ExitCode::refused, "is no disk");
+  expect("b", "join-resource mydata /var/lib/mars", ExitCode::refused, "give a block device or a regular file");
+}
+
+TEST_F(BadInput, one_other_host_is_no_other_hosts) {
+  create();
+  join();
+  expect("a", "delete-resource mydata", ExitCode::refused, "another host has a replica of mydata");
+}
+
+TEST_F(BadInput, events_of_nothing) {
+  create();
+  expect("a", "events mispelt", ExitCode::not_found, "there is no resource \"mispelt\"");
+  ASSERT_EQ(cluster.run("a", "delete-resource mydata").code, ExitCode::done);
+  EXPECT_NE(cluster.run("a", "events mydata").text.find("delete-resource"), std::string::npos);
+  Cluster alone(1, {"c"});
+  EXPECT_EQ(alone.run("c", "events mydata").code, ExitCode::not_found);
+  EXPECT_EQ(alone.run("c", "events").code, ExitCode::done);
+}
+
 TEST_F(BadInput, files_are_made_only_when_asked) {
   expect("a", "create-resource mydata /disk", ExitCode::refused, "no disk");
   expect("a", "create-resource mydata /no/disk --create-file --size 1M", ExitCode::refused, "directory");

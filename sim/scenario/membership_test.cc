@@ -236,7 +236,7 @@ TEST_F(MembershipFilm, what_a_host_without_a_replica_can_and_cannot_do) {
   cast_without_resource({"a", "b"});
   run("a", "create-resource mydata /dev/sdb");
   EXPECT_TRUE(until([&] { return knows_resource("b"); }));
-  expect_exit("b", "primary mydata", ExitCode::refused, "join-resource mydata");
+  expect_exit("b", "primary mydata", ExitCode::not_found, "join-resource mydata");
   expect_exit("b", "attach mydata", ExitCode::not_found, "join-resource");
   expect_exit("b", "leave-resource mydata", ExitCode::not_found, "no replica");
   expect_exit("b", "invalidate mydata", ExitCode::not_found, "join-resource");

@@ -291,7 +291,7 @@ void add_instruments(std::vector<CommandSpec>& table) {
                    "something; the form may change.",
                    {any_resource},
                    {},
-                   {not_found}});
+                   {refused, not_found}});
   table.push_back(
       {"insert",
        Group::instruments,

@@ -115,8 +115,9 @@ void FrontDevice::open_nbd(xio::Output& top) {
 Task<Result<void>> FrontDevice::close() {
   if (export_) {
     if (export_->is_in_use()) {
-      co_return failure(Status::busy, std::to_string(export_->connection_count()) + " NBD clients are connected to " +
-                                          order_.name + "; disconnect them first");
+      const size_t count = export_->connection_count();
+      co_return failure(Status::busy, (count == 1 ? "an NBD client is" : std::to_string(count) + " NBD clients are") +
+                                          " connected to " + order_.name + "; disconnect first");
     }
     co_await close_nbd(false);
   }

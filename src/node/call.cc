@@ -118,6 +118,14 @@ Answer refused(std::string text, std::string next_step) {
 
 Answer failed(const Error& error, std::string next_step) { return Answer::of(error, std::move(next_step)); }
 
+Answer no_replica(const ResourceRecord& record) {
+  return {ExitCode::not_found,
+          "this host has no replica of " + record.name,
+          "add one with `marsadm join-resource " + record.name +
+              " DISK`, or run this on a host that has one: `marsadm " + "status " + record.name + "` lists them",
+          {}};
+}
+
 Answer not_open(Node& node) {
   const std::string& why = node.open_problem();
   return {ExitCode::failed,

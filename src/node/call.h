@@ -65,6 +65,8 @@ class Call {
 
 Answer refused(std::string text, std::string next_step = {});
 Answer failed(const Error& error, std::string next_step = {});
+// Where the command is about a replica of this host.
+Answer no_replica(const ResourceRecord& record);
 // A member whose cluster could not be opened.
 Answer not_open(Node& node);
 // What the operator reads when a replica stays in a state that somebody has to end.

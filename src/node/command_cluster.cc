@@ -256,7 +256,8 @@ Task<Answer> issue_client(Call& call) {
   const std::string name = call.command.text("name");
   const std::string directory = call.command.text("dir");
   if (Status named = control::check_name(name); named != Status::ok) {
-    co_return refused("\"" + name + "\" is no name: 1 to 63 of a-z 0-9 . _ -");
+    co_return refused("\"" + name + "\" is no name of a client",
+                      "give another: 1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit");
   }
   Result<void> is_free = co_await have_no_client(call.machine(), directory);
   if (!is_free && is_free.error().status == Status::exists) {

@@ -13,12 +13,14 @@ Result<ResourceRecord> wired_resource(Call& call) {
   Result<ResourceRecord> record = call.resource();
   if (!record) return record;
   if (call.replica(record->id) != nullptr) return record;
-  return failure(Status::not_found, "this host has no replica of " + record->name + " that runs");
+  if (call.resources().file(record->id) != nullptr) return failure(Status::refused, call.why_idle(*record));
+  const Answer none = no_replica(*record);
+  return failure(Status::not_found, none.text + "; " + none.next_step);
 }
 
 io::Duration deadline_of(Call& call) {
   const Result<uint64_t> wanted = control::parse_duration_ms(call.command.text("deadline"));
-  return std::min<io::Duration>(std::chrono::milliseconds(wanted ? *wanted : 5000), std::chrono::seconds(60));
+  return std::chrono::milliseconds(wanted ? *wanted : 5000);
 }
 
 Answer not_rewired(Call& call, const Error& error, const std::string& resource) {

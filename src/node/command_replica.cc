@@ -15,8 +15,8 @@ Result<ResourceRecord> own_resource(Call& call) {
   Result<ResourceRecord> record = call.resource();
   if (!record) return record;
   if (call.resources().file(record->id) == nullptr) {
-    return failure(Status::not_found,
-                   "this host has no replica of " + record->name + "; add one with `marsadm join-resource`");
+    const Answer none = no_replica(*record);
+    return failure(Status::not_found, none.text + "; " + none.next_step);
   }
   if (call.replica(record->id) == nullptr) return failure(Status::refused, call.why_idle(*record));
   return record;

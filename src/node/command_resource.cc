@@ -46,7 +46,9 @@ Task<Result<Inspected>> inspect(Call& call, std::string path) {
     }
     if (status == Status::busy) text = path + " is in use; unmount it, or end whatever holds it: " + text;
     if (status == Status::not_found) text = "there is no disk " + path + "; give an existing block device or file";
-    co_return failure(status == Status::not_found ? Status::refused : status, std::move(text));
+    if (status == Status::invalid) text = path + " is no disk (" + text + "); give a block device or a regular file";
+    const bool is_wrong = status == Status::not_found || status == Status::invalid;
+    co_return failure(is_wrong ? Status::refused : status, std::move(text));
   }
   Inspected inspected;
   inspected.geometry = (*file)->geometry();
@@ -84,7 +86,9 @@ Task<Result<void>> make_file(Call& call, std::string path, uint64_t bytes) {
   const Status status = co_await storage.resize(path, bytes);
   if (status == Status::ok) co_return Result<void>{};
   static_cast<void>(co_await storage.remove(path));
-  co_return failure(status, path + " cannot be made " + std::to_string(bytes) + " bytes long");
+  co_return failure(status, path + " cannot be made " + std::to_string(bytes) + " bytes long (" +
+                                std::string(name(status)) +
+                                "); give a smaller --size, or a file system that takes files of this one");
 }
 
 // What this command has made, unless somebody has taken it as a disk meanwhile.
@@ -277,7 +281,7 @@ Task<Answer> leave_resource(Call& call) {
   const std::string& name = record->name;
   co_await while_opening(call, record->id);
   const auto report = call.report(record->id);
-  if (!report) co_return failed({Status::not_found, "this host has no replica of " + name});
+  if (!report) co_return no_replica(*record);
   if (co_await call.stays_in_use(record->id, call.self())) {
     co_return refused("the device of " + name + " is in use here", "unmount it first");
   }
@@ -330,8 +334,9 @@ Task<Answer> delete_resource(Call& call) {
     }
   }
   if (others > 0 && !call.command.flag("force")) {
-    co_return refused(std::to_string(others) + " other hosts have replicas of " + name,
-                      "run `marsadm leave-resource " + name + "` on them first, or give --force");
+    const std::string who =
+        others == 1 ? "another host has a replica" : std::to_string(others) + " others have replicas";
+    co_return refused(who + " of " + name, "run `marsadm leave-resource " + name + "` there first, or give --force");
   }
   if (call.is_dry_run()) co_return Answer::done("resource " + name + " would be removed from all hosts");
   const Status status = co_await write_deleted(call.registers(), record->id, to_string(call.self()));

@@ -15,10 +15,7 @@ namespace {
 // What forbids to begin with it at all; done: nothing does.
 Answer may_become_primary(Call& call, const ResourceRecord& record) {
   const auto report = call.report(record.id);
-  if (!report) {
-    return refused("this host has no replica of " + record.name,
-                   "add one with `marsadm join-resource " + record.name + " DISK`");
-  }
+  if (!report) return no_replica(record);
   const control::Switches& on = report->switches;
   for (const auto& [is_on, kind] : {std::pair{on.attach, "attach"}, {on.fetch, "fetch"}, {on.replay, "replay"}}) {
     if (!is_on) {
@@ -170,7 +167,8 @@ Task<Answer> wait_primary(Call& call, ResourceRecord record, Uuid request, repli
 
 Task<Answer> force(Call& call, ResourceRecord record) {
   replication::Replica* replica = call.replica(record.id);
-  if (replica == nullptr) co_return refused("this host has no replica of " + record.name + " that could be opened");
+  if (call.resources().file(record.id) == nullptr) co_return no_replica(record);
+  if (replica == nullptr) co_return refused(call.why_idle(record));
   call.say("asking which writes will be missing");
   const bool is_dry_run = call.is_dry_run();
   Result<replication::LossStatement> loss = co_await replica->force(is_dry_run, call.command.flag("now"));

@@ -29,8 +29,19 @@ Task<Answer> show_events(Call& call) {
   const Result<uint64_t> count = control::parse_count(call.command.text("count"));
   Answer answer;
   Json list = Json::array();
-  const std::string wanted = call.command.text("resource");
-  for (const EventLine& line : call.node.events().newest(wanted, count ? *count : 50)) {
+  std::string wanted = call.command.text("resource");
+  Error unknown = Status::ok;
+  if (!wanted.empty() && call.node.cluster() != nullptr) {
+    const Result<ResourceRecord> record = call.resource();
+    if (record) wanted = record->name;  // it may be given by its uuid
+    if (!record) unknown = record.error();
+  } else if (!wanted.empty()) {
+    unknown = {Status::not_found, "this host is in no cluster; `marsadm events` lists what happened here"};
+  }
+  const std::vector<EventLine> lines = call.node.events().newest(wanted, count ? *count : 50);
+  // What happened to one that is deleted is still told.
+  if (lines.empty() && unknown.status != Status::ok) co_return failed(unknown);
+  for (const EventLine& line : lines) {
     const std::string time = control::rfc3339(line.time_ns);
     list.push_back({{"time", time}, {"resource", line.resource}, {"text", line.text}});
     answer.text += time.substr(0, 19) + "Z " + (line.resource.empty() ? "" : line.resource + ": ") + line.text + "\n";
@@ -171,7 +182,10 @@ Result<Goal> goal_of(Call& call) {
   const auto member = member_called(call.registers(), name);
   if (status_of(member) == Status::refused) return failure(member.error());
   const bool has_replica = member && std::find(goal.hosts.begin(), goal.hosts.end(), member->host) != goal.hosts.end();
-  if (!has_replica) return failure(Status::not_found, "host \"" + name + "\" has no replica of " + record->name);
+  if (!has_replica) {
+    return failure(Status::not_found, "host \"" + name + "\" has no replica of " + record->name + "; `marsadm status " +
+                                          record->name + "` lists those that have one");
+  }
   goal.hosts = {member->host};
   goal.is_one = true;
   return goal;

@@ -101,7 +101,15 @@ def disks(can):
         must_fail(a, REFUSED, ["has only", "--size"], "create-resource", "r", make_file(a.disk), "--size", "1GiB")
         must_fail(a, REFUSED, ["exists already", "--create-file"], "create-resource", "r", a.disk, "--size", "1MiB",
                   "--create-file")
+        for path in ("/dev/null", a.base):
+            must_fail(a, REFUSED, ["is no disk", "block device or a regular file"], "create-resource", "r", path)
+        must_fail(a, FAILED, ["cannot be made", "smaller --size"], "create-resource", "r", a.base / "huge", "--size",
+                  "1000T", "--create-file")
+        expect(not (a.base / "huge").exists(), "what could not be made is there", [a])
+        must_fail(a, REFUSED, ["no name of a client"], "issue-client", "b c", a.base / "client")
         a.do("create-resource", "r", a.disk)
+        for path in ("/dev/null", a.base):
+            must_fail(b, REFUSED, ["is no disk", "block device or a regular file"], "join-resource", "r", path)
         must_fail(a, REFUSED, ["disk of resource r already|in use"], "create-resource", "s", a.disk)
         os.link(a.disk, a.base / "other-name")
         must_fail(a, REFUSED, ["disk of resource r already|in use"], "create-resource", "s", a.base / "other-name")
