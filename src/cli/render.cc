@@ -51,7 +51,9 @@ std::string transfer_text(const control::Transfer& transfer) {
   if (transfer.bytes_per_second > 0) {
     text += fmt::format(", {}/s", size_text(transfer.bytes_per_second));
     uint64_t rest = transfer.total_bytes - std::min(transfer.total_bytes, transfer.done_bytes);
-    if (rest > 0) text += fmt::format(", {} left", duration_text(rest / transfer.bytes_per_second * 1000));
+    const uint64_t rate = transfer.bytes_per_second;
+    const uint64_t rest_ms = rest / rate * 1000 + rest % rate * 1000 / rate;
+    if (rest > 0) text += fmt::format(", {} left", duration_text(rest_ms));
   }
   if (!transfer.source.empty()) text += fmt::format(", from {}", transfer.source);
   return text;

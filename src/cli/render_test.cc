@@ -48,13 +48,19 @@ TEST(render, status_is_a_table_with_bars) {
             "RESOURCE  HOST   ROLE       STATE        LAG              LAST CONTACT  DEVICE\n"
             "mydata    alpha  primary    up-to-date   -                this host     /dev/mars/mydata (in use)\n"
             "mydata    beta   secondary  replaying    12.0 MiB, 3.2 s  400 ms ago    -\n"
-            "    replay [############------------]  50 %  13.0 MiB of 26.0 MiB, 5.0 MiB/s, 2.0 s left\n"
+            "    replay [############------------]  50 %  13.0 MiB of 26.0 MiB, 5.0 MiB/s, 2.6 s left\n"
             "mydata    gamma  secondary  disk-failed  ?                never         -\n"
             "    disk-failed: the data disk reported an error\n"
             "    what to do: replace the disk\n"
             "    ALARM: two hosts have written\n"
             "host gamma is not connected: refused\n"
             "note: no tmpfs: write-cache is off\n");
+}
+
+TEST(render, less_than_a_second_is_left) {
+  ClusterView view = example();
+  view.resources[0].replicas[1].transfers = {{TransferKind::fetch, 16 << 20, 48 << 20, 50 << 20, {}}};
+  EXPECT_NE(status_text(view).find("50.0 MiB/s, 640 ms left"), std::string::npos) << status_text(view);
 }
 
 TEST(render, a_host_without_cluster_says_what_to_do) {
