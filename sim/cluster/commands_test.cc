@@ -50,6 +50,29 @@ TEST_F(Commands, events_survive_a_clean_end_and_are_told_by_resource) {
   EXPECT_NE(cluster.run("b", "events --count 1").text, "");
 }
 
+TEST_F(Commands, a_paused_replay_has_no_rate_and_names_its_own_switch) {
+  ASSERT_EQ(cluster.run("b", "pause-sync mydata").code, ExitCode::done);
+  ASSERT_EQ(cluster.run("b", "pause-replay mydata").code, ExitCode::done);
+  for (uint64_t block = 0; block < 20; ++block) ASSERT_EQ(cluster.write("a", "mydata", block, 'p'), Status::ok);
+  ASSERT_EQ(cluster.flush("a", "mydata"), Status::ok);
+  cluster.run_for(5s);
+  auto replica = cluster.replica("b", "mydata", "b");
+  EXPECT_EQ(replica->reason, "replay is paused");
+  EXPECT_EQ(replica->next_step, "run `marsadm resume-replay mydata`");
+  ASSERT_EQ(replica->transfers.size(), 1u);
+  EXPECT_GE(replica->transfers[0].total_bytes, 20u * 4096);
+  EXPECT_EQ(replica->transfers[0].bytes_per_second, 0u);
+  ASSERT_EQ(cluster.run("b", "pause-fetch mydata").code, ExitCode::done);
+  cluster.run_for(1s);
+  EXPECT_EQ(cluster.replica("b", "mydata", "b")->next_step,
+            "run `marsadm resume-fetch mydata` and `marsadm resume-replay mydata`");
+  EXPECT_FALSE(cluster.replica("b", "mydata", "b")->switches.sync);
+  for (const char* line : {"resume-fetch mydata", "resume-replay mydata"}) {
+    EXPECT_EQ(cluster.run("b", line).code, ExitCode::done);
+  }
+  EXPECT_TRUE(cluster.all_up_to_date("mydata"));
+}
+
 TEST_F(Commands, each_command_that_looks_answers) {
   for (const char* line : {"version", "status", "status mydata", "view mydata", "graph mydata", "events"}) {
     const control::Answer answer = cluster.run("b", line);

@@ -256,12 +256,12 @@ TEST_F(HandoverFilm, a_host_with_a_switch_off_does_not_become_primary) {
   cast({"a", "b"});
   for (const char* kind : {"fetch", "replay"}) {
     run("b", std::string("pause-") + kind + " mydata");
-    expect_exit("b", "primary mydata", ExitCode::refused, "marsadm up mydata");
+    expect_exit("b", "primary mydata", ExitCode::refused, std::string("run `marsadm resume-") + kind + " mydata`");
     EXPECT_EQ(primary(), "a");
     run("b", std::string("resume-") + kind + " mydata");
   }
   run("b", "detach mydata");
-  expect_exit("b", "primary mydata", ExitCode::refused, "marsadm up mydata");
+  expect_exit("b", "primary mydata", ExitCode::refused, "run `marsadm attach mydata`");
   run("b", "up mydata");
   hand_over("b");
   expect_equal();

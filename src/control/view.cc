@@ -187,6 +187,17 @@ HostView host_from(const Json& json, bool& ok) {
 
 }  // namespace
 
+std::string commands_to_resume(const Switches& switches, std::string_view resource) {
+  std::string text;
+  for (const auto& [is_on, command] : {std::pair{switches.attach, "attach"},
+                                       {switches.fetch, "resume-fetch"},
+                                       {switches.replay, "resume-replay"},
+                                       {switches.sync, "resume-sync"}}) {
+    if (!is_on) text += fmt::format("{}`marsadm {} {}`", text.empty() ? "" : " and ", command, resource);
+  }
+  return text;
+}
+
 std::string to_json(const ClusterView& view) {
   Json json = {{"version", view_version},   {"host", view.host},         {"time", rfc3339(view.time_ns)},
                {"marsd", view.version},     {"warnings", view.warnings}, {"hosts", Json::array()},

@@ -36,6 +36,8 @@ struct Switches {
   bool sync = true;
   friend bool operator==(const Switches&, const Switches&) = default;
 };
+// The commands that switch on what is off, and nothing else: "`marsadm resume-fetch r` and `marsadm resume-replay r`".
+std::string commands_to_resume(const Switches& switches, std::string_view resource);
 
 // The epoch at the end of a replica's durable log (T1).
 struct EpochView {

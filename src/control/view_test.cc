@@ -78,6 +78,13 @@ TEST(view, a_state_of_a_newer_version_is_shown_as_unknown) {
   EXPECT_EQ(back->resources[0].replicas[1].state, State::unknown);
 }
 
+TEST(view, switches_are_turned_on_one_by_one) {
+  EXPECT_EQ(commands_to_resume({}, "r"), "");
+  EXPECT_EQ(commands_to_resume({.replay = false}, "r"), "`marsadm resume-replay r`");
+  EXPECT_EQ(commands_to_resume({.attach = false, .sync = false}, "r"),
+            "`marsadm attach r` and `marsadm resume-sync r`");
+}
+
 TEST(view, refuses_garbage) {
   EXPECT_EQ(status_of(cluster_view_from_json(R"({"version":2})")), Status::unsupported);
   for (std::string_view text :

@@ -19,8 +19,9 @@ Answer may_become_primary(Call& call, const ResourceRecord& record) {
   const control::Switches& on = report->switches;
   for (const auto& [is_on, kind] : {std::pair{on.attach, "attach"}, {on.fetch, "fetch"}, {on.replay, "replay"}}) {
     if (!is_on) {
+      const control::Switches needed = {.attach = on.attach, .fetch = on.fetch, .replay = on.replay};
       return refused(std::string(kind) + " of " + record.name + " is switched off here",
-                     "run `marsadm up " + record.name + "`");
+                     "run " + control::commands_to_resume(needed, record.name));
     }
   }
   if (report->state == control::State::fork) return stuck(*report, record.name + " cannot become primary here");

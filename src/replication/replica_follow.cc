@@ -65,6 +65,18 @@ Replica::Silence Replica::silence_of(const Uuid& host) const {
   return found == silences_.end() ? Silence{} : found->second;
 }
 
+namespace {
+std::string paused_text(const control::Switches& on) {
+  if (!on.fetch && !on.replay) return "fetch and replay are paused";
+  return on.fetch ? "replay is paused" : "fetch is paused";
+}
+
+// A sync that is off as well is not in the way.
+std::string way_to_resume(const control::Switches& on, const std::string& resource) {
+  return control::commands_to_resume({.fetch = on.fetch, .replay = on.replay}, resource);
+}
+}  // namespace
+
 // What an operator sees, the worst first.
 void Replica::show_follower(const control::Switches& on) {
   const StartAction action = decide_start(facts());
@@ -98,10 +110,7 @@ void Replica::show_follower(const control::Switches& on) {
   }
   if (log_->needs_space()) return say(State::waiting_for_space, "the log disk is full", "make room on the log disk");
   const bool lags = replayer_ && replayer_->applied().position.lsn < log_->durable().position.lsn;
-  if (!on.fetch || !on.replay) {
-    return say(State::paused, on.fetch ? "replay is paused" : "fetch is paused",
-               "run `marsadm up " + options_.name + "`");
-  }
+  if (!on.fetch || !on.replay) return say(State::paused, paused_text(on), "run " + way_to_resume(on, options_.name));
   if (fetching_ && fetching_->total_bytes > fetching_->done_bytes)
     return say(State::fetching, "from " + fetching_->source);
   if (lags) return say(State::replaying);
@@ -121,10 +130,8 @@ void Replica::show_unsynced(const control::Switches& on) {
   if (on.sync && sync_trouble_) return say(sync_trouble_->state, sync_trouble_->reason, sync_trouble_->next_step);
   const bool is_swept = syncing_ && syncing_->done_bytes == syncing_->total_bytes;
   if (is_swept && on.sync && (!on.fetch || !on.replay)) {
-    return say(
-        State::paused,
-        std::string("the sync needs the log from its source, and ") + (on.fetch ? "replay" : "fetch") + " is paused",
-        "run `marsadm up " + options_.name + "`");
+    return say(State::paused, "the sync needs the log from its source, and " + paused_text(on),
+               "run " + way_to_resume(on, options_.name));
   }
   if (syncing_) return say(State::syncing, "from " + syncing_->source);
   if (!on.sync) return say(State::paused, "the sync is paused", "run `marsadm resume-sync " + options_.name + "`");

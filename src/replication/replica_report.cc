@@ -60,7 +60,8 @@ void Replica::take_stock() {
   note_time();
   if (replayer_ == nullptr || replayer_->applied().position.lsn >= end) return replaying_.reset();
   const Lsn applied = replayer_->applied().position.lsn;
-  if (!replaying_) {
+  // A pause has no rate; what is left after it is another backlog.
+  if (!replaying_ || replayer_->is_resting()) {
     replaying_ = control::Transfer{control::TransferKind::replay, 0, 0, 0, {}};
     replay_from_ = applied;
     replay_began_ = machine_.now();
