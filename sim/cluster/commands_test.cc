@@ -45,7 +45,9 @@ TEST_F(Commands, what_happens_every_second_does_not_fill_the_history) {
 TEST_F(Commands, events_survive_a_clean_end_and_are_told_by_resource) {
   cluster.stop("b");
   ASSERT_TRUE(cluster.start("b").has_value());
-  EXPECT_NE(cluster.run("b", "events mydata").text.find("join-resource"), std::string::npos) << cluster.events("b");
+  EXPECT_NE(cluster.run("b", "events mydata").text.find("command join-resource mydata /dev/sdb: done"),
+            std::string::npos)
+      << cluster.events("b");
   EXPECT_EQ(cluster.run("b", "events mydata").text.find("marsd 0.1.0 starts"), std::string::npos);
   EXPECT_NE(cluster.run("b", "events --count 1").text, "");
 }

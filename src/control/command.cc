@@ -150,6 +150,26 @@ Result<Command> check_command(Command command) {
   return command;
 }
 
+std::string as_typed(const Command& command) {
+  const auto word = [](const std::string& value) {
+    const bool is_plain = !value.empty() && value.find_first_of(" '\"\\") == std::string::npos;
+    return is_plain ? " " + value : fmt::format(" \"{}\"", value);
+  };
+  const CommandSpec* spec = find_command(command.name);
+  std::string text = command.name;
+  for (const Argument& argument : spec->positionals) {
+    const bool is_told = command.has(argument.name) && argument.type != ArgumentType::token;
+    if (is_told) text += word(command.text(argument.name));
+  }
+  for (const Argument& argument : spec->options) {
+    const std::string value = command.text(argument.name);
+    if (!command.has(argument.name) || value == argument.default_value) continue;
+    text += fmt::format(" --{}", argument.name);
+    if (argument.type != ArgumentType::flag) text += word(value);
+  }
+  return command.host.empty() ? text : text + " --host " + command.host;
+}
+
 std::string encode(const Command& command) {
   Json json = {{"name", command.name}, {"args", command.args}};
   if (!command.host.empty()) json["host"] = command.host;

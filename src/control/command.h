@@ -77,6 +77,10 @@ const CommandSpec* find_command(std::string_view name);  // null: no such comman
 // (the text names the nearest), a required one is missing, a value does not fit its type.
 Result<Command> check_command(Command command);
 
+// The line that gives a checked command, for the history: without its token, which is a secret, and without what is the
+// default.
+std::string as_typed(const Command& command);
+
 // One JSON object. Decoding takes garbage of any kind; it does not look at the table.
 std::string encode(const Command& command);
 Result<Command> decode_command(std::string_view json);

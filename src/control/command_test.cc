@@ -144,6 +144,16 @@ TEST(check_command, knows_which_options_belong_together) {
             "create-resource: --create-file needs --size");
 }
 
+TEST(as_typed, has_the_order_and_the_names_of_the_line) {
+  const auto typed = [](Command command) { return as_typed(*check_command(std::move(command))); };
+  EXPECT_EQ(typed(command("create-resource", {{"resource", "r"}, {"disk", "/d"}, {"size", "512M"}})),
+            "create-resource r /d --size 512M");
+  EXPECT_EQ(typed(command("primary", {{"resource", "r"}, {"force", "true"}, {"timeout", "5s"}, {"host", "b"}})),
+            "primary r --force --timeout 5s --host b");
+  EXPECT_EQ(typed(command("issue-client", {{"name", "b c"}, {"dir", "/etc/c"}})), "issue-client \"b c\" /etc/c");
+  EXPECT_EQ(typed(command("join-cluster", {{"token", "mars1-secret"}})), "join-cluster");
+}
+
 TEST(command_json, comes_back_as_it_went) {
   Command original{"set", {{"resource", "a"}, {"key", "k\"\\"}, {"value", "ü"}}, "beta"};
   Result<Command> back = decode_command(encode(original));

@@ -185,18 +185,6 @@ constexpr Row rows[] = {
     {"remove", &remove_instrument, true},
 };
 
-// The token is a secret, paths and names are not.
-std::string spoken(const control::Command& command, const std::string& asked_by) {
-  std::string text = command.name;
-  if (!command.host.empty()) text += " --host " + command.host;
-  for (const auto& [name, value] : command.args) {
-    if (name == "token" || name == "timeout") continue;
-    text += " " + (value == "true" ? "--" + name : value);
-  }
-  if (!asked_by.empty()) text += " (asked by " + asked_by + ")";
-  return text;
-}
-
 bool is_question(const control::Command& command) {
   const control::CommandSpec* spec = control::find_command(command.name);
   return spec->group == control::Group::watching || command.name == "version" || command.name == "get" ||
@@ -234,7 +222,8 @@ Task<Answer> run_command(Node& node, control::Command command, Node::Listener li
   }
   const bool is_told = !is_question(*checked);
   const std::string resource = checked->text("resource");
-  const std::string what = spoken(*checked, caller.host);
+  const std::string asked_by = caller.host.empty() ? "" : " (asked by " + caller.host + ")";
+  const std::string what = control::as_typed(*checked) + asked_by;
   Call call(node, std::move(*checked), std::move(listener), std::move(caller));
   Task<Answer> running = other ? forward(call, std::move(*other)) : row->run(call);
   Answer answer = co_await std::move(running);
