@@ -148,7 +148,8 @@ std::string completion_of(const CommandSpec& spec) {
   for (size_t i = 0; i < spec.positionals.size(); ++i) {
     const Argument& argument = spec.positionals[i];
     std::string words;
-    if (argument.type == ArgumentType::resource) words = "$(marsadm completion resources 2>/dev/null)";
+    const bool is_old = argument.type == ArgumentType::resource && !argument.is_new;
+    if (is_old) words = R"($(marsadm "${socket[@]}" completion resources 2>/dev/null))";
     if (argument.type == ArgumentType::choice) words = argument.choices;
     std::ranges::replace(words, '|', ' ');
     if (argument.name == "key") {
@@ -203,24 +204,34 @@ where marsd listens
 the device, on the primary
 )";
 
-constexpr std::string_view completion_head = R"(# Completion of marsadm for bash. Made by `marsadm completion bash`.
+constexpr std::string_view completion_head = R"bash(# Completion of marsadm for bash. Made by `marsadm completion bash`.
 _marsadm() {
-  local current=${COMP_WORDS[COMP_CWORD]} command="" place=0 options="" positional="" word skip=0 i
+  local current=${COMP_WORDS[COMP_CWORD]} command="" place=0 options="" positional="" word valued="" i
+  local socket=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
-    if ((skip)); then skip=0; continue; fi
+    [[ $word != = ]] || continue  # bash takes --host=b for three words
+    if [[ -n $valued ]]; then
+      [[ $valued != --socket ]] || socket=(--socket "$word")
+      valued=""
+      continue
+    fi
     case $word in
-      VALUED_OPTIONS) skip=1 ;;
+      VALUED_OPTIONS) valued=$word ;;
       -*) ;;
       *) if [[ -z $command ]]; then command=$word; else ((place++)); fi ;;
     esac
   done
+  [[ -z $valued ]] || command=$valued
+  [[ $current != = ]] || current=""
   case $command in
+    --host) positional="$(marsadm "${socket[@]}" completion hosts 2>/dev/null)" ;;
+    --socket) positional=FILES ;;
     "")
       options="--socket --json --version --help"
       positional="COMMANDS"
       ;;
-)";
+)bash";
 
 constexpr std::string_view completion_tail = R"(  esac
   if [[ $positional == FILES && $current != -* ]]; then

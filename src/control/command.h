@@ -51,6 +51,7 @@ struct Argument {
   bool is_required = false;        // positional only; optional ones follow the required ones
   std::string_view default_value;  // filled in by check_command; empty: the argument stays absent
   std::string_view choices;        // of type choice: separated by '|'
+  bool is_new = false;             // of type resource: a name that is not there yet
 };
 
 enum class Group : uint8_t { cluster, resource, roles, switches, watching, instruments };

@@ -87,7 +87,7 @@ void add_resources(std::vector<CommandSpec>& table) {
        "a block device or a regular file, given by its absolute path, and used by nobody else. The size is "
        "that of the disk, or --size, rounded down to 4 KiB. Other hosts add their copies with `marsadm "
        "join-resource`.",
-       {{"resource", resource, "name of the new resource; also of the device", true, {}, {}},
+       {{"resource", resource, "name of the new resource; also of the device", true, {}, {}, true},
         {"disk", path, "block device or regular file that holds the data", true, {}, {}}},
        {{"size", size, "use only this much of the disk", false, {}, {}},
         {"create-file", flag, "make the file, sparse, with --size bytes; it must not be there", false, {}, {}},
