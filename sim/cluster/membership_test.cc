@@ -56,17 +56,36 @@ TEST(Membership, a_cluster_that_cannot_be_opened_is_told_by_status_and_by_each_c
   Cluster cluster(2, {"a"});
   const auto founding = cluster.begin("a", "create-cluster");
   ASSERT_TRUE(cluster.world().run_until([&] { return cluster.host("a").disks().exists("/var/lib/mars/host.json"); }));
-  const auto other = take_port(cluster, "a");
+  auto other = take_port(cluster, "a");
   const control::Answer answer = cluster.finish(*founding);
   EXPECT_EQ(answer.code, ExitCode::failed) << answer.text;
   EXPECT_NE(answer.text.find("could not be opened: cannot listen at"), std::string::npos) << answer.text;
-  EXPECT_NE(answer.next_step.find("restart marsd"), std::string::npos) << answer.next_step;
+  EXPECT_NE(answer.next_step.find("marsd tries again"), std::string::npos) << answer.next_step;
   EXPECT_NE(cluster.status("a").problem.find("cannot listen at"), std::string::npos);
   EXPECT_EQ(cluster.run("a", "create-cluster").code, ExitCode::refused);
   for (const char* line : {"create-cluster", "invite"}) {
     EXPECT_NE(cluster.run("a", line).text.find("could not be opened"), std::string::npos) << line;
   }
   EXPECT_NE(cluster.events("a").find("ALARM: the cluster could not be opened"), std::string::npos);
+  cluster.run_for(12s);
+  EXPECT_FALSE(cluster.status("a").problem.empty());
+  other.reset();
+  EXPECT_TRUE(cluster.wait([&] { return !cluster.status("a").cluster.empty(); }, 10s));
+  EXPECT_TRUE(cluster.status("a").problem.empty());
+  EXPECT_EQ(cluster.run("a", "create-resource mydata /dev/sdb").code, ExitCode::done);
+}
+
+TEST(Membership, a_stop_ends_the_opening_of_a_cluster) {
+  Cluster cluster(2, {"a"});
+  const auto founding = cluster.begin("a", "create-cluster");
+  ASSERT_TRUE(cluster.world().run_until([&] { return cluster.host("a").disks().exists("/var/lib/mars/host.json"); }));
+  auto other = take_port(cluster, "a");
+  EXPECT_EQ(cluster.finish(*founding).code, ExitCode::failed);
+  cluster.run_for(4990ms);  // the next attempt is near, or has begun
+  cluster.stop("a");
+  other.reset();
+  ASSERT_TRUE(cluster.start("a").has_value());
+  EXPECT_FALSE(cluster.status("a").cluster.empty());
 }
 
 TEST(Membership, who_was_never_called_yet_is_being_connected) {

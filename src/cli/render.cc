@@ -85,7 +85,7 @@ std::string footer_text(const ClusterView& view) {
 std::string empty_text(const ClusterView& view) {
   if (!view.problem.empty()) {
     return fmt::format("{} is a member of a cluster, which could not be opened: {}\nwhat to do: {}\n", view.host,
-                       view.problem, control::mend_and_restart);
+                       view.problem, control::way_to_open);
   }
   if (view.cluster.empty()) {
     return fmt::format(

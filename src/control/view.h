@@ -16,7 +16,7 @@ namespace mars::control {
 inline constexpr int view_version = 1;
 
 // What to do when a member's cluster could not be opened.
-inline constexpr std::string_view mend_and_restart = "repair what this names, then restart marsd: it is a member still";
+inline constexpr std::string_view way_to_open = "repair what this names: marsd tries again every few seconds";
 
 // A running transfer.
 struct Transfer {

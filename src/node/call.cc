@@ -130,7 +130,7 @@ Answer not_open(Node& node) {
   const std::string& why = node.open_problem();
   return {ExitCode::failed,
           "this host is a member of a cluster, which could not be opened" + (why.empty() ? "" : ": " + why),
-          std::string(control::mend_and_restart),
+          std::string(control::way_to_open),
           {}};
 }
 

@@ -90,6 +90,7 @@ Task<Result<void>> Node::open_cluster(Identity identity) {
     co_return started;
   }
   cluster_ = std::move(cluster);
+  open_problem_.clear();
   changed_.notify();
   co_return Result<void>{};
 }
@@ -98,7 +99,24 @@ Task<Result<void>> Node::become_member(Identity identity) {
   CHECK(cluster_ == nullptr);
   Result<void> stored = co_await store_identity(machine_, places_, identity);
   if (!stored) co_return stored;
-  co_return co_await open_cluster(std::move(identity));
+  Identity again = identity;
+  Result<void> opened = co_await open_cluster(std::move(identity));
+  if (!opened) carrying_.spawn(keep_opening(std::move(again)));
+  co_return opened;
+}
+
+// What is in the way may go: a port that is taken, a disk that is full.
+Task<void> Node::keep_opening(Identity identity) {
+  ++running_;
+  while (!is_stopping_ && cluster_ == nullptr) {
+    const io::Instant next = machine_.now() + open_pause;
+    while (!is_stopping_ && machine_.now() < next) co_await io::wait_until(machine_, changed_, next);
+    if (is_stopping_) break;
+    Identity mine = identity;
+    Result<void> opened = co_await open_cluster(std::move(mine));
+    if (opened) events_.add("", "the cluster is open now");
+  }
+  if (--running_ == 0) idle_.notify();
 }
 
 uint64_t Node::written_bytes() const { return cluster_ == nullptr ? 0 : cluster_->written_bytes(); }

@@ -63,7 +63,7 @@ class Node {
   const std::string& open_problem() const { return open_problem_; }
   // Something that a command may wait for is different.
   Notifier& changed() { return changed_; }
-  // From now on this host is a member; its identity is stored.
+  // From now on this host is a member; its identity is stored. If the cluster cannot be opened, it is tried again.
   Task<Result<void>> become_member(Identity identity);
   // Only one such command at a time.
   Semaphore& membership_turn() { return membership_turn_; }
@@ -71,6 +71,7 @@ class Node {
  private:
   // What a command that waits for a disk is given beyond its own time.
   static constexpr io::Duration disk_patience = std::chrono::seconds(10);
+  static constexpr io::Duration open_pause = std::chrono::seconds(5);
 
   Task<Result<void>> open_directory();
   void give_pool_back();
@@ -82,6 +83,7 @@ class Node {
   Task<void> carry(std::shared_ptr<Carried> carried, control::Command command, Listener listener, Caller caller);
   Task<void> close_events(std::shared_ptr<bool> is_closed);
   Task<Result<void>> open_cluster(Identity identity);
+  Task<void> keep_opening(Identity identity);
 
   io::Machine& machine_;
   const Options options_;
