@@ -47,6 +47,7 @@ TEST_F(SidedForkFilm, may_i_switch_this_host_off_is_asked_about_the_history_that
   run("b", "resume-fetch mydata");
   run("a", "wait-resource mydata synced --host b --timeout 1m");
   expect_exit("a", "wait-resource mydata consistent --host c --timeout 3s", ExitCode::fork, "invalidate");
+  expect_exit("c", "invalidate mydata --dry-run", ExitCode::done, "of its log are on no other host");
   invalidate("c");
   expect_equal();
 }

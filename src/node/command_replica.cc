@@ -1,6 +1,8 @@
 // Commands about one replica of this host: its disk, its switches, its options.
+#include <algorithm>
 #include <utility>
 
+#include "control/value_text.h"
 #include "node/call.h"
 #include "node/json.h"
 
@@ -115,6 +117,23 @@ Task<Answer> down(Call& call) {
   co_return co_await close_disk(call, *record, std::move(kinds));
 }
 
+namespace {
+
+// What of the log here no other consistent replica has, as far as it was heard.
+std::string only_here(Call& call, const ResourceRecord& record, const replication::Report& mine) {
+  const Lsn end = mine.durable.position.lsn;
+  Lsn shared;
+  for (const Uuid& host : call.resources().members(record.id)) {
+    const replication::Report* its = host == call.self() ? nullptr : call.report_of(record.id, host);
+    if (its == nullptr || !its->is_consistent) continue;
+    const auto common = bricks::common_position(mine.branch, end, its->branch, its->durable.position.lsn);
+    if (common.any) shared = std::max(shared, common.mine_beyond ? common.position.lsn : end);
+  }
+  return shared < end ? "; " + control::size_text(end - shared) + " of its log are on no other host" : "";
+}
+
+}  // namespace
+
 // Refused where nobody could give the content back.
 Task<Answer> invalidate(Call& call) {
   Result<ResourceRecord> record = own_resource(call);
@@ -145,14 +164,15 @@ Task<Answer> invalidate(Call& call) {
         "no other host has a consistent replica of " + record->name + ": this would be the end of its content",
         "wait until another replica is consistent");
   }
-  if (call.is_dry_run()) co_return Answer::done("this host's version of " + record->name + " would be given up");
+  const std::string lost = only_here(call, *record, *mine);
+  if (call.is_dry_run()) co_return Answer::done("this host's version of " + record->name + " would be given up" + lost);
   call.say("putting the log aside");
   replication::Replica* replica = call.replica(record->id);
   if (replica == nullptr) co_return failed({Status::gone, "the replica has gone meanwhile"});
   Result<void> done = co_await replica->invalidate();
   if (!done) co_return failed(done.error());
   co_return Answer{ExitCode::done,
-                   "this host gives up its own version of " + record->name + " and follows the others",
+                   "this host gives up its own version of " + record->name + " and follows the others" + lost,
                    "watch its sync with `marsadm status " + record->name + "`",
                    {}};
 }

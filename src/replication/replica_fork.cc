@@ -119,13 +119,13 @@ Task<Status> Replica::drop_tail() {
   }
   if (cut == durable) co_return Status::ok;
   reached("fork: a tail without data is dropped");
-  environment_.event(options_.resource, "the tail behind LSN " + to_string(cut) + " has no data and is dropped");
   const Counted barred(barred_);
   co_await end_serving();
   co_await end_following();
   // Fetch may have brought more meanwhile, or a sync has replaced everything: it is decided anew.
   const bool is_same = log_->durable().position.lsn == durable;
   if (!is_same || state_->value().state != ReplicaState::consistent) co_return Status::ok;
+  environment_.event(options_.resource, "the tail behind LSN " + to_string(cut) + " has no data and is dropped");
   Tip end{{bricks::epoch_at(log_->branch(), {cut.value - 1})->id, cut}, {}};
   auto hash = co_await hash_at(cut);
   if (!hash) co_return hash.error().status;
