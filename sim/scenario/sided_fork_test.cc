@@ -55,6 +55,7 @@ TEST_F(SidedForkFilm, may_i_switch_this_host_off_is_asked_about_the_history_that
 // Attacks: F19, T6, T8
 TEST_F(SidedForkFilm, a_forked_host_keeps_nobody_from_the_right_of_the_other_side) {
   part_from_c(false);
+  expect_exit("c", "primary mydata --force", ExitCode::refused, "a holds the right to write and answers");
   run("b", "primary mydata");
   run("a", "primary mydata");
   kill("a");
@@ -71,7 +72,13 @@ TEST_F(SidedForkFilm, a_forked_host_keeps_nobody_from_the_right_of_the_other_sid
 TEST_F(SidedForkFilm, the_side_of_one_host_may_win_over_that_of_two) {
   part_from_c(true);
   expect_next_step("c", "or on a and b");
-  invalidate("a");
+  isolate("c");
+  await_silence("a", "c");
+  run("a", "invalidate mydata");
+  rest(10s);
+  rejoin("c");
+  EXPECT_TRUE(until([&] { return cluster().events("a").find("syncing: from c") != std::string::npos; })) << describe();
+  expect_no_event("a", "syncing: from b");
   invalidate("b");
   run("c", "primary mydata");
   expect_read("c", 20, 30, 'c');

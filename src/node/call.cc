@@ -62,10 +62,10 @@ const Report* Call::report_of(const Uuid& id, const Uuid& host) {
   return heard == nullptr ? nullptr : &heard->report;
 }
 
-// In the history of this host: one whose log has parted from it can hand nothing over. A host that answers counts
-// before one that was only heard of, and of several the one that is wanted.
-Uuid Call::holder(const Uuid& id) {
-  const auto mine = report(id);
+// Whose log has parted from that of this host can hand nothing over to it. A host that answers counts before one that
+// was only heard of, and of several the one that is wanted.
+Uuid Call::holder(const Uuid& id, bool in_any_history) {
+  const auto mine = in_any_history ? std::nullopt : report(id);
   const Uuid wanted = find_designated(registers(), id).host;
   Uuid best;
   std::pair<bool, bool> least;

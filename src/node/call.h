@@ -38,8 +38,8 @@ class Call {
   std::optional<replication::Report> report(const Uuid& id);
   // The report of any host that is known, this one included; null: none.
   const replication::Report* report_of(const Uuid& id, const Uuid& host);
-  // Who has the right to write, as far as known; nil: nobody that is known.
-  Uuid holder(const Uuid& id);
+  // Who has the right to write the history of this host, or any, as far as known; nil: nobody that is known.
+  Uuid holder(const Uuid& id, bool in_any_history = false);
   bool is_connected(const Uuid& host) { return host == self() || resources().is_connected(host); }
 
   // Somebody has its device open there. The list of users is up to 2 s old, so an unmount of just now is waited for.

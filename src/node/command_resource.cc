@@ -290,7 +290,7 @@ Task<Answer> leave_resource(Call& call) {
                       "run `marsadm primary " + name + "` on another host first, or delete the resource");
   }
   const bool is_known = report->is_attached && report->is_whole;
-  const Uuid holder = is_known ? Uuid{} : call.holder(record->id);
+  const Uuid holder = is_known ? Uuid{} : call.holder(record->id, true);
   if (!is_known && (holder.is_nil() || holder == call.self())) {
     const bool is_idle = call.replica(record->id) == nullptr;
     const std::string why = is_idle               ? call.why_idle(*record)

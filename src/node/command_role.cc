@@ -36,8 +36,7 @@ Answer may_become_primary(Call& call, const ResourceRecord& record) {
 }
 
 // Nobody can hand over what a silent host holds.
-Answer may_ask_holder(Call& call, const ResourceRecord& record) {
-  const Uuid holder = call.holder(record.id);
+Answer may_ask(Call& call, const ResourceRecord& record, const Uuid& holder) {
   if (holder.is_nil() || holder == call.self() || call.is_connected(holder)) return Answer::done();
   return {ExitCode::unreachable,
           call.host_name(holder) + " has the right to write " + record.name + " and does not answer",
@@ -156,7 +155,7 @@ Task<Answer> wait_primary(Call& call, ResourceRecord record, Uuid request, repli
     const std::string last = progress_text(call, record);
     call.say(last);
     if (co_await call.wait()) continue;
-    const Answer silent = may_ask_holder(call, record);
+    const Answer silent = may_ask(call, record, call.holder(record.id));
     const std::string next_step = waits_for_space(&*report) ? report->next_step + "; " : "";
     const std::string left = next_step + co_await give_up_primary(call, record, request, former);
     if (silent.code != ExitCode::done && !call.node.is_stopping()) co_return with(silent, left);
@@ -235,7 +234,7 @@ Task<Answer> primary(Call& call) {
   const bool is_wanted = find_designated(call.registers(), record->id).host == call.self();
   if (report && report->is_primary && is_wanted) co_return Answer::done(record->name + " is primary here already");
   Answer answer = may_become_primary(call, *record);
-  if (answer.code == ExitCode::done) answer = may_ask_holder(call, *record);
+  if (answer.code == ExitCode::done) answer = may_ask(call, *record, call.holder(record->id));
   if (answer.code != ExitCode::done) co_return answer;
   if (call.is_dry_run()) co_return co_await plan_primary(call, *record);
   const Uuid request = random_uuid(call.machine());
@@ -251,9 +250,9 @@ Task<Answer> secondary(Call& call) {
   Result<ResourceRecord> record = call.resource();
   if (!record) co_return failed(record.error());
   if (auto fork = may_not_close(call, *record)) co_return std::move(*fork);
-  const Answer silent = may_ask_holder(call, *record);
+  const Uuid holder = call.holder(record->id, true);  // that nobody is to write is for all
+  const Answer silent = may_ask(call, *record, holder);
   if (silent.code != ExitCode::done) co_return silent;
-  const Uuid holder = call.holder(record->id);
   if (!holder.is_nil() && co_await call.stays_in_use(record->id, holder)) {
     co_return refused("the device of " + record->name + " is in use on " + call.host_name(holder),
                       "unmount it there first");

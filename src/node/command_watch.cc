@@ -65,6 +65,8 @@ std::optional<Condition> condition_of(const std::string& word) {
   return static_cast<Condition>(found - std::begin(words));
 }
 
+constexpr io::Duration parted_patience = std::chrono::seconds(2);
+
 // What is waited for: of which hosts, and up to where.
 struct Goal {
   ResourceRecord record;
@@ -148,18 +150,26 @@ void learn_target(Call& call, Goal& goal) {
   if (report != nullptr && report->is_attached && call.is_connected(holder)) goal.target = report->durable.position.lsn;
 }
 
-// Positions of two histories cannot be compared, and whose side is undecided becomes nothing.
+// Whose side is undecided becomes nothing.
 std::optional<Answer> forked(Call& call, const Goal& goal) {
   if (goal.condition != Condition::synced && goal.condition != Condition::consistent) return std::nullopt;
+  for (const Uuid& host : goal.hosts) {
+    const Report* report = call.report_of(goal.record.id, host);
+    if (report != nullptr && report->state == control::State::fork) return stuck(*report, goal.record.name);
+  }
+  return std::nullopt;
+}
+
+// Positions of two histories cannot be compared. A tail without data goes by itself in a moment.
+std::optional<Answer> parted(Call& call, const Goal& goal) {
+  if (goal.condition != Condition::synced) return std::nullopt;
   const std::string& name = goal.record.name;
   const Uuid holder = call.holder(goal.record.id);
   std::optional<Report> leader;
   if (const Report* its = call.report_of(goal.record.id, holder)) leader = *its;
   for (const Uuid& host : goal.hosts) {
     const Report* report = call.report_of(goal.record.id, host);
-    if (report == nullptr) continue;
-    if (report->state == control::State::fork) return stuck(*report, name);
-    if (goal.condition != Condition::synced || !leader || !replication::have_parted(*report, *leader)) continue;
+    if (report == nullptr || !leader || !replication::have_parted(*report, *leader)) continue;
     return Answer{ExitCode::fork,
                   name + ": the logs of " + call.host_name(host) + " and " + call.host_name(holder) + " have parted",
                   "ask a host of the side that is kept, or decide which one it is: see `marsadm status " + name + "`",
@@ -228,6 +238,7 @@ Task<Answer> wait_resource(Call& call) {
     if (!co_await call.wait()) break;
   }
   const std::string condition = call.command.text("condition");
+  std::optional<io::Instant> parted_since;
   for (;;) {
     Result<ResourceRecord> record = call.resource();
     if (!record) co_return failed(record.error());
@@ -237,8 +248,12 @@ Task<Answer> wait_resource(Call& call) {
     learn_target(call, *goal);
     // Before anything else: positions of two histories cannot be compared.
     if (auto fork = forked(call, *goal)) co_return std::move(*fork);
+    auto other_side = parted(call, *goal);
+    if (!other_side) parted_since.reset();
+    if (other_side && !parted_since) parted_since = call.machine().now();
+    if (other_side && call.machine().now() - *parted_since >= parted_patience) co_return std::move(*other_side);
     const std::string rest = missing(call, *goal);
-    if (rest.empty()) co_return Answer::done(goal->record.name + ": " + condition);
+    if (rest.empty() && !other_side) co_return Answer::done(goal->record.name + ": " + condition);
     const bool has_no_target = goal->condition == Condition::synced && !goal->target;
     const std::string what = goal->admitted ? "waiting for the log" : "waiting for the primary to be known";
     const control::Progress far = how_far(call, *goal);

@@ -114,6 +114,12 @@ void Replica::show_follower(const control::Switches& on) {
   if (fetching_ && fetching_->total_bytes > fetching_->done_bytes)
     return say(State::fetching, "from " + fetching_->source);
   if (lags) return say(State::replaying);
+  if (const std::string away = ahead_and_away(); !away.empty()) {
+    return say(State::waiting_for_peer,
+               away + " had more when it was heard last, and nobody that can be reached has it",
+               "connect it; if it is lost, `marsadm primary " + options_.name +
+                   " --force --dry-run` says what would be missing");
+  }
   if (wish() == Wish::me && has_forgotten_right()) {
     return say(State::up_to_date, "the right to write may have gone with the log that this host gave up",
                "if no other host has it, run `marsadm primary " + options_.name + " --force` here");
@@ -156,6 +162,17 @@ bool Replica::has_forgotten_right() const {
   const bool would_be_ours = tail == Tail::mine || tail == Tail::granted;
   return would_be_ours && tail_of(log_->branch(), end, environment_.self(), life_) != tail &&
          std::ranges::none_of(peers_, [](const auto& peer) { return peer.second.is_holder; });
+}
+
+// Who had more of our history when it was heard last, and cannot be asked for it. Empty: nobody.
+std::string Replica::ahead_and_away() const {
+  const Lsn end = log_->durable().position.lsn;
+  for (const auto& [host, peer] : peers_) {
+    if (environment_.is_connected(host) && peer.is_attached) continue;
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    if (common.any && common.peer_beyond && !common.mine_beyond) return environment_.host_name(host);
+  }
+  return {};
 }
 
 // The primary of our history says that there is another one, which this host may not see: ours may be the one that is

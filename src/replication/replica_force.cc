@@ -78,8 +78,9 @@ Result<void> Replica::may_be_forced() const {
   }
   const Report mine = report();
   for (const auto& [host, peer] : peers_) {
-    // Whose log has parted from this one has the right in another history, and hands nothing over to this host.
-    if (have_parted(mine, peer)) continue;
+    // Whose log has parted from this one has the right in another history, and hands nothing over to this host. Not
+    // where a rival reign began in ours: this host is the one that was given up.
+    if (have_parted(mine, peer) && rival(peer) == Rival::none) continue;
     if (peer.is_holder && environment_.is_connected(host) && answered_.contains(host)) {
       return failure(Status::refused, environment_.host_name(host) +
                                           " holds the right to write and answers; use `marsadm primary` without "

@@ -25,7 +25,8 @@ bool Replica::has_lost_log() const { return recovery_.is_damaged && log_->durabl
 // The others have closed the gap as far as they can. Behind it this host's own log may be whole, and nobody else has
 // it.
 bool Replica::may_read_on() const {
-  return has_lost_log() && log_->durable().position.lsn > recovery_.end.position.lsn && !look_for_source({}).best;
+  return has_lost_log() && !log_->failed() && log_->durable().position.lsn > recovery_.end.position.lsn &&
+         !look_for_source({}).best;
 }
 
 // Nothing is known to be missing: neither behind what was read here, nor of this host's own reigns (T10).
