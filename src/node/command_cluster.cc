@@ -44,7 +44,7 @@ Task<Result<Identity>> found_cluster(Node& node) {
 }
 
 // The identity is there, and the cluster could not be opened with it: a new one would be another host.
-Task<std::optional<Answer>> waits_for_restart(Node& node) {
+Task<std::optional<Answer>> waits_to_open(Node& node) {
   const auto exists = co_await node.machine().storage().exists(node.places().host());
   if (exists && !*exists) co_return std::nullopt;
   if (!exists) co_return failed(exists.error(), "look at the state directory " + node.places().state);
@@ -74,7 +74,7 @@ Answer not_opened(Node& node, const Error& error) {
 
 Task<Answer> create_in_turn(Call& call) {
   if (call.node.cluster() != nullptr) co_return already_member(call.node);
-  if (auto waits = co_await waits_for_restart(call.node)) co_return std::move(*waits);
+  if (auto waits = co_await waits_to_open(call.node)) co_return std::move(*waits);
   if (Result<void> named = check_host_name(call.node.options().name); !named) co_return failed(named.error());
   if (auto no = co_await may_listen(call.node)) co_return std::move(*no);
   if (call.is_dry_run()) co_return Answer::done("a new cluster would be made with this host as its first member");
@@ -173,7 +173,7 @@ Task<Answer> join_in_turn(Call& call) {
     if (node.cluster()->identity().cluster == token->cluster) co_return Answer::done("this host is a member already");
     co_return already_member(node);
   }
-  if (auto waits = co_await waits_for_restart(node)) co_return std::move(*waits);
+  if (auto waits = co_await waits_to_open(node)) co_return std::move(*waits);
   if (Result<void> named = check_host_name(node.options().name); !named) co_return failed(named.error());
   if (auto no = co_await may_listen(node)) co_return std::move(*no);
   if (call.is_dry_run()) {
