@@ -76,6 +76,7 @@ TEST_F(SidedForkFilm, the_side_of_one_host_may_win_over_that_of_two) {
   await_silence("a", "c");
   run("a", "invalidate mydata");
   rest(10s);
+  expect_next_step("a", "--force` on b");
   rejoin("c");
   EXPECT_TRUE(until([&] { return cluster().events("a").find("syncing: from c") != std::string::npos; })) << describe();
   expect_no_event("a", "syncing: from b");

@@ -303,9 +303,10 @@ Error read_toml(std::string_view text, const std::string& file, Config& config) 
 }
 
 namespace {
-// The pool is mapped and locked: what the machine does not have would end marsd in the middle of its start.
+// The pool is mapped and locked: what the machine does not have would end marsd in the middle of its start. The kernel
+// keeps a part of what a machine is said to have.
 Error check_memory(const Config& config, const Surroundings& around) {
-  if (around.ram_bytes == 0 || config.memory_bytes <= around.ram_bytes) return Status::ok;
+  if (around.ram_bytes == 0 || config.memory_bytes <= around.ram_bytes / 8 * 9) return Status::ok;
   return bad(fmt::format("--memory {}: this machine has only {}; give less, or leave it out",
                          control::size_text(config.memory_bytes), control::size_text(around.ram_bytes)));
 }

@@ -161,7 +161,8 @@ Task<Error> Daemon::start() {
 
 // NBD over TCP needs the cluster's authority: on a host that is in no cluster yet it opens when it has become a member.
 Task<Error> Daemon::open_nbd_port() {
-  if (config_.nbd_listen.empty() || is_nbd_port_open_ || node_->cluster() == nullptr) co_return Status::ok;
+  const bool is_wanted = !config_.nbd_listen.empty() && !is_nbd_port_open_ && !stop_.is_set();
+  if (!is_wanted || node_->cluster() == nullptr) co_return Status::ok;
   const node::Identity& identity = node_->cluster()->identity();
   Result<io::KeyPair> own = node::issue_key(machine_.keys(), identity.cluster, identity.ca, "nbd", identity.name);
   if (!own) co_return own.error();
@@ -221,8 +222,17 @@ void Daemon::take_snapshot() {
 }
 
 Task<void> Daemon::publish() {
+  std::string told;
+  io::Instant next_try = machine_.now();
   for (bool goes_on = true; goes_on;) {
     take_snapshot();
+    // A cluster that could not be opened at once may be open by now.
+    if (machine_.now() >= next_try) {
+      const Error error = co_await open_nbd_port();
+      if (error.status != Status::ok && error.text != told) log_line(LogLevel::error, error.text);
+      told = error.text;
+      next_try = machine_.now() + 5s;
+    }
     goes_on = co_await io::sleep_for(machine_, 250ms, stop_);
   }
 }

@@ -63,7 +63,7 @@ const Report* Call::report_of(const Uuid& id, const Uuid& host) {
 }
 
 // Whose log has parted from that of this host can hand nothing over to it. A host that answers counts before one that
-// was only heard of, and of several the one that is wanted.
+// was only heard of, and of several the one that is wanted; among all histories the wish comes first.
 Uuid Call::holder(const Uuid& id, bool in_any_history) {
   const auto mine = in_any_history ? std::nullopt : report(id);
   const Uuid wanted = find_designated(registers(), id).host;
@@ -72,7 +72,8 @@ Uuid Call::holder(const Uuid& id, bool in_any_history) {
   for (const Uuid& host : resources().members(id)) {
     const Report* its = report_of(id, host);
     if (its == nullptr || !its->is_holder || (mine && replication::have_parted(*mine, *its))) continue;
-    const std::pair rank(!is_connected(host), host != wanted);
+    std::pair rank(!is_connected(host), host != wanted);
+    if (in_any_history) std::swap(rank.first, rank.second);
     if (!best.is_nil() && !(rank < least)) continue;
     best = host;
     least = rank;
@@ -130,7 +131,8 @@ Answer not_open(Node& node) {
   const std::string& why = node.open_problem();
   return {ExitCode::failed,
           "this host is a member of a cluster, which could not be opened" + (why.empty() ? "" : ": " + why),
-          std::string(control::way_to_open),
+          why.empty() ? "look at the log of marsd, repair what it names, and restart marsd"
+                      : std::string(control::way_to_open),
           {}};
 }
 
@@ -221,7 +223,10 @@ Task<Answer> run_command(Node& node, control::Command command, Node::Listener li
     if (!is_self) other = *asked;
   }
   const bool is_told = !is_question(*checked);
-  const std::string resource = checked->text("resource");
+  std::string resource = checked->text("resource");
+  if (const auto id = parse_uuid(resource); id && is_member) {
+    if (const auto record = find_resource(node.cluster()->registers(), *id)) resource = record->name;
+  }
   const std::string asked_by = caller.host.empty() ? "" : " (asked by " + caller.host + ")";
   const std::string what = control::as_typed(*checked) + asked_by;
   Call call(node, std::move(*checked), std::move(listener), std::move(caller));

@@ -84,8 +84,10 @@ Task<Result<void>> Node::open_cluster(Identity identity) {
   auto cluster = std::make_unique<Cluster>(parts, std::move(identity), std::move(commands));
   Result<void> started = co_await cluster->start();
   if (!started) {
-    open_problem_ = started.error().text.empty() ? std::string(name(started.error().status)) : started.error().text;
-    events_.add("", "ALARM: the cluster could not be opened: " + open_problem_);
+    std::string problem =
+        started.error().text.empty() ? std::string(name(started.error().status)) : started.error().text;
+    if (problem != open_problem_) events_.add("", "ALARM: the cluster could not be opened: " + problem);
+    open_problem_ = std::move(problem);
     co_await cluster->stop();
     co_return started;
   }

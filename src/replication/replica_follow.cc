@@ -146,6 +146,16 @@ void Replica::show_unsynced(const control::Switches& on) {
     return say(State::syncing, "from " + environment_.host_name(*source));
   }
   if (!has_heard()) return say(State::opening, "waiting for the other members");
+  const auto follows = [this](const auto& peer) {
+    return peer.second.is_consistent && environment_.is_connected(peer.first) && follows_what_was_given_up(peer.second);
+  };
+  if (const auto peer = std::ranges::find_if(peers_, follows); peer != peers_.end()) {
+    return say(State::waiting_for_peer,
+               "the history that " + environment_.host_name(peer->first) +
+                   " has was given up here, and nobody of the other side can be reached",
+               "connect one that was not given up; if all of those are lost, run `marsadm primary " + options_.name +
+                   " --force` on " + environment_.host_name(peer->first));
+  }
   const Position& base = state_->value().sweep.base.position;
   if (!base.is_none()) {
     return say(State::waiting_for_peer,

@@ -13,6 +13,7 @@ namespace mars::io {
 namespace {
 
 constexpr size_t threads_max = 4;
+constexpr Duration late_answer_lasts = 30s;
 
 }  // namespace
 
@@ -22,6 +23,8 @@ struct Resolver::Question {
 
   const Address address;
   std::optional<Result<std::vector<SocketAddress>>> answer;
+  Instant answered_at{};
+  size_t askers = 0;
   Notifier answered;
 };
 
@@ -62,7 +65,9 @@ struct Resolver::Threads : std::enable_shared_from_this<Threads> {
       if (reactor == nullptr) return;
       reactor->post([self = shared_from_this(), question, answer = std::move(answer)]() mutable {
         question->answer = std::move(answer);
-        self->open.erase(question->address);
+        question->answered_at = monotonic_now();
+        // One that came too late for all waits for the next who asks: he would give up as early as they did.
+        if (question->askers > 0) self->open.erase(question->address);
         question->answered.notify();
       });
     }
@@ -85,7 +90,8 @@ Resolver::~Resolver() { threads_->end(); }
 
 std::shared_ptr<Resolver::Question> Resolver::ask(const Address& address) {
   std::shared_ptr<Question>& question = threads_->open[address];
-  if (!question) {
+  const bool is_old = question && question->answer && machine_.now() - question->answered_at > late_answer_lasts;
+  if (!question || is_old) {
     question = std::make_shared<Question>(machine_.ready(), address);
     threads_->push(question);
   }
@@ -94,8 +100,14 @@ std::shared_ptr<Resolver::Question> Resolver::ask(const Address& address) {
 
 Task<Result<std::vector<SocketAddress>>> Resolver::find(Address address) {
   const std::shared_ptr<Question> question = ask(address);
+  if (question->answer) {
+    threads_->open.erase(address);
+    co_return *question->answer;
+  }
+  ++question->askers;
   auto answered = wait_until(machine_, question->answered, machine_.now() + patience_);
   co_await answered;
+  --question->askers;
   if (!question->answer) co_return failure(Status::unreachable, "no name server answers for " + address);
   co_return *question->answer;
 }

@@ -1,7 +1,8 @@
 // Resolver: the addresses behind names, on threads of its own, because getaddrinfo() can neither be interrupted nor be
 // told to hurry: where no name server answers it takes half a minute. Who asks waits no longer than `patience`; who
-// asks for a name that is being looked up gets the same answer. The threads are never joined: one of them may be in the
-// C library when the process wants to end. Belongs to one reactor.
+// asks for a name that is being looked up gets the same answer, and one that came too late for all is kept for who asks
+// next. The threads are never joined: one of them may be in the C library when the process wants to end. Belongs to one
+// reactor.
 #pragma once
 
 #include <functional>
