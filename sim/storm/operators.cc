@@ -213,7 +213,13 @@ void Operators::recover_host(const std::string& host, const std::string& winner)
   }
   replication::Replica* replica = stage_.replica(host);
   if (replica == nullptr) {
-    if (stage_.cluster.node(host).cluster()->resources().ids().size() > 0) order(host, "delete-resource other --force");
+    const node::Resources& here = stage_.cluster.node(host).cluster()->resources();
+    if (here.ids().size() > 0) order(host, "delete-resource other --force");
+    // What a restored store says of one that has left: its files are missing, and it is given up once more.
+    const bool is_missed = std::ranges::any_of(here.ids(), [&](const Uuid& id) {
+      return here.file(id) != nullptr && here.file(id)->record.name == name_of_it;
+    });
+    if (is_missed) order(host, "leave-resource " + name_of_it);
     order(host, "join-resource " + name_of_it + " /dev/sdb --overwrite");
     return;
   }

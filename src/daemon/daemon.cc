@@ -221,17 +221,20 @@ void Daemon::take_snapshot() {
   std::atomic_store(&snapshot_, std::make_shared<const std::string>(control::to_json(node_->status())));
 }
 
+Task<void> Daemon::try_nbd_port() {
+  const Error error = co_await open_nbd_port();
+  if (error.status != Status::ok && error.text != nbd_problem_) log_line(LogLevel::error, error.text);
+  nbd_problem_ = error.text;
+}
+
 Task<void> Daemon::publish() {
-  std::string told;
   io::Instant next_try = machine_.now();
   for (bool goes_on = true; goes_on;) {
     take_snapshot();
     // A cluster that could not be opened at once may be open by now.
-    if (machine_.now() >= next_try) {
-      const Error error = co_await open_nbd_port();
-      if (error.status != Status::ok && error.text != told) log_line(LogLevel::error, error.text);
-      told = error.text;
-      next_try = machine_.now() + 5s;
+    if (!config_.nbd_listen.empty() && !is_nbd_port_open_ && machine_.now() >= next_try) {
+      scope_.spawn(try_nbd_port());
+      next_try = machine_.now() + 10s;
     }
     goes_on = co_await io::sleep_for(machine_, 250ms, stop_);
   }

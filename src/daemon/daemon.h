@@ -36,6 +36,7 @@ class Daemon {
   Error start_control();
   void submit(Submission submission);
   Task<void> carry_out(std::shared_ptr<Submission> submission);
+  Task<void> try_nbd_port();
   Task<void> publish();
   void take_snapshot();
   DevicesOptions devices_options() const;
@@ -54,6 +55,7 @@ class Daemon {
   fuse::Places places_;
   std::shared_ptr<const std::string> snapshot_;  // by std::atomic_load and std::atomic_store
   bool is_nbd_port_open_ = false;
+  std::string nbd_problem_;  // of the last attempt to open it
   int exit_code_ = 0;
 };
 

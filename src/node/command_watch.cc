@@ -259,7 +259,7 @@ Task<Answer> wait_resource(Call& call) {
     const control::Progress far = how_far(call, *goal);
     call.say(has_no_target ? what : "waiting for " + rest, far.done, far.total);
     if (!co_await call.wait()) {
-      if (other_side) co_return std::move(*other_side);
+      if (other_side) co_return call.over(other_side->text, other_side->next_step);
       co_return call.over(goal->record.name + " is not " + condition + " yet: " + rest,
                           "look at `marsadm status " + goal->record.name + "`");
     }

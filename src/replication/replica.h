@@ -197,6 +197,7 @@ class Replica {
   bool may_read_on() const;
   std::string ahead_and_away() const;
   bool follows_what_was_given_up(const Report& peer) const;
+  bool goes_on_elsewhere() const;
   bool is_log_whole() const;
 
   // replica_primary.cc

@@ -149,7 +149,12 @@ void Replica::show_unsynced(const control::Switches& on) {
   const auto follows = [this](const auto& peer) {
     return peer.second.is_consistent && environment_.is_connected(peer.first) && follows_what_was_given_up(peer.second);
   };
-  if (const auto peer = std::ranges::find_if(peers_, follows); peer != peers_.end()) {
+  const auto is_other_side = [this](const auto& peer) {
+    return peer.second.is_consistent && environment_.is_connected(peer.first) &&
+           !follows_what_was_given_up(peer.second);
+  };
+  const auto peer = std::ranges::find_if(peers_, follows);
+  if (peer != peers_.end() && goes_on_elsewhere() && std::ranges::none_of(peers_, is_other_side)) {
     return say(State::waiting_for_peer,
                "the history that " + environment_.host_name(peer->first) +
                    " has was given up here, and nobody of the other side can be reached",

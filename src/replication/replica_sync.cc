@@ -22,6 +22,13 @@ bool Replica::follows_what_was_given_up(const Report& peer) const {
   return tail == Tail::mine || tail == Tail::granted;
 }
 
+// Some replica has a history that was not given up here, whether it can be reached or not.
+bool Replica::goes_on_elsewhere() const {
+  return std::ranges::any_of(peers_, [this](const auto& peer) {
+    return peer.second.is_consistent && !follows_what_was_given_up(peer.second);
+  });
+}
+
 // Who has failed least; of those the primary, because it has the newest.
 std::optional<Uuid> Replica::choose_sync_source() const {
   std::optional<Uuid> best;
@@ -29,16 +36,14 @@ std::optional<Uuid> Replica::choose_sync_source() const {
     const auto failed = sync_failures_.find(host);
     return std::pair(failed == sync_failures_.end() ? 0 : failed->second, peer.is_primary ? 0 : 1);
   };
-  bool is_side_given_up = false, goes_on_elsewhere = false;
-  for (const auto& [host, peer] : peers_) {
-    if (peer.is_consistent) (follows_what_was_given_up(peer) ? is_side_given_up : goes_on_elsewhere) = true;
-  }
+  const bool is_side_given_up = std::ranges::any_of(
+      peers_, [this](const auto& peer) { return peer.second.is_consistent && follows_what_was_given_up(peer.second); });
   for (const auto& [host, peer] : peers_) {
     if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent || !peer.is_whole) continue;
     const bool is_consistent = state_->value().state == ReplicaState::consistent;
     if (is_consistent ? !is_ahead(peer) : !has_what_was_here(peer)) continue;
     // The other side is waited for: whoever followed the one that was given up has nobody to go on with.
-    if (goes_on_elsewhere && follows_what_was_given_up(peer)) continue;
+    if (follows_what_was_given_up(peer) && goes_on_elsewhere()) continue;
     // Who forks from the designated primary's history is no source for anybody, unless that was given up.
     if (peer.state == control::State::fork && !peer.is_primary && !is_side_given_up) continue;
     if (!best || rank(host, peer) < rank(*best, peers_.at(*best))) best = host;

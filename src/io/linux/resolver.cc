@@ -66,8 +66,8 @@ struct Resolver::Threads : std::enable_shared_from_this<Threads> {
       reactor->post([self = shared_from_this(), question, answer = std::move(answer)]() mutable {
         question->answer = std::move(answer);
         question->answered_at = monotonic_now();
-        // One that came too late for all waits for the next who asks: he would give up as early as they did.
-        if (question->askers > 0) self->open.erase(question->address);
+        // A good one that came too late for all waits for the next who asks: he would give up as early as they did.
+        if (question->askers > 0 || !*question->answer) self->open.erase(question->address);
         question->answered.notify();
       });
     }
