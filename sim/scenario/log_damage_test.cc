@@ -23,6 +23,17 @@ class LogDamageFilm : public Film {
     EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
     return begin;
   }
+  // a and b have the blocks 0 to 39 in their logs, and a not on its disk. Returns where in the log they begin.
+  uint64_t write_beside_a_stuck_disk() {
+    cast({"a", "b"});
+    save("a", 0, 10, 'o');
+    expect_up_to_date();
+    disks("a").drive("/dev/sdb").stick();
+    const uint64_t begin = durable("a");
+    for (uint64_t block = 0; block < 40; block += 10) save("a", block, block + 10, 'x');
+    expect_up_to_date_among("a", "b");
+    return begin;
+  }
 };
 
 // Attacks: F23, RP5, LG1, P11, D10
@@ -122,13 +133,7 @@ TEST_F(LogDamageFilm, one_source_has_a_rotten_log_and_another_one_a_whole_one) {
 
 // Attacks: F25, D10, D11, P11, P13
 TEST_F(LogDamageFilm, a_primary_with_a_damaged_log_stays_closed_and_says_what_to_do) {
-  cast({"a", "b"});
-  save("a", 0, 10, 'o');
-  expect_up_to_date();
-  disks("a").drive("/dev/sdb").stick();
-  const uint64_t begin = durable("a");
-  for (uint64_t block = 0; block < 40; block += 10) save("a", block, block + 10, 'x');
-  expect_up_to_date_among("a", "b");
+  const uint64_t begin = write_beside_a_stuck_disk();
   power_loss("a");
   disks("a").drive("/dev/sdb").unstick();
   rot_log("a", begin + 8192);
@@ -140,13 +145,7 @@ TEST_F(LogDamageFilm, a_primary_with_a_damaged_log_stays_closed_and_says_what_to
 // What b never had is behind the place that b brings back.
 // Attacks: F25, D10, P2, P5
 TEST_F(LogDamageFilm, what_is_whole_behind_the_damage_and_nowhere_else_is_not_given_up) {
-  cast({"a", "b"});
-  save("a", 0, 10, 'o');
-  expect_up_to_date();
-  disks("a").drive("/dev/sdb").stick();
-  const uint64_t begin = durable("a");
-  for (uint64_t block = 0; block < 40; block += 10) save("a", block, block + 10, 'x');
-  expect_up_to_date_among("a", "b");
+  const uint64_t begin = write_beside_a_stuck_disk();
   isolate("b");
   for (uint64_t block = 50; block < 90; block += 10) save("a", block, block + 10, 'z');
   power_loss("a");

@@ -212,7 +212,7 @@ Task<void> Daemon::carry_out(std::shared_ptr<Submission> submission) {
   node::Node::Caller caller;
   caller.gone = gone.get();
   control::Answer answer = co_await node_->run(submission->command, std::move(listener), std::move(caller));
-  if (Error error = co_await open_nbd_port(); error.status != Status::ok) log_line(LogLevel::error, error.text);
+  co_await try_nbd_port();
   take_snapshot();
   submission->on_answer(answer);
 }

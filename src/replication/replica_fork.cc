@@ -60,9 +60,10 @@ std::string Replica::reason_of_fork() const {
 }
 
 std::string Replica::way_out_of_fork() const {
+  const Report mine = report();
   std::set<std::string> names;
   for (const auto& [host, peer] : peers_) {
-    const bool is_other_side = rival(peer) == Rival::before_data || have_parted(report(), peer);
+    const bool is_other_side = rival(peer) == Rival::before_data || have_parted(mine, peer);
     if (peer.is_consistent && is_other_side) names.insert(environment_.host_name(host));
   }
   std::string others;

@@ -103,6 +103,7 @@ TEST_F(ResolverTest, an_answer_that_comes_too_late_is_kept_for_who_asks_next) {
     Found found = co_await resolver_->find("slow:1");
     EXPECT_EQ(status_of(found), Status::unreachable);
     for (int i = 0; i < 5 && !found; ++i) {
+      // Longer than an answer takes: who asks at once would still share the lookup that he gave up.
       co_await sleep_for(host_.machine(), 100ms, never);
       found = co_await resolver_->find("slow:1");
     }
