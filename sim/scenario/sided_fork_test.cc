@@ -86,5 +86,167 @@ TEST_F(SidedForkFilm, the_side_of_one_host_may_win_over_that_of_two) {
   expect_equal();
 }
 
+// Who was given up knows that after a restart, too, whoever answers first.
+// Attacks: F19, P6, T9
+TEST_F(SidedForkFilm, a_restart_of_who_was_given_up_changes_no_verdict) {
+  for (const bool is_back_at_once : {false, true}) {
+    part_from_c(true);
+    isolate("c");
+    await_silence("a", "c");
+    run("a", "invalidate mydata");
+    rest(10s);
+    kill("a");
+    if (is_back_at_once) rejoin("c");
+    if (is_back_at_once) cut("a", "c");
+    boot("a");
+    rest(30s);
+    expect_no_event("a", "sync from b");
+    expect_next_step("a", "not given up");
+    rejoin("c");
+    heal("a", "c");
+    EXPECT_TRUE(until([&] { return cluster().events("a").find("syncing: from c") != std::string::npos; }))
+        << describe();
+    invalidate("b");
+    run("c", "primary mydata");
+    expect_read("c", 20, 30, 'c');
+    expect_equal();
+  }
+}
+
+// b and d follow the side of a; whoever is given up first must not come back to it through the other.
+// Attacks: F19, P6, T9, P13
+TEST_F(SidedForkFilm, two_followers_of_the_losing_side_are_given_up_one_after_the_other) {
+  cast({"a", "b", "c", "d"});
+  hand_over("c");
+  save("c", 0, 40, '0');
+  expect_up_to_date();
+  for (const char* host : {"a", "b", "d"}) run(host, "pause-fetch mydata");
+  save("c", 20, 30, 'c');
+  stop("c");
+  for (const char* host : {"a", "b", "d"}) run(host, "resume-fetch mydata");
+  force("a");
+  save_apart("a", 20, 35, 'a');
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a") && durable("d") == durable("a"); }));
+  boot("c");
+  expect_state("c", State::fork);
+  rest(1s);
+  invalidate("a");
+  invalidate("b");
+  expect_no_event("b", "sync from d");
+  invalidate("d");
+  run("c", "primary mydata");
+  expect_read("c", 20, 30, 'c');
+  expect_equal();
+}
+
+// Attacks: F13, T9
+TEST_F(SidedForkFilm, a_bystander_that_is_given_up_first_is_synced_from_the_winner) {
+  for (const char* winner : {"b", "c"}) {
+    const std::string bystander = winner == std::string("b") ? "c" : "b";
+    cast({"a", "b", "c"});
+    save("a", 0, 40, '0');
+    expect_up_to_date();
+    isolate(winner);
+    save_apart("a", 20, 30, 'a');
+    expect_on_disk(bystander, 20, 30, 'a');
+    await_silence(winner, "a");
+    force(winner);
+    save(winner, 25, 35, 'b');
+    rejoin(winner);
+    expect_state("a", State::fork);
+    mount("a");
+    rest(1s);
+    invalidate(bystander);
+    expect_event(bystander, std::string("sync from ") + winner);
+    expect_on_disk(bystander, 25, 35, 'b');
+    unmount("a");
+    invalidate("a");
+    expect_equal();
+  }
+}
+
+// It saw neither side: the force is the verdict, whoever has more.
+// Attacks: F13, T9
+TEST_F(SidedForkFilm, a_bystander_that_saw_neither_side_follows_who_was_forced) {
+  cast({"a", "b", "c"});
+  save("a", 0, 40, '0');
+  expect_up_to_date();
+  isolate("c");
+  await_silence("a", "c");
+  isolate("b");
+  await_silence("b", "a");
+  for (uint64_t block = 100; block < 200; block += 20) save_apart("a", block, block + 20, 'a');
+  force("b");
+  save("b", 20, 30, 'b');
+  heal("a", "b");
+  expect_state("a", State::fork);
+  run("c", "pause-fetch mydata");
+  rejoin("c");
+  EXPECT_TRUE(until([&] { return cluster().connected("c", "a") && cluster().connected("c", "b"); }));
+  rest(2s);
+  run("c", "resume-fetch mydata");
+  expect_on_disk("c", 20, 30, 'b');
+  rest(5s);
+  EXPECT_NE(state("c"), State::fork) << describe();
+  EXPECT_FALSE(is_on_disk("c", 100, 120, 'a')) << describe();
+  invalidate("a");
+  expect_equal();
+}
+
+// Attacks: F13, P13
+TEST_F(SidedForkFilm, a_lag_is_counted_from_the_primary_that_answers) {
+  for (const char* dead : {"a", "c"}) {
+    const std::string late = dead == std::string("a") ? "c" : "a";
+    cast({"a", "b", "c"});
+    if (primary() != dead) hand_over(dead);
+    save(dead, 0, 20, '0');
+    expect_up_to_date();
+    kill(dead);
+    run(late, "pause-fetch mydata");
+    force("b");
+    for (uint64_t block = 0; block < 200; block += 40) save("b", block, block + 40, 'b');
+    rest(2s);
+    for (const char* asked : {"b", late.c_str()}) {
+      EXPECT_GT(view(late, asked).lag_bytes.value_or(0), uint64_t{200} * 4096) << asked << describe();
+    }
+    run(late, "resume-fetch mydata");
+    boot(dead);
+    expect_equal();
+  }
+}
+
+// Its log and theirs have no reign in common any more: nobody can tell whether it is a beginning of theirs (D9).
+// Attacks: D9, P2, P4, P5, T9
+TEST_F(SidedForkFilm, who_was_left_behind_by_more_reigns_than_a_branch_remembers_opens_nothing) {
+  cast({"a", "b", "c"});
+  hand_over("c");
+  save("c", 0, 40, '0');
+  expect_up_to_date();
+  stop("c");
+  force("a");
+  save("a", 10, 20, 'a');
+  for (int i = 0; i < 130; ++i) {
+    hand_over("b");
+    hand_over("a");
+  }
+  save("a", 20, 30, 'A');
+  boot("c");
+  expect_state("c", State::fork);
+  expect_next_step("c", "invalidate mydata");
+  expect_exit("c", "primary mydata --force --dry-run", ExitCode::refused, "holds the right to write");
+  expect_primary("a");
+  kill("a");
+  await_silence("c", "a");
+  run("b", "pause-fetch mydata");
+  rest(15s);
+  expect_exit("c", "primary mydata --force --dry-run", ExitCode::done, "is not known");
+  EXPECT_NE(state("c"), State::up_to_date);
+  run("b", "resume-fetch mydata");
+  boot("a");
+  expect_primary("a");
+  invalidate("c");
+  expect_equal();
+}
+
 }  // namespace
 }  // namespace mars::sim

@@ -119,4 +119,9 @@ Common common_position(const Branch& mine, Lsn mine_end, const Branch& peer, Lsn
   return common;
 }
 
+bool have_lost_sight(const Branch& mine, const Branch& peer) {
+  if (mine.empty() || peer.empty()) return false;
+  return std::ranges::none_of(mine, [&](const BranchEpoch& epoch) { return find_epoch(peer, epoch.id) != nullptr; });
+}
+
 }  // namespace mars::bricks

@@ -37,4 +37,8 @@ struct Common {
 };
 Common common_position(const Branch& mine, Lsn mine_end, const Branch& peer, Lsn peer_end);
 
+// Each has epochs, and none is known to both: more reigns lie between them than a branch remembers (D9). Whether the
+// former one is a beginning of the other cannot be told any more.
+bool have_lost_sight(const Branch& mine, const Branch& peer);
+
 }  // namespace mars::bricks

@@ -50,6 +50,15 @@ bool waits_for_space(const replication::Report* report) {
   return report != nullptr && report->state == control::State::waiting_for_space;
 }
 
+// The answers of all members are known, so whoever has the device open would be known as well; and with their logs,
+// whoever has the right to write.
+bool knows_all(Call& call, const Uuid& id, bool with_logs) {
+  return std::ranges::all_of(call.resources().members(id), [&](const Uuid& host) {
+    const replication::Report* its = call.report_of(id, host);
+    return its != nullptr && call.is_connected(host) && (its->is_attached || !with_logs);
+  });
+}
+
 std::string progress_text(Call& call, const ResourceRecord& record) {
   const Uuid holder = call.holder(record.id);
   for (const Uuid& host : {call.self(), holder}) {
@@ -58,6 +67,7 @@ std::string progress_text(Call& call, const ResourceRecord& record) {
     return std::string(control::name(report->state)) + " on " + call.host_name(host) + ": " + report->reason;
   }
   if (holder == call.self()) return "opening the device";
+  if (holder.is_nil() && !knows_all(call, record.id, true)) return "nobody who answers has the right to write";
   if (holder.is_nil()) return "the right to write is on its way";
   const replication::Report* report = call.report_of(record.id, holder);
   const bool is_going = report != nullptr && report->state == control::State::handing_over;
@@ -77,15 +87,6 @@ std::optional<Answer> may_not_close(Call& call, const ResourceRecord& record) {
                  "the device of " + record.name + " on " + call.host_name(host) + " cannot be closed this way");
   }
   return std::nullopt;
-}
-
-// The answers of all members are known, so whoever has the device open would be known as well; and with their logs,
-// whoever has the right to write.
-bool knows_all(Call& call, const Uuid& id, bool with_logs) {
-  return std::ranges::all_of(call.resources().members(id), [&](const Uuid& host) {
-    const replication::Report* its = call.report_of(id, host);
-    return its != nullptr && call.is_connected(host) && (its->is_attached || !with_logs);
-  });
 }
 
 // Nobody has the device open, as far as it is known: of a host that cannot be asked what it said last counts, unless

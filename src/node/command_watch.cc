@@ -219,7 +219,8 @@ void keep_members(Call& call, Goal& goal) {
 bool is_known_to_sync(Call& call, const Goal& goal) {
   return std::ranges::all_of(goal.hosts, [&](const Uuid& host) {
     const Report* report = call.report_of(goal.record.id, host);
-    return report == nullptr || report->is_consistent;
+    // Of one that is not connected here, what was heard may be old.
+    return report == nullptr || report->is_consistent || (host != call.self() && !call.is_connected(host));
   });
 }
 

@@ -146,18 +146,23 @@ ResourceView resource_view(Node& node, const ResourceRecord& record, const std::
   const std::optional<Report> own = cluster.resources().local_report(record.id);
   Known known{node, record, own ? &*own : nullptr};
   const std::vector<Uuid> hosts = cluster.resources().members(record.id);
+  const Uuid designated = find_designated(cluster.registers(), record.id).host;
+  // What an unreachable host said last counts less than what one says that answers.
+  std::tuple<bool, bool, bool> least;
   for (const Uuid& host : hosts) {
     const Report* report = known.of(host);
     if (report == nullptr || !report->is_holder) continue;
-    const bool is_better = known.primary == nullptr || report->is_primary;
-    if (is_better) known.primary = report;
+    const bool is_here = host == node.cluster()->identity().host || cluster.resources().is_connected(host);
+    const std::tuple rank(!is_here, host != designated, !report->is_primary);
+    if (known.primary != nullptr && !(rank < least)) continue;
+    known.primary = report;
+    least = rank;
   }
   ResourceView view;
   view.name = record.name;
   view.uuid = to_string(record.id);
   view.size_bytes = record.bytes;
   view.block_bytes = record.block_bytes;
-  const Uuid designated = find_designated(cluster.registers(), record.id).host;
   if (!designated.is_nil()) view.designated = cluster.resources().host_name(designated);
   for (const Uuid& host : hosts) view.replicas.push_back(replica_view(known, host, designated));
   std::sort(view.replicas.begin(), view.replicas.end(),

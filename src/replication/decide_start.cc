@@ -63,6 +63,10 @@ Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self, co
 // only has more of the old reign. When both begin one at the same point, each is the other's rival.
 Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Report& peer) {
   const Lsn peer_end = peer.durable.position.lsn;
+  // Who may have been left behind begins nothing; of two that overlap, neither is the one.
+  if (bricks::have_lost_sight(mine, peer.branch)) {
+    return mine.front().number > peer.branch.back().number ? Rival::none : Rival::before_data;
+  }
   const bricks::Common common = bricks::common_position(mine, my_end, peer.branch, peer_end);
   if (!common.any || !common.peer_beyond) return Rival::none;
   const format::BranchEpoch* theirs = bricks::find_epoch(peer.branch, common.position.epoch);
@@ -70,6 +74,19 @@ Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Re
   if (!begins_another_there) return Rival::none;
   if (!common.mine_beyond) return Rival::at_end;
   return my_data_end <= common.position.lsn ? Rival::at_end : Rival::before_data;
+}
+
+bool overrules(const Report& one, const Report& other) {
+  const Lsn end = one.durable.position.lsn;
+  const Lsn other_end = other.durable.position.lsn;
+  const bricks::Common common = bricks::common_position(one.branch, end, other.branch, other_end);
+  if (!common.forked()) return false;
+  const auto is_forced = [&common](const bricks::Branch& branch, Lsn branch_end) {
+    const format::BranchEpoch* next = bricks::epoch_at(branch, common.position.lsn);
+    return next != nullptr && next->id != common.position.epoch && next->first < branch_end &&
+           next->cause == EpochCause::force;
+  };
+  return is_forced(one.branch, end) && !is_forced(other.branch, other_end);
 }
 
 namespace {
@@ -106,7 +123,9 @@ bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, 
   if (found->second.tip.position.epoch.is_nil()) return false;
   const Position& remembered = found->second.tip.position;
   const format::BranchEpoch* ours = bricks::find_epoch(mine, remembered.epoch);
-  if (ours == nullptr) return true;
+  // Of reigns before the first one that the branch still tells, nothing can be missed by it (D9).
+  const bool is_forgotten = !mine.empty() && !mine.front().parent.is_nil() && remembered.lsn <= mine.front().first;
+  if (ours == nullptr) return !is_forgotten;
   return ours->host == self && !ours->ended && my_end < remembered.lsn;
 }
 

@@ -172,6 +172,33 @@ TEST(RivalOf, two_forced_at_the_same_point_are_each_others_rivals) {
   EXPECT_EQ(rival_of(theirs, {12288}, {12288}, report_of(mine, 12288)), Rival::before_data);
 }
 
+// More reigns lie between than a branch remembers (D9).
+TEST(RivalOf, who_was_left_behind_has_a_rival_before_its_data_and_whoever_went_on_has_none) {
+  const bricks::Branch before = {ended(epoch(1, a, 0), 8192), epoch(2, a, 8192)};
+  const bricks::Branch after = {ended(epoch(5, b, 20480), 24576), epoch(6, b, 24576)};
+  EXPECT_EQ(rival_of(before, {12288}, {8192}, report_of(after, 28672)), Rival::before_data);
+  EXPECT_EQ(rival_of(after, {28672}, {28672}, report_of(before, 12288)), Rival::none);
+  EXPECT_TRUE(have_parted(report_of(before, 12288), report_of(after, 28672)));
+  const bricks::Branch beside = {epoch(4, a, 20480), epoch(9, a, 32768)};
+  EXPECT_EQ(rival_of(beside, {40960}, {40960}, report_of(after, 28672)), Rival::before_data);
+  EXPECT_EQ(rival_of(after, {28672}, {28672}, report_of(beside, 40960)), Rival::before_data);
+  EXPECT_EQ(rival_of({}, {}, {}, report_of(after, 28672)), Rival::none);
+}
+
+TEST(Overrules, a_force_is_the_verdict_against_a_tail_and_not_against_another_force) {
+  bricks::Branch forced = {ended(epoch(1, a, 0), 8192), epoch(2, b, 8192)};
+  forced.back().cause = EpochCause::force;
+  const bricks::Branch tail = {epoch(1, a, 0)};
+  EXPECT_TRUE(overrules(report_of(forced, 12288), report_of(tail, 16384)));
+  EXPECT_FALSE(overrules(report_of(tail, 16384), report_of(forced, 12288)));
+  EXPECT_FALSE(overrules(report_of(forced, 12288), report_of(tail, 8192))) << "a beginning of it";
+  const bricks::Branch reopened = {ended(epoch(1, a, 0), 8192), epoch(3, a, 8192)};
+  EXPECT_TRUE(overrules(report_of(forced, 12288), report_of(reopened, 16384)));
+  bricks::Branch other = reopened;
+  other.back().cause = EpochCause::force;
+  EXPECT_FALSE(overrules(report_of(forced, 12288), report_of(other, 16384)));
+}
+
 TEST(Outremembered, a_restored_host_is_found_by_what_others_have_of_its_own_reign) {
   const bricks::Branch branch = {epoch(1, a, 0)};
   EXPECT_TRUE(is_outremembered(branch, {4096}, a, id(1), report_of(branch, 8192)));
@@ -209,6 +236,17 @@ TEST(Outremembered, a_memory_of_another_life_does_not_count) {
   peer.remembered[a] = {{{id(1), {8192}}, {}}, id(7)};
   EXPECT_TRUE(is_outremembered(branch, {4096}, a, id(7), peer));
   EXPECT_FALSE(is_outremembered(branch, {4096}, a, id(8), peer));
+}
+
+TEST(Outremembered, a_memory_of_a_reign_that_the_branch_has_forgotten_does_not_count) {
+  bricks::Branch mine = {ended(epoch(3, a, 16384), 20480), epoch(4, a, 20480)};
+  Report peer = report_of({epoch(1, a, 0)}, 12288);
+  peer.remembered[a] = {{{id(1), {12288}}, {}}, id(7)};
+  EXPECT_TRUE(is_outremembered(mine, {24576}, a, id(7), peer));
+  mine.front().parent = id(2);
+  EXPECT_FALSE(is_outremembered(mine, {24576}, a, id(7), peer));
+  peer.remembered[a].tip.position.lsn = {20480};
+  EXPECT_TRUE(is_outremembered(mine, {24576}, a, id(7), peer));
 }
 
 TEST(Outremembered, an_epoch_that_a_rival_has_bound_is_not_missed) {

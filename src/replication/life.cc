@@ -11,6 +11,7 @@ namespace mars::replication {
 namespace {
 
 constexpr size_t given_up_max = 512;
+constexpr size_t lost_sides_max = 64;
 constexpr size_t file_bytes_max = 32u << 10;
 
 Task<Result<Life>> read_file(io::Machine& machine, std::string path) {
@@ -47,34 +48,97 @@ void give_up_rights(Life& life, const bricks::Branch& branch, const Uuid& self) 
   }
 }
 
+void give_up_side(Life& life, const bricks::Branch& mine, Lsn mine_end, const bricks::Branch& other, Lsn other_end) {
+  if (mine.empty()) return;
+  const auto add = [&life](EpochId epoch, Lsn lsn) {
+    const Position begin{epoch, lsn};
+    if (std::ranges::find(life.lost_sides, begin) == life.lost_sides.end()) life.lost_sides.push_back(begin);
+  };
+  const bricks::Common common = bricks::common_position(mine, mine_end, other, other_end);
+  const Lsn fork = common.any ? common.position.lsn : mine.back().first;
+  const format::BranchEpoch* next = bricks::epoch_at(mine, fork);
+  if (next != nullptr && next->id != common.position.epoch && next->first < mine_end) {
+    add(next->id, next->first);
+  } else if (common.any) {
+    add(common.position.epoch, fork);
+  }
+  for (const format::BranchEpoch& epoch : mine) {
+    if (epoch.first > fork && epoch.first < mine_end && epoch.cause == EpochCause::force) add(epoch.id, epoch.first);
+  }
+  if (life.lost_sides.size() > lost_sides_max) {
+    life.lost_sides.erase(life.lost_sides.begin(), life.lost_sides.end() - lost_sides_max);
+  }
+}
+
+bool is_of_lost_side(const Life& life, const bricks::Branch& branch, Lsn end) {
+  for (auto epoch = branch.rbegin(); epoch != branch.rend(); ++epoch) {
+    if (epoch->first >= end) continue;
+    const Lsn part = epoch->ended ? std::min(epoch->end, end) : end;
+    for (const Position& begin : life.lost_sides) {
+      if (begin.epoch == epoch->id && begin.lsn < part) return true;
+    }
+    if (epoch->cause == EpochCause::force) return false;
+  }
+  return false;
+}
+
 std::string to_text(const Life& life) {
   std::string text = to_string(life.id) + " " + std::to_string(life.born.value);
   for (const Uuid& right : life.given_up) text += " " + to_string(right);
+  for (const Position& side : life.lost_sides) {
+    text += " " + to_string(side.epoch) + "@" + std::to_string(side.lsn.value);
+  }
   return text;
 }
 
-Result<Life> parse_life(std::string_view text) {
-  const size_t space = std::min(text.find(' '), text.size());
-  auto id = parse_uuid(text.substr(0, space));
-  if (!id) return failure(id.error());
-  Life life{*id, {}};
-  if (space == text.size()) return life;
-  text.remove_prefix(space + 1);
-  const size_t second = std::min(text.find(' '), text.size());
-  const std::string_view number = text.substr(0, second);
-  const auto parsed = std::from_chars(number.data(), number.data() + number.size(), life.born.value);
-  if (parsed.ec != std::errc() || parsed.ptr != number.data() + number.size()) {
-    return failure(Status::damaged, "\"" + std::string(number) + "\" is no position");
+namespace {
+std::optional<Lsn> parse_lsn(std::string_view text) {
+  Lsn lsn;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), lsn.value);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) return std::nullopt;
+  return lsn;
+}
+
+// A right, or a side of a fork.
+Status parse_given_up(std::string_view word, Life& life) {
+  const size_t at = std::min(word.find('@'), word.size());
+  auto id = parse_uuid(word.substr(0, at));
+  if (!id) return id.error().status;
+  if (at == word.size()) {
+    if (life.given_up.size() == given_up_max) return Status::invalid;
+    life.given_up.push_back(*id);
+    return Status::ok;
   }
-  text.remove_prefix(second);
+  const auto lsn = parse_lsn(word.substr(at + 1));
+  if (!lsn) return Status::damaged;
+  if (life.lost_sides.size() == lost_sides_max) return Status::invalid;
+  life.lost_sides.push_back({*id, *lsn});
+  return Status::ok;
+}
+}  // namespace
+
+Result<Life> parse_life(std::string_view text) {
+  const auto next_word = [&text] {
+    const size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(end);
+    return word;
+  };
+  auto id = parse_uuid(next_word());
+  if (!id) return failure(id.error());
+  Life life;
+  life.id = *id;
+  if (text.empty()) return life;
+  text.remove_prefix(1);
+  const std::string number(next_word());
+  const auto born = parse_lsn(number);
+  if (!born) return failure(Status::damaged, "\"" + number + "\" is no position");
+  life.born = *born;
   while (!text.empty()) {
     text.remove_prefix(1);
-    const size_t end = std::min(text.find(' '), text.size());
-    auto right = parse_uuid(text.substr(0, end));
-    if (!right) return failure(right.error());
-    if (life.given_up.size() == given_up_max) return failure(Status::invalid, "more rights than a replica can give up");
-    life.given_up.push_back(*right);
-    text.remove_prefix(end);
+    const std::string word(next_word());
+    const Status status = parse_given_up(word, life);
+    if (status != Status::ok) return failure(status, "\"" + word + "\" is nothing that a replica can give up");
   }
   return life;
 }

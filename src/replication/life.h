@@ -1,7 +1,6 @@
 // Life: what a replica is since it was made or given up (doc/decisions/002), where its log began when it was synced
-// last, and the rights to write that it has given up (doc/decisions/024). A small file beside the state block, "UUID
-// LSN UUID
-// ...", whole and durable before this returns.
+// last, the rights to write that it has given up (doc/decisions/024), and the sides of forks. A small file beside the
+// state block, "UUID LSN UUID ... UUID@LSN ...", whole and durable before this returns.
 #pragma once
 
 #include <optional>
@@ -21,12 +20,19 @@ struct Life {
   // Own epochs and grants to this host in histories that were given up here: others may bring them back without their
   // end.
   std::vector<Uuid> given_up;
+  // Whose log goes beyond one of these is of a side of a fork that was given up here (T9).
+  std::vector<Position> lost_sides;
   friend bool operator==(const Life&, const Life&) = default;
 };
 
 // What `branch` says of rights of `self` is given up with it; the oldest are forgotten when there are very many.
 void give_up_rights(Life& life, const bricks::Branch& branch, const Uuid& self);
 bool has_given_up(const Life& life, const Uuid& right);
+
+// `mine` ends at `mine_end`, parts from `other`, and is given up: where its side begins, and each force on it.
+void give_up_side(Life& life, const bricks::Branch& mine, Lsn mine_end, const bricks::Branch& other, Lsn other_end);
+// A log that ends at `end` is of such a side. A force that came later is another verdict.
+bool is_of_lost_side(const Life& life, const bricks::Branch& branch, Lsn end);
 
 std::string to_text(const Life& life);
 // A file without a position is from before there was one: zero.

@@ -198,6 +198,8 @@ class Replica {
   std::string ahead_and_away() const;
   bool follows_what_was_given_up(const Report& peer) const;
   bool goes_on_elsewhere() const;
+  bool is_overruled(const Report& report) const;
+  bool is_remembered_on_what_was_given_up(const Memory& memory) const;
   bool is_log_whole() const;
 
   // replica_primary.cc
@@ -283,6 +285,7 @@ class Replica {
   // replica_invalidate.cc
   Task<Result<void>> may_leave();
   Task<Result<void>> invalidate_in_turn();
+  void give_up_sides(Life& life) const;
   Task<Status> withdraw_wish();
   Task<Result<void>> confirm_elsewhere();
   Task<Error> ask_for_a_whole_copy(Uuid host);

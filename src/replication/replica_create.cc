@@ -67,7 +67,7 @@ Task<Result<void>> Replica::create(Environment& environment, const ReplicaOption
     co_return failure(left.error().status, "cannot read what a former replica here gave up, " +
                                                options.state_directory + ".left: " + left.error().text);
   }
-  const Life life{random_uuid(machine), {}, std::move(left->given_up)};
+  const Life life{random_uuid(machine), {}, std::move(left->given_up), std::move(left->lost_sides)};
   if (Status status = co_await write_life(machine, options.state_directory, life); status != Status::ok) {
     co_return failure(status, "cannot write to " + options.state_directory + ": " + std::string(name(status)));
   }

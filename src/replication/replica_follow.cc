@@ -1,6 +1,7 @@
 // Replica: following. Fetch from any peer that has the bytes, replay what is durable here; two activities with a switch
 // each.
 #include <algorithm>
+#include <tuple>
 
 #include "replication/replica.h"
 
@@ -154,7 +155,13 @@ void Replica::show_unsynced(const control::Switches& on) {
            !follows_what_was_given_up(peer.second);
   };
   const auto peer = std::ranges::find_if(peers_, follows);
-  if (peer != peers_.end() && goes_on_elsewhere() && std::ranges::none_of(peers_, is_other_side)) {
+  const auto other_side = std::ranges::find_if(peers_, is_other_side);
+  if (peer != peers_.end() && other_side != peers_.end()) {
+    const std::string name = environment_.host_name(other_side->first);
+    return say(State::waiting_for_peer, name + " has the side of the fork that is kept, and cannot be synced from now",
+               "look at its state with `marsadm status " + options_.name + "`");
+  }
+  if (peer != peers_.end() && goes_on_elsewhere()) {
     return say(State::waiting_for_peer,
                "the history that " + environment_.host_name(peer->first) +
                    " has was given up here, and nobody of the other side can be reached",
@@ -277,12 +284,20 @@ Task<Status> Replica::recreate_gone() {
 
 // ---- fetch
 
-// Who has the log that continues ours, on our branch: who was silent least; of those the primary, because it has the
-// newest.
+// Somebody who can be reached was forced where this one's history had its end.
+bool Replica::is_overruled(const Report& report) const {
+  return std::ranges::any_of(peers_, [&](const auto& peer) {
+    const bool is_here = environment_.is_connected(peer.first) && peer.second.is_attached;
+    return is_here && peer.second.is_consistent && overrules(peer.second, report);
+  });
+}
+
+// Who has the log that continues ours, on our branch: who was silent least; of those who goes on, and the primary,
+// because it has the newest.
 Replica::Sources Replica::look_for_source(const Uuid& except) const {
   const Lsn end = log_->durable().position.lsn;
   Sources sources;
-  std::pair<Silence, uint64_t> least;
+  std::tuple<Silence, bool, uint64_t> least;
   for (const auto& [host, peer] : peers_) {
     if (host == except || !environment_.is_connected(host) || !peer.is_attached) continue;
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
@@ -294,7 +309,7 @@ Replica::Sources Replica::look_for_source(const Uuid& except) const {
     sources.is_any_ahead = true;
     if (peer.oldest > end || unable_.contains(host)) continue;
     const uint64_t has = peer.durable.position.lsn.value + (peer.is_primary ? 1u << 20 : 0);
-    const std::pair rank(silence_of(host), ~has);
+    const std::tuple rank(silence_of(host), is_overruled(peer), ~has);
     if (sources.best && !(rank < least)) continue;
     sources.best = host;
     least = rank;

@@ -127,6 +127,11 @@ LossStatement Replica::known_loss() const {
                 " will be missing, as far as known; " + who + " has more; last heard " + std::to_string(seconds) +
                 " s ago";
   }
+  for (const auto& [host, peer] : peers_) {
+    if (!peer.is_consistent || !bricks::have_lost_sight(log_->branch(), peer.branch)) continue;
+    loss.text += "; how much more " + environment_.host_name(host) + " has is not known, more than " +
+                 std::to_string(format::branch_epochs_max) + " reigns lie between";
+  }
   return loss;
 }
 

@@ -54,6 +54,12 @@ bool Replica::is_rival(const format::Batch& batch) const {
 }
 
 std::string Replica::reason_of_fork() const {
+  for (const auto& [host, peer] : peers_) {
+    if (!peer.is_consistent || !bricks::have_lost_sight(log_->branch(), peer.branch)) continue;
+    if (rival(peer) != Rival::before_data) continue;
+    return "more than " + std::to_string(format::branch_epochs_max) + " reigns lie between this log and that of " +
+           environment_.host_name(host) + ": nobody can tell any more whether it has all that is here";
+  }
   if (has_lost_log()) return "another reign begins where this log is damaged, and what lies behind may be nowhere else";
   if (may_have_more()) return "memory holds acknowledged writes of a reign that another host ended";
   return "the logs have parted: both sides are kept";
@@ -92,9 +98,10 @@ bool Replica::has_parted() const {
   return std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
     const Report& report = peer.second;
     if (!report.is_consistent) return false;
+    const bool has_lost_sight = bricks::have_lost_sight(log_->branch(), report.branch);
     const auto common = bricks::common_position(log_->branch(), log_->durable().position.lsn, report.branch,
                                                 report.durable.position.lsn);
-    return common.forked() || rival(report) == Rival::before_data;
+    return has_lost_sight || common.forked() || rival(report) == Rival::before_data;
   });
 }
 
@@ -132,7 +139,8 @@ Task<Status> Replica::drop_tail() {
   if (!hash) co_return hash.error().status;
   end.hash = *hash;
   // What others remember of this tail is no reason to miss it: it belonged to another life (T10).
-  const Life life{random_uuid(machine_), life_.born, life_.given_up};
+  Life life = life_;
+  life.id = random_uuid(machine_);
   if (Status status = co_await write_life(machine_, options_.state_directory, life); status != Status::ok) {
     co_return status;
   }

@@ -27,6 +27,7 @@ Task<Result<void>> Replica::agree_to_leave() {
     if (log_ != nullptr) {
       Life life = life_;
       give_up_rights(life, log_->branch(), environment_.self());
+      give_up_sides(life);
       status = co_await leave_life(machine_, options_.state_directory, std::move(life));
     } else {
       // Detached, or its disk is away: its rights are given up all the same (T2).
@@ -125,8 +126,9 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (role_ == Role::primary) co_await close_logger();
   co_await end_following();
   role_ = Role::closed;
-  Life life{random_uuid(machine_), life_.born, life_.given_up};
+  Life life{random_uuid(machine_), life_.born, life_.given_up, {}};
   give_up_rights(life, log_->branch(), environment_.self());
+  give_up_sides(life);
   Status status = co_await write_life(machine_, options_.state_directory, life);
   if (status == Status::ok) {
     life_ = life;
@@ -145,6 +147,16 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   reached("fork: invalidated");
   environment_.event(options_.resource, "invalidated: the former log is kept in branch/, the disk will be synced");
   co_return Result<void>();
+}
+
+// Of each fork that is known here, this side: others that are on it are no source for what was given up (T9).
+void Replica::give_up_sides(Life& life) const {
+  const Lsn end = log_->durable().position.lsn;
+  const Report mine = report();
+  for (const auto& [host, peer] : peers_) {
+    if (!peer.is_consistent || (rival(peer) != Rival::before_data && !have_parted(mine, peer))) continue;
+    give_up_side(life, log_->branch(), end, peer.branch, peer.durable.position.lsn);
+  }
 }
 
 // Who is given up is not wanted as primary any longer: else the winner would hand over to it by surprise (T6). That the

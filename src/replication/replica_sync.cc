@@ -2,6 +2,7 @@
 // position at which our log begins; the log from q on is fetched beside and replayed afterwards. Until that is done the
 // replica is no version of anything (S0, S8). An interrupted sync begins again; what is equal is not moved again.
 #include <algorithm>
+#include <tuple>
 
 #include "base/probe.h"
 #include "replication/replica.h"
@@ -16,36 +17,61 @@ using control::TransferKind;
 using format::ReplicaState;
 using format::StateBlock;
 
-// It follows a reign of this host that was given up here: nobody can go on from there.
+// It is of a side that was given up here, or follows a reign of this host that was: nobody can go on from there.
 bool Replica::follows_what_was_given_up(const Report& peer) const {
+  if (is_of_lost_side(life_, peer.branch, peer.durable.position.lsn)) return true;
   const Tail tail = tail_of(peer.branch, peer.durable.position.lsn, environment_.self(), Life{});
   return tail == Tail::mine || tail == Tail::granted;
 }
 
-// Some replica has a history that was not given up here, whether it can be reached or not.
+// Some replica has a history that was not given up here, whether it can be reached or not. Who was not heard since our
+// start is known by what it had before.
 bool Replica::goes_on_elsewhere() const {
-  return std::ranges::any_of(peers_, [this](const auto& peer) {
+  const auto goes_on = [this](const auto& peer) {
     return peer.second.is_consistent && !follows_what_was_given_up(peer.second);
+  };
+  if (!has_heard() || std::ranges::any_of(peers_, goes_on)) return true;
+  return std::ranges::any_of(memories_, [this](const auto& memory) {
+    const auto peer = peers_.find(memory.first);
+    const bool is_known = peer != peers_.end() && !peer->second.branch.empty();
+    return !is_known && !memory.second.what.tip.position.is_none() &&
+           !is_remembered_on_what_was_given_up(memory.second);
   });
 }
 
-// Who has failed least; of those the primary, because it has the newest.
+// By those who are of that side: the remembered one had no more than they have, or has gone on there.
+bool Replica::is_remembered_on_what_was_given_up(const Memory& memory) const {
+  const Position& tip = memory.what.tip.position;
+  const auto is_begun = [&](const Position& side) {
+    return side.epoch == tip.epoch ? side.lsn < tip.lsn
+                                   : std::ranges::find(memory.history, side.epoch) != memory.history.end();
+  };
+  if (std::ranges::any_of(life_.lost_sides, is_begun)) return true;
+  return std::ranges::any_of(peers_, [&](const auto& peer) {
+    if (!peer.second.is_consistent || !follows_what_was_given_up(peer.second)) return false;
+    const format::BranchEpoch* epoch = bricks::find_epoch(peer.second.branch, tip.epoch);
+    return epoch != nullptr && (!epoch->ended || tip.lsn <= epoch->end);
+  });
+}
+
+// Who has failed least; of those who goes on, and of those the primary, because it has the newest.
 std::optional<Uuid> Replica::choose_sync_source() const {
   std::optional<Uuid> best;
   const auto rank = [this](const Uuid& host, const Report& peer) {
     const auto failed = sync_failures_.find(host);
-    return std::pair(failed == sync_failures_.end() ? 0 : failed->second, peer.is_primary ? 0 : 1);
+    return std::tuple(failed == sync_failures_.end() ? 0 : failed->second, is_overruled(peer), !peer.is_primary);
   };
-  const bool is_side_given_up = std::ranges::any_of(
-      peers_, [this](const auto& peer) { return peer.second.is_consistent && follows_what_was_given_up(peer.second); });
+  const bool is_consistent = state_->value().state == ReplicaState::consistent;
+  const bool is_side_given_up = !life_.lost_sides.empty() || std::ranges::any_of(peers_, [this](const auto& peer) {
+    return peer.second.is_consistent && follows_what_was_given_up(peer.second);
+  });
   for (const auto& [host, peer] : peers_) {
     if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent || !peer.is_whole) continue;
-    const bool is_consistent = state_->value().state == ReplicaState::consistent;
     if (is_consistent ? !is_ahead(peer) : !has_what_was_here(peer)) continue;
     // The other side is waited for: whoever followed the one that was given up has nobody to go on with.
-    if (follows_what_was_given_up(peer) && goes_on_elsewhere()) continue;
+    if (!is_consistent && follows_what_was_given_up(peer) && goes_on_elsewhere()) continue;
     // Who forks from the designated primary's history is no source for anybody, unless that was given up.
-    if (peer.state == control::State::fork && !peer.is_primary && !is_side_given_up) continue;
+    if (peer.state == State::fork && !peer.is_primary && !is_side_given_up) continue;
     if (!best || rank(host, peer) < rank(*best, peers_.at(*best))) best = host;
   }
   return best;
@@ -86,7 +112,7 @@ bool Replica::is_ahead(const Report& peer) const {
   // Who has less than was durable here, or has parted from it, does not replace what lies behind a damage (P6).
   if ((has_lost_log() && served < recovery_.evidence) || rival(peer) == Rival::before_data) return false;
   const auto common = bricks::common_position(log_->branch(), end, peer.branch, served);
-  return !common.any || (common.peer_beyond && !common.mine_beyond);
+  return log_->branch().empty() || (common.any && common.peer_beyond && !common.mine_beyond);
 }
 
 bool Replica::needs_sync() const { return must_sync_ || state_->value().state != ReplicaState::consistent; }
@@ -179,7 +205,8 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   co_await end_serving();
   while (readings_ > 0) co_await io::wait_until(machine_, served_, machine_.now() + 100ms);
   const Uuid id = random_uuid(machine_);
-  Life life{life_.id, header.q.position.lsn, life_.given_up};
+  Life life = life_;
+  life.born = header.q.position.lsn;
   give_up_rights(life, log_->branch(), environment_.self());
   Status status = co_await write_life(machine_, options_.state_directory, life);
   if (status != Status::ok) {
@@ -231,7 +258,7 @@ Task<Status> Replica::replace_log(SyncHeader header) {
 bool Replica::keeps_log(const SyncHeader& header) const {
   const auto common =
       bricks::common_position(log_->branch(), log_->durable().position.lsn, header.branch, header.q.position.lsn);
-  return has_lost_log() || common.mine_beyond;
+  return has_lost_log() || common.mine_beyond || bricks::have_lost_sight(log_->branch(), header.branch);
 }
 
 // Requests run ahead of their answers, so that distance costs nothing.

@@ -57,8 +57,12 @@ struct Report {
 // was heard last, unless it lives another life.
 void complete(Report& report, const Report& former);
 
-// Each has something behind the last position that both have: neither can hand anything over to the other (T9).
+// Each has something behind the last position that both have, or it cannot be told any more: neither can hand anything
+// over to the other (T9).
 bool have_parted(const Report& one, const Report& other);
+
+// Another reign begins in `other` where the log of `one` ends.
+bool is_superseded(const Report& one, const Report& other);
 
 std::vector<std::byte> encode(const Report& report);
 // invalid: malformed or out of bounds; unsupported: another version.
