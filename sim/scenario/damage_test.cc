@@ -199,6 +199,25 @@ TEST_F(DamageFilm, a_sync_that_cannot_go_on_says_why_once_and_goes_on_when_it_ca
   }
 }
 
+// The first copy says who it is, what it gave up and what others may hold against it; the second one says the same.
+// Attacks: F23, P2, T2, T10
+TEST_F(DamageFilm, a_damaged_life_is_read_from_its_second_copy) {
+  cast({"a"});
+  save("a", 0, 40, 'x');
+  const std::string life = resource_directory("a") + "/life";
+  for (const bool is_unreadable : {false, true}) {
+    power_loss("a");
+    if (is_unreadable) {
+      disks("a").break_sector(life, 0);
+    } else {
+      disks("a").flip(life, 37);  // a digit of the position
+    }
+    boot("a");
+    expect_primary("a");
+    expect_read("a", 0, 40, 'x');
+  }
+}
+
 // Attacks: F28, S3, P11
 TEST_F(DamageFilm, a_sync_writes_anew_what_cannot_be_read) {
   cast({"a", "b"});

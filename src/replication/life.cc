@@ -4,6 +4,8 @@
 #include <charconv>
 
 #include "base/bytes.h"
+#include "base/hash.h"
+#include "base/probe.h"
 #include "bricks/state_file.h"
 
 namespace mars::replication {
@@ -14,14 +16,24 @@ constexpr size_t given_up_max = 512;
 constexpr size_t lost_sides_max = 64;
 constexpr size_t file_bytes_max = 32u << 10;
 
+std::string hash_line(std::string_view text) { return to_string(hash(bytes_of(text))) + "\n"; }
+
 Task<Result<Life>> read_file(io::Machine& machine, std::string path) {
   auto content = co_await machine.storage().read_file(path, file_bytes_max);
   if (!content) co_return failure(content.error());
-  co_return parse_life(text_of(*content));
+  std::string_view text = text_of(*content);
+  const size_t line = text.find('\n');
+  // A file without a second line is from before there was a hash.
+  if (line == text.npos) co_return parse_life(text);
+  const std::string_view rest = text.substr(line + 1);
+  text = text.substr(0, line);
+  if (rest != hash_line(text)) co_return failure(Status::damaged, path + " is damaged: its hash does not fit");
+  co_return parse_life(text);
 }
 
 Task<Status> write_file(io::Machine& machine, std::string path, Life life) {
-  const std::string text = to_text(life);
+  std::string text = to_text(life);
+  text += "\n" + hash_line(text);
   const ByteView view = bytes_of(text);
   io::Bytes content(view.begin(), view.end());
   co_return co_await machine.storage().write_file(path, std::move(content), false);
@@ -144,11 +156,17 @@ Result<Life> parse_life(std::string_view text) {
 }
 
 Task<Result<Life>> read_life(io::Machine& machine, std::string state_directory) {
-  co_return co_await read_file(machine, state_directory + "/life");
+  auto life = co_await read_file(machine, state_directory + "/life");
+  if (life || status_of(life) == Status::gone) co_return life;
+  auto second = co_await read_file(machine, state_directory + "/life.2");
+  if (second) reached("life: the second copy is read");
+  co_return second ? std::move(second) : std::move(life);
 }
 
 Task<Status> write_life(io::Machine& machine, std::string state_directory, Life life) {
-  co_return co_await write_file(machine, state_directory + "/life", std::move(life));
+  const Status status = co_await write_file(machine, state_directory + "/life", life);
+  if (status != Status::ok) co_return status;
+  co_return co_await write_file(machine, state_directory + "/life.2", std::move(life));
 }
 
 Task<Status> leave_life(io::Machine& machine, std::string state_directory, Life life) {

@@ -1,6 +1,7 @@
 // Life: what a replica is since it was made or given up (doc/decisions/002), where its log began when it was synced
 // last, the rights to write that it has given up (doc/decisions/024), and the sides of forks. A small file beside the
-// state block, "UUID LSN UUID ... UUID@LSN ...", whole and durable before this returns.
+// state block, "UUID LSN UUID ... UUID@LSN ..." and a line with its hash, in two copies, the first of which counts
+// while it is whole; both are durable before this returns.
 #pragma once
 
 #include <optional>
