@@ -139,6 +139,88 @@ TEST_F(SidedForkFilm, two_followers_of_the_losing_side_are_given_up_one_after_th
   expect_equal();
 }
 
+// c is dead, or back and in a fork: b follows who was forced and is only made anew.
+// Attacks: F19, T9, P13
+TEST_F(SidedForkFilm, a_follower_of_the_winner_that_is_made_anew_gives_up_no_side) {
+  for (const bool is_back : {false, true}) {
+    for (const bool leaves : {false, true}) {
+      cast({"a", "b", "c"});
+      hand_over("c");
+      save("c", 0, 40, '0');
+      expect_up_to_date();
+      for (const char* host : {"a", "b"}) run(host, "pause-fetch mydata");
+      save_apart("c", 20, 30, 'c');
+      kill("c");
+      for (const char* host : {"a", "b"}) run(host, "resume-fetch mydata");
+      force("a");
+      save("a", 20, 35, 'a');
+      expect_up_to_date_among("a", "b");
+      if (is_back) boot("c");
+      if (is_back) expect_state("c", State::fork);
+      if (leaves) run("b", "leave-resource mydata");
+      leaves ? (void)run("b", "join-resource mydata /dev/sdb --overwrite") : invalidate("b");
+      expect_up_to_date_among("a", "b");
+      expect_on_disk("b", 20, 35, 'a');
+      if (!is_back) boot("c");
+      expect_state("c", State::fork);
+      rest(1s);
+      invalidate("c");
+      expect_equal();
+    }
+  }
+}
+
+// Attacks: F19, P6, T9
+TEST_F(SidedForkFilm, who_is_given_up_twice_stays_on_the_side_that_is_kept) {
+  part_from_c(true);
+  invalidate("a");
+  run("b", "pause-replay mydata");
+  run("b", "invalidate mydata");
+  rest(300ms);
+  run("b", "invalidate mydata");
+  run("b", "resume-replay mydata");
+  expect_state("b", State::up_to_date);
+  run("c", "primary mydata");
+  expect_read("c", 20, 30, 'c');
+  expect_equal();
+}
+
+// d stands before the fork. Whoever is given up fetches on from there, and not what it gave up.
+// Attacks: F19, P6, T9
+TEST_F(SidedForkFilm, who_is_given_up_does_not_come_back_through_a_beginning_of_both) {
+  for (const bool is_reached : {false, true}) {
+    cast({"a", "b", "c", "d"});
+    hand_over("c");
+    save("c", 0, 40, '0');
+    expect_up_to_date();
+    run("d", "pause-fetch mydata");
+    save("c", 40, 50, '1');
+    expect_up_to_date_among("a", "b");
+    for (const char* host : {"a", "b"}) run(host, "pause-fetch mydata");
+    save("c", 20, 30, 'c');
+    stop("c");
+    for (const char* host : {"a", "b"}) run(host, "resume-fetch mydata");
+    force("a");
+    save_apart("a", 20, 35, 'a');
+    EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+    boot("c");
+    expect_state("c", State::fork);
+    rest(1s);
+    if (!is_reached) isolate("c");
+    if (!is_reached) await_silence("a", "c");
+    run("a", "invalidate mydata");
+    rest(20s);
+    EXPECT_FALSE(is_on_disk("a", 30, 35, 'a') && durable("a") == durable("b")) << describe();
+    rejoin("c");
+    EXPECT_TRUE(until([&] { return durable("a") == durable("c"); })) << describe();
+    invalidate("b");
+    run("d", "resume-fetch mydata");
+    run("c", "primary mydata");
+    expect_read("c", 20, 30, 'c');
+    expect_equal();
+  }
+}
+
 // Attacks: F13, T9
 TEST_F(SidedForkFilm, a_bystander_that_is_given_up_first_is_synced_from_the_winner) {
   for (const char* winner : {"b", "c"}) {

@@ -7,6 +7,7 @@
 #include "control/words.h"
 #include "node/forwarding.h"
 #include "node/members.h"
+#include "replication/decide_start.h"
 
 namespace mars::node {
 
@@ -73,7 +74,7 @@ Uuid Call::holder(const Uuid& id, bool in_any_history) {
     const Report* its = report_of(id, host);
     if (its == nullptr || !its->is_holder || (mine && replication::have_parted(*mine, *its))) continue;
     // The right of one that is silent went on behind the end of its log, as this host's log says (T8).
-    if (mine && !is_connected(host) && replication::is_superseded(*its, *mine)) continue;
+    if (mine && !is_connected(host) && replication::is_superseded(*its, host, *mine)) continue;
     std::pair rank(!is_connected(host), host != wanted);
     if (in_any_history) std::swap(rank.first, rank.second);
     if (!best.is_nil() && !(rank < least)) continue;

@@ -1,5 +1,7 @@
 #include "replication/decide_start.h"
 
+#include <algorithm>
+
 namespace mars::replication {
 
 std::string_view name(StartAction action) {
@@ -77,16 +79,27 @@ Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Re
 }
 
 bool overrules(const Report& one, const Report& other) {
+  if (bricks::have_lost_sight(one.branch, other.branch)) return other.branch.back().number < one.branch.front().number;
   const Lsn end = one.durable.position.lsn;
   const Lsn other_end = other.durable.position.lsn;
   const bricks::Common common = bricks::common_position(one.branch, end, other.branch, other_end);
   if (!common.forked()) return false;
-  const auto is_forced = [&common](const bricks::Branch& branch, Lsn branch_end) {
-    const format::BranchEpoch* next = bricks::epoch_at(branch, common.position.lsn);
-    return next != nullptr && next->id != common.position.epoch && next->first < branch_end &&
-           next->cause == EpochCause::force;
-  };
-  return is_forced(one.branch, end) && !is_forced(other.branch, other_end);
+  const format::BranchEpoch* next = bricks::epoch_at(one.branch, common.position.lsn);
+  const bool is_forced_there = next != nullptr && next->id != common.position.epoch && next->cause == EpochCause::force;
+  return is_forced_there && std::ranges::none_of(other.branch, [&](const format::BranchEpoch& epoch) {
+           const bool is_behind = epoch.first >= common.position.lsn && epoch.first < other_end;
+           return is_behind && epoch.id != common.position.epoch && epoch.cause == EpochCause::force;
+         });
+}
+
+bool is_superseded(const Report& one, const Uuid& host, const Report& other) {
+  const Lsn other_end = other.durable.position.lsn;
+  const Tail tail = tail_of(other.branch, other_end, host, Life{});
+  const bricks::Common common = bricks::common_position(one.branch, one.durable.position.lsn, other.branch, other_end);
+  const bool is_back = tail == Tail::mine || tail == Tail::granted;
+  if (!common.any || common.mine_beyond || is_back) return false;
+  const format::BranchEpoch* epoch = bricks::find_epoch(other.branch, common.position.epoch);
+  return epoch->ended && epoch->end == common.position.lsn && other_end > epoch->end;
 }
 
 namespace {
@@ -105,13 +118,12 @@ bool was_given_up(const bricks::Branch& mine, Lsn my_end, const Uuid& self, cons
 
 // What the peer's own log has of my epochs counts always; what it merely remembers of me counts for the replica that I
 // was then, not for one that the operator invalidated or joined anew since.
-bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Uuid& my_life,
-                      const Report& peer) {
+bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Life& life, const Report& peer) {
   const bool is_past = was_given_up(mine, my_end, self, peer);
   // Whose sync has just begun has nothing of the history that it was told.
   const bool has_nothing = !peer.is_consistent && peer.oldest >= peer.durable.position.lsn;
   for (const format::BranchEpoch& epoch : peer.branch) {
-    if (epoch.host != self || is_past || has_nothing) continue;
+    if (epoch.host != self || is_past || has_nothing || has_given_up(life, epoch.id)) continue;
     const Lsn end = epoch.ended ? std::min(epoch.end, peer.durable.position.lsn) : peer.durable.position.lsn;
     // Of an epoch that I have ended I have no more than its end, however much I wrote since.
     const format::BranchEpoch* ours = bricks::find_epoch(mine, epoch.id);
@@ -119,7 +131,7 @@ bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, 
     if (has < end) return true;
   }
   const auto found = peer.remembered.find(self);
-  if (found == peer.remembered.end() || found->second.life != my_life) return false;
+  if (found == peer.remembered.end() || found->second.life != life.id) return false;
   if (found->second.tip.position.epoch.is_nil()) return false;
   const Position& remembered = found->second.tip.position;
   const format::BranchEpoch* ours = bricks::find_epoch(mine, remembered.epoch);

@@ -65,10 +65,12 @@ Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self, co
 // Against one peer's branch. `has_data(from)` would read the log; `my_data_end` is the end of the last batch with data,
 // or with a forced epoch, of my log.
 Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Report& peer);
-// Where the two part, `one` goes on by force, and `other` does not: that is the verdict for who is on neither (T9).
+// Where the two part, `one` goes on by force, and nobody was forced on the side of `other`: that is the verdict for who
+// is on neither (T9). So is it that the other was left behind.
 bool overrules(const Report& one, const Report& other);
-// The peer remembers a position of my own epoch that my log does not reach.
-bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Uuid& my_life,
-                      const Report& peer);
+// The right with which the log of `one`, of `host`, ends has gone to another reign in `other`, and not back.
+bool is_superseded(const Report& one, const Uuid& host, const Report& other);
+// The peer remembers a position of my own epoch that my log does not reach, and that I have not given up.
+bool is_outremembered(const bricks::Branch& mine, Lsn my_end, const Uuid& self, const Life& life, const Report& peer);
 
 }  // namespace mars::replication

@@ -197,63 +197,66 @@ TEST(Overrules, a_force_is_the_verdict_against_a_tail_and_not_against_another_fo
   bricks::Branch other = reopened;
   other.back().cause = EpochCause::force;
   EXPECT_FALSE(overrules(report_of(forced, 12288), report_of(other, 16384)));
+  bricks::Branch later = {ended(epoch(1, a, 0), 12288), epoch(4, a, 12288)};
+  later.back().cause = EpochCause::force;
+  EXPECT_FALSE(overrules(report_of(forced, 12288), report_of(later, 16384))) << "forced behind a tail";
 }
 
 TEST(Outremembered, a_restored_host_is_found_by_what_others_have_of_its_own_reign) {
   const bricks::Branch branch = {epoch(1, a, 0)};
-  EXPECT_TRUE(is_outremembered(branch, {4096}, a, id(1), report_of(branch, 8192)));
-  EXPECT_FALSE(is_outremembered(branch, {8192}, a, id(1), report_of(branch, 8192)));
-  EXPECT_FALSE(is_outremembered(branch, {4096}, b, id(1), report_of(branch, 8192)));
+  EXPECT_TRUE(is_outremembered(branch, {4096}, a, Life{id(1), {}, {}, {}}, report_of(branch, 8192)));
+  EXPECT_FALSE(is_outremembered(branch, {8192}, a, Life{id(1), {}, {}, {}}, report_of(branch, 8192)));
+  EXPECT_FALSE(is_outremembered(branch, {4096}, b, Life{id(1), {}, {}, {}}, report_of(branch, 8192)));
   Report being_synced = report_of(branch, 8192);
   being_synced.is_consistent = false;
-  EXPECT_TRUE(is_outremembered(branch, {4096}, a, id(1), being_synced));
+  EXPECT_TRUE(is_outremembered(branch, {4096}, a, Life{id(1), {}, {}, {}}, being_synced));
   being_synced.oldest = {8192};  // it has nothing yet: it says what it was told
-  EXPECT_FALSE(is_outremembered(branch, {4096}, a, id(1), being_synced));
+  EXPECT_FALSE(is_outremembered(branch, {4096}, a, Life{id(1), {}, {}, {}}, being_synced));
 }
 
 TEST(Outremembered, a_tail_of_my_own_that_another_reign_has_ended_is_not_missed) {
   const bricks::Branch mine = {ended(epoch(1, a, 0), 4096), epoch(2, b, 4096)};
-  EXPECT_FALSE(is_outremembered(mine, {8192}, a, id(1), report_of({epoch(1, a, 0)}, 65536)));
+  EXPECT_FALSE(is_outremembered(mine, {8192}, a, Life{id(1), {}, {}, {}}, report_of({epoch(1, a, 0)}, 65536)));
   const bricks::Branch theirs = {ended(epoch(1, a, 0), 8192), epoch(3, a, 8192)};
-  EXPECT_FALSE(is_outremembered(mine, {8192}, a, id(1), report_of(theirs, 65536)));
+  EXPECT_FALSE(is_outremembered(mine, {8192}, a, Life{id(1), {}, {}, {}}, report_of(theirs, 65536)));
 }
 
 TEST(Outremembered, a_reign_that_i_began_again_behind_a_loss_hides_nothing) {
   const bricks::Branch mine = {ended(epoch(1, a, 0), 4096), epoch(2, a, 4096)};
-  EXPECT_TRUE(is_outremembered(mine, {8192}, a, id(1), report_of({epoch(1, a, 0)}, 65536)));
-  EXPECT_TRUE(is_outremembered(mine, {131072}, a, id(1), report_of({epoch(1, a, 0)}, 65536)));
+  EXPECT_TRUE(is_outremembered(mine, {8192}, a, Life{id(1), {}, {}, {}}, report_of({epoch(1, a, 0)}, 65536)));
+  EXPECT_TRUE(is_outremembered(mine, {131072}, a, Life{id(1), {}, {}, {}}, report_of({epoch(1, a, 0)}, 65536)));
 }
 
 TEST(Outremembered, what_was_given_up_by_force_is_not_missed) {
   bricks::Branch mine = {ended(epoch(1, a, 0), 4096), epoch(2, a, 4096)};
   mine.back().cause = EpochCause::force;
-  EXPECT_FALSE(is_outremembered(mine, {8192}, a, id(1), report_of({epoch(1, a, 0)}, 65536)));
+  EXPECT_FALSE(is_outremembered(mine, {8192}, a, Life{id(1), {}, {}, {}}, report_of({epoch(1, a, 0)}, 65536)));
 }
 
 TEST(Outremembered, a_memory_of_another_life_does_not_count) {
   const bricks::Branch branch = {epoch(1, a, 0)};
   Report peer = report_of(branch, 4096);
   peer.remembered[a] = {{{id(1), {8192}}, {}}, id(7)};
-  EXPECT_TRUE(is_outremembered(branch, {4096}, a, id(7), peer));
-  EXPECT_FALSE(is_outremembered(branch, {4096}, a, id(8), peer));
+  EXPECT_TRUE(is_outremembered(branch, {4096}, a, Life{id(7), {}, {}, {}}, peer));
+  EXPECT_FALSE(is_outremembered(branch, {4096}, a, Life{id(8), {}, {}, {}}, peer));
 }
 
 TEST(Outremembered, a_memory_of_a_reign_that_the_branch_has_forgotten_does_not_count) {
   bricks::Branch mine = {ended(epoch(3, a, 16384), 20480), epoch(4, a, 20480)};
   Report peer = report_of({epoch(1, a, 0)}, 12288);
   peer.remembered[a] = {{{id(1), {12288}}, {}}, id(7)};
-  EXPECT_TRUE(is_outremembered(mine, {24576}, a, id(7), peer));
+  EXPECT_TRUE(is_outremembered(mine, {24576}, a, Life{id(7), {}, {}, {}}, peer));
   mine.front().parent = id(2);
-  EXPECT_FALSE(is_outremembered(mine, {24576}, a, id(7), peer));
+  EXPECT_FALSE(is_outremembered(mine, {24576}, a, Life{id(7), {}, {}, {}}, peer));
   peer.remembered[a].tip.position.lsn = {20480};
-  EXPECT_TRUE(is_outremembered(mine, {24576}, a, id(7), peer));
+  EXPECT_TRUE(is_outremembered(mine, {24576}, a, Life{id(7), {}, {}, {}}, peer));
 }
 
 TEST(Outremembered, an_epoch_that_a_rival_has_bound_is_not_missed) {
   const bricks::Branch mine = {ended(epoch(1, a, 0), 4096), epoch(2, b, 4096)};
   Report peer = report_of(mine, 8192);
   peer.remembered[a] = {{{id(1), {12288}}, {}}, id(7)};
-  EXPECT_FALSE(is_outremembered(mine, {8192}, a, id(7), peer));
+  EXPECT_FALSE(is_outremembered(mine, {8192}, a, Life{id(7), {}, {}, {}}, peer));
 }
 
 }  // namespace

@@ -60,12 +60,23 @@ void give_up_rights(Life& life, const bricks::Branch& branch, const Uuid& self) 
   }
 }
 
+namespace {
+Lsn part_of(const format::BranchEpoch& epoch, Lsn end) { return epoch.ended ? std::min(epoch.end, end) : end; }
+
+bool is_beyond(const Position& side, const bricks::Branch& branch, Lsn end) {
+  const format::BranchEpoch* epoch = bricks::find_epoch(branch, side.epoch);
+  return epoch != nullptr && epoch->first < end && side.lsn < part_of(*epoch, end);
+}
+}  // namespace
+
 void give_up_side(Life& life, const bricks::Branch& mine, Lsn mine_end, const bricks::Branch& other, Lsn other_end) {
   if (mine.empty()) return;
   const auto add = [&life](EpochId epoch, Lsn lsn) {
     const Position begin{epoch, lsn};
     if (std::ranges::find(life.lost_sides, begin) == life.lost_sides.end()) life.lost_sides.push_back(begin);
   };
+  // The last verdict counts.
+  std::erase_if(life.lost_sides, [&](const Position& side) { return is_beyond(side, other, other_end); });
   const bricks::Common common = bricks::common_position(mine, mine_end, other, other_end);
   const Lsn fork = common.any ? common.position.lsn : mine.back().first;
   const format::BranchEpoch* next = bricks::epoch_at(mine, fork);
@@ -85,7 +96,7 @@ void give_up_side(Life& life, const bricks::Branch& mine, Lsn mine_end, const br
 bool is_of_lost_side(const Life& life, const bricks::Branch& branch, Lsn end) {
   for (auto epoch = branch.rbegin(); epoch != branch.rend(); ++epoch) {
     if (epoch->first >= end) continue;
-    const Lsn part = epoch->ended ? std::min(epoch->end, end) : end;
+    const Lsn part = part_of(*epoch, end);
     for (const Position& begin : life.lost_sides) {
       if (begin.epoch == epoch->id && begin.lsn < part) return true;
     }
@@ -183,6 +194,8 @@ Task<Status> leave_rights(io::Machine& machine, std::string state_directory, Uui
     for (const Uuid& right : former->given_up) {
       if (!has_given_up(life, right)) life.given_up.push_back(right);
     }
+    if (life.given_up.size() > given_up_max) life.given_up.resize(given_up_max);
+    if (life.lost_sides.empty()) life.lost_sides = former->lost_sides;
   }
   bricks::StateFile state(machine);
   const auto opened = co_await state.open(state_directory + "/state");

@@ -75,6 +75,16 @@ TEST(LostSide, the_forced_reign_is_given_up_and_the_old_one_goes_on) {
   EXPECT_FALSE(is_of_lost_side(life, forced_again, {20480})) << "another verdict";
 }
 
+TEST(LostSide, the_last_verdict_counts) {
+  const bricks::Branch old_one = {reign(1, 0)};
+  const bricks::Branch forced = {ended(reign(1, 0), 8192), reign(2, 8192, EpochCause::force)};
+  Life life;
+  give_up_side(life, forced, {12288}, old_one, {16384});
+  give_up_side(life, old_one, {16384}, forced, {12288});
+  EXPECT_TRUE(is_of_lost_side(life, old_one, {16384}));
+  EXPECT_FALSE(is_of_lost_side(life, forced, {12288}));
+}
+
 TEST(LostSide, a_side_that_was_forced_twice_is_given_up_with_both) {
   const bricks::Branch mine = {ended(reign(1, 0), 8192), ended(reign(2, 8192, EpochCause::force), 12288),
                                reign(3, 12288, EpochCause::force)};

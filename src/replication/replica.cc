@@ -302,7 +302,7 @@ StartFacts Replica::facts() const {
     }
   }
   for (const auto& [host, peer] : peers_) {
-    if (is_outremembered(branch, end, environment_.self(), life_.id, peer)) facts.is_outremembered = true;
+    if (is_outremembered(branch, end, environment_.self(), life_, peer)) facts.is_outremembered = true;
     if (!peer.is_consistent) continue;
     facts.rival = std::max(facts.rival, rival(peer));
   }

@@ -199,6 +199,7 @@ class Replica {
   bool follows_what_was_given_up(const Report& peer) const;
   bool goes_on_elsewhere() const;
   bool is_overruled(const Report& report) const;
+  bool is_no_way_on(const Report& peer) const;
   bool is_remembered_on_what_was_given_up(const Memory& memory) const;
   bool is_log_whole() const;
 
@@ -278,6 +279,7 @@ class Replica {
   std::string reason_of_fork() const;
   std::string way_out_of_fork() const;  // what the operator does then
   bool has_parted() const;
+  void forget_former_log();
   Task<bool> drop_empty_tail();  // false: it says why not
   Task<Status> drop_tail();
   Task<Result<Hash128>> hash_at(Lsn lsn);

@@ -1,7 +1,6 @@
 // Replica: following. Fetch from any peer that has the bytes, replay what is durable here; two activities with a switch
 // each.
 #include <algorithm>
-#include <tuple>
 
 #include "replication/replica.h"
 
@@ -162,11 +161,21 @@ void Replica::show_unsynced(const control::Switches& on) {
                "look at its state with `marsadm status " + options_.name + "`");
   }
   if (peer != peers_.end() && goes_on_elsewhere()) {
+    const std::string name = environment_.host_name(peer->first);
+    const std::string first = peer->second.is_primary ? "`marsadm secondary " + options_.name + "` and then " : "";
     return say(State::waiting_for_peer,
-               "the history that " + environment_.host_name(peer->first) +
-                   " has was given up here, and nobody of the other side can be reached",
-               "connect one that was not given up; if all of those are lost, run `marsadm primary " + options_.name +
-                   " --force` on " + environment_.host_name(peer->first));
+               "the history that " + name + " has was given up here, and nobody of the other side can be reached",
+               "connect one that was not given up; if all of those are lost, run " + first + "`marsadm primary " +
+                   options_.name + " --force` on " + name);
+  }
+  const auto is_overruled_source = [this](const auto& peer) {
+    return peer.second.is_consistent && environment_.is_connected(peer.first) && is_overruled(peer.second);
+  };
+  if (const auto loser = std::ranges::find_if(peers_, is_overruled_source); loser != peers_.end()) {
+    return say(State::waiting_for_peer,
+               "another host was forced where the history of " + environment_.host_name(loser->first) +
+                   " had its end, and cannot be synced from now",
+               "look at the state of the others with `marsadm status " + options_.name + "`");
   }
   const Position& base = state_->value().sweep.base.position;
   if (!base.is_none()) {
@@ -284,20 +293,27 @@ Task<Status> Replica::recreate_gone() {
 
 // ---- fetch
 
-// Somebody who can be reached was forced where this one's history had its end.
+// Somebody who can be reached was forced where this one's history had its end, and was not given up here.
 bool Replica::is_overruled(const Report& report) const {
   return std::ranges::any_of(peers_, [&](const auto& peer) {
     const bool is_here = environment_.is_connected(peer.first) && peer.second.is_attached;
-    return is_here && peer.second.is_consistent && overrules(peer.second, report);
+    return is_here && peer.second.is_consistent && overrules(peer.second, report) &&
+           !follows_what_was_given_up(peer.second);
   });
 }
 
-// Who has the log that continues ours, on our branch: who was silent least; of those who goes on, and the primary,
+// Its log continues ours on a side that a force or this host's operator has decided against (T9).
+bool Replica::is_no_way_on(const Report& peer) const {
+  const bool is_lost = is_of_lost_side(life_, peer.branch, peer.durable.position.lsn);
+  return is_overruled(peer) || (is_lost && goes_on_elsewhere());
+}
+
+// Who has the log that continues ours, on our branch: who was silent least; of those the primary,
 // because it has the newest.
 Replica::Sources Replica::look_for_source(const Uuid& except) const {
   const Lsn end = log_->durable().position.lsn;
   Sources sources;
-  std::tuple<Silence, bool, uint64_t> least;
+  std::pair<Silence, uint64_t> least;
   for (const auto& [host, peer] : peers_) {
     if (host == except || !environment_.is_connected(host) || !peer.is_attached) continue;
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
@@ -306,10 +322,11 @@ Replica::Sources Replica::look_for_source(const Uuid& except) const {
       sources.is_any_parted = true;
       continue;
     }
+    if (is_no_way_on(peer)) continue;
     sources.is_any_ahead = true;
     if (peer.oldest > end || unable_.contains(host)) continue;
     const uint64_t has = peer.durable.position.lsn.value + (peer.is_primary ? 1u << 20 : 0);
-    const std::tuple rank(silence_of(host), is_overruled(peer), ~has);
+    const std::pair rank(silence_of(host), ~has);
     if (sources.best && !(rank < least)) continue;
     sources.best = host;
     least = rank;
@@ -338,8 +355,10 @@ bool Replica::nobody_holds(Lsn end) const {
       if (!has_heard()) return false;
       continue;
     }
-    const bool is_ahead = peer->second.durable.position.lsn > end;
-    if (is_ahead && peer->second.oldest <= end && !unable_.contains(member)) return false;
+    const Report& its = peer->second;
+    const auto common = bricks::common_position(log_->branch(), end, its.branch, its.durable.position.lsn);
+    const bool is_ahead = common.any && common.peer_beyond && !common.mine_beyond && !is_no_way_on(its);
+    if (is_ahead && its.oldest <= end && !unable_.contains(member)) return false;
   }
   return true;
 }

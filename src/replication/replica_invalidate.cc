@@ -126,7 +126,8 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (role_ == Role::primary) co_await close_logger();
   co_await end_following();
   role_ = Role::closed;
-  Life life{random_uuid(machine_), life_.born, life_.given_up, {}};
+  Life life = life_;
+  life.id = random_uuid(machine_);
   give_up_rights(life, log_->branch(), environment_.self());
   give_up_sides(life);
   Status status = co_await write_life(machine_, options_.state_directory, life);
@@ -137,11 +138,8 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (status == Status::ok) status = co_await log_->restart({}, {}, true);
   if (status == Status::ok) status = co_await state_->update(&Replica::forget_history);
   if (status != Status::ok) co_return failure(status, "cannot write to the state directory or the log disk");
-  recovery_ = {};
-  learned_to_ = {};
+  forget_former_log();
   is_forked_ = false;
-  is_releasing_ = false;
-  serve_limit_ = no_serve_limit;
   // What a dead predecessor left in memory belongs to the history that was given up.
   environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
   reached("fork: invalidated");
@@ -149,10 +147,20 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   co_return Result<void>();
 }
 
-// Of each fork that is known here, this side: others that are on it are no source for what was given up (T9).
+// Of each fork that is known here, this side: others that are on it are no source for what was given up (T9). Not where
+// the holder of this side goes on: then this copy is given up, and no side.
 void Replica::give_up_sides(Life& life) const {
+  // What is being synced is no side any more: the verdict that led to that stands.
+  if (state_->value().state != ReplicaState::consistent) return;
+  life.lost_sides.clear();
   const Lsn end = log_->durable().position.lsn;
   const Report mine = report();
+  const bool goes_on = std::ranges::any_of(peers_, [&](const auto& peer) {
+    const bool is_here = environment_.is_connected(peer.first) && peer.second.is_attached;
+    return is_here && peer.second.is_holder && peer.second.state != control::State::fork &&
+           !have_parted(mine, peer.second);
+  });
+  if (goes_on) return;
   for (const auto& [host, peer] : peers_) {
     if (!peer.is_consistent || (rival(peer) != Rival::before_data && !have_parted(mine, peer))) continue;
     give_up_side(life, log_->branch(), end, peer.branch, peer.durable.position.lsn);

@@ -2,7 +2,6 @@
 // position at which our log begins; the log from q on is fetched beside and replayed afterwards. Until that is done the
 // replica is no version of anything (S0, S8). An interrupted sync begins again; what is equal is not moved again.
 #include <algorithm>
-#include <tuple>
 
 #include "base/probe.h"
 #include "replication/replica.h"
@@ -54,21 +53,23 @@ bool Replica::is_remembered_on_what_was_given_up(const Memory& memory) const {
   });
 }
 
-// Who has failed least; of those who goes on, and of those the primary, because it has the newest.
+// Who has failed least; of those the primary, because it has the newest.
 std::optional<Uuid> Replica::choose_sync_source() const {
   std::optional<Uuid> best;
   const auto rank = [this](const Uuid& host, const Report& peer) {
     const auto failed = sync_failures_.find(host);
-    return std::tuple(failed == sync_failures_.end() ? 0 : failed->second, is_overruled(peer), !peer.is_primary);
+    return std::pair(failed == sync_failures_.end() ? 0 : failed->second, !peer.is_primary);
   };
   const bool is_consistent = state_->value().state == ReplicaState::consistent;
-  const bool is_side_given_up = !life_.lost_sides.empty() || std::ranges::any_of(peers_, [this](const auto& peer) {
-    return peer.second.is_consistent && follows_what_was_given_up(peer.second);
-  });
+  const bool is_side_given_up =
+      (!is_consistent && !life_.lost_sides.empty()) || std::ranges::any_of(peers_, [this](const auto& peer) {
+        return peer.second.is_consistent && follows_what_was_given_up(peer.second);
+      });
   for (const auto& [host, peer] : peers_) {
     if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent || !peer.is_whole) continue;
     if (is_consistent ? !is_ahead(peer) : !has_what_was_here(peer)) continue;
     // The other side is waited for: whoever followed the one that was given up has nobody to go on with.
+    if (is_no_way_on(peer)) continue;
     if (!is_consistent && follows_what_was_given_up(peer) && goes_on_elsewhere()) continue;
     // Who forks from the designated primary's history is no source for anybody, unless that was given up.
     if (peer.state == State::fork && !peer.is_primary && !is_side_given_up) continue;
@@ -207,6 +208,8 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   const Uuid id = random_uuid(machine_);
   Life life = life_;
   life.born = header.q.position.lsn;
+  // An old verdict has nothing to do with a sync that the log alone has made necessary.
+  if (state_->value().state == ReplicaState::consistent) life.lost_sides.clear();
   give_up_rights(life, log_->branch(), environment_.self());
   Status status = co_await write_life(machine_, options_.state_directory, life);
   if (status != Status::ok) {
@@ -243,15 +246,20 @@ Task<Status> Replica::replace_log(SyncHeader header) {
       state.gone.clear();
     });
   }
+  unable_.clear();
+  must_sync_ = false;
+  forget_former_log();
+  log_turn_.release(1);
+  wake_.notify();
+  co_return status;
+}
+
+// What was known of the log that has just been replaced.
+void Replica::forget_former_log() {
   recovery_ = {};
   learned_to_ = {};
   is_releasing_ = false;
   serve_limit_ = no_serve_limit;
-  unable_.clear();
-  must_sync_ = false;
-  log_turn_.release(1);
-  wake_.notify();
-  co_return status;
 }
 
 // What the source has not is kept in branch/: behind a damage, and where the histories have parted (P6).
@@ -368,6 +376,9 @@ bool Replica::is_cut_off() const {
   bool is_anybody_ahead = false;
   for (const auto& [host, peer] : peers_) {
     if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent) continue;
+    const bool is_left_behind = bricks::have_lost_sight(log_->branch(), peer.branch) &&
+                                peer.branch.back().number < log_->branch().front().number;
+    if (is_left_behind) continue;
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
     if (!common.peer_beyond && common.any) return false;
     is_anybody_ahead = true;

@@ -95,14 +95,6 @@ bool have_parted(const Report& one, const Report& other) {
       .forked();
 }
 
-bool is_superseded(const Report& one, const Report& other) {
-  const Lsn other_end = other.durable.position.lsn;
-  const bricks::Common common = bricks::common_position(one.branch, one.durable.position.lsn, other.branch, other_end);
-  if (!common.any || common.mine_beyond) return false;
-  const format::BranchEpoch* epoch = bricks::find_epoch(other.branch, common.position.epoch);
-  return epoch->ended && epoch->end == common.position.lsn && other_end > epoch->end;
-}
-
 std::vector<std::byte> encode(const Report& report) {
   std::vector<std::byte> bytes;
   Writer writer(bytes);

@@ -61,9 +61,6 @@ void complete(Report& report, const Report& former);
 // over to the other (T9).
 bool have_parted(const Report& one, const Report& other);
 
-// Another reign begins in `other` where the log of `one` ends.
-bool is_superseded(const Report& one, const Report& other);
-
 std::vector<std::byte> encode(const Report& report);
 // invalid: malformed or out of bounds; unsupported: another version.
 Result<Report> decode_report(ByteView bytes);
