@@ -25,6 +25,8 @@ PoolHeader layout(uint64_t bytes) {
   return header;
 }
 
+uint32_t pages_of(size_t bytes) { return static_cast<uint32_t>((bytes + Pool::page_bytes - 1) / Pool::page_bytes); }
+
 Uuid boot_of(io::Machine& machine) {
   Uuid boot;
   const auto bytes = machine.boot_id();
@@ -53,8 +55,7 @@ Result<std::unique_ptr<Pool>> Pool::open(io::Machine& machine, std::string name,
                          format::pool_file_bytes(*header) <= pool->memory().size();
   if (is_usable) {
     pool->header_ = *header;
-    pool->taken_.assign(header->page_count, false);
-    pool->free_pages_ = header->page_count;
+    pool->taken_ = PageMap(header->page_count);
     pool->adopt();
     if (pool->was_damaged_) pool->rename(machine);
   } else {
@@ -78,8 +79,7 @@ void Pool::start_anew(io::Machine& machine, uint64_t bytes) {
   for (uint32_t slot = 0; slot < header_.record_slots; ++slot) format::clear_pool_record(slot_bytes(slot));
   const auto encoded = format::encode_pool_header(header_);
   std::copy(encoded.begin(), encoded.end(), memory().begin());
-  taken_.assign(header_.page_count, false);
-  free_pages_ = header_.page_count;
+  taken_ = PageMap(header_.page_count);
   for (uint32_t slot = header_.record_slots; slot-- > 0;) free_slots_.push_back(slot);
 }
 
@@ -128,7 +128,7 @@ void Pool::leave(PoolLease lease) {
   if (!is_persistent()) return give_back(lease);
   auto record = format::load_pool_record(slot_bytes(lease.slot));
   CHECK(record.has_value());
-  mark(lease.first_page, lease.pages, true);
+  taken_.take({lease.first_page, lease.pages});
   inherited_.push_back({*record, lease});
 }
 
@@ -188,45 +188,34 @@ void Pool::clear(uint32_t slot) {
 
 // ---- pages
 
-std::optional<uint32_t> Pool::find_run(uint32_t pages, uint32_t from, uint32_t to) const {
-  uint32_t run = 0;
-  for (uint32_t page = from; page < to; ++page) {
-    run = taken_[page] ? 0 : run + 1;
-    if (run == pages) return page + 1 - pages;
-  }
-  return std::nullopt;
-}
+std::optional<PoolLease> Pool::try_take(size_t bytes, PoolShare& share) { return try_take(bytes, bytes, share); }
 
-void Pool::mark(uint32_t first, uint32_t count, bool taken) {
-  for (uint32_t page = first; page < first + count; ++page) {
-    CHECK(taken_[page] != taken || taken);
-    if (taken_[page] != taken) free_pages_ += taken ? -1 : 1;
-    taken_[page] = taken;
-  }
-}
-
-std::optional<PoolLease> Pool::try_take(size_t bytes, PoolShare& share) {
-  PoolLease lease;
-  lease.pages = static_cast<uint32_t>((bytes + page_bytes - 1) / page_bytes);
-  if (free_slots_.empty() || lease.pages > free_pages_) return std::nullopt;
-  const bool is_over_share = share.pages + lease.pages > share_of_free * (free_pages_ - lease.pages) ||
-                             share.slots >= share_of_free * free_slots_.size();
-  if (is_over_share && share.slots > 0) {
+std::optional<PoolLease> Pool::try_take(size_t bytes, size_t bytes_min, PoolShare& share) {
+  const uint32_t most = pages_of(bytes);
+  const uint32_t least = pages_of(bytes_min);
+  if (free_slots_.empty() || least > free_pages()) return std::nullopt;
+  if (share.slots > 0 && !leaves_room(most, share)) {
     reached("pool: a user has its share");
     return std::nullopt;
   }
-  if (lease.pages > 0) {
-    auto first = find_run(lease.pages, next_page_, header_.page_count);
-    if (!first) first = find_run(lease.pages, 0, std::min(next_page_ + lease.pages, header_.page_count));
-    if (!first) return std::nullopt;
-    lease.first_page = *first;
-    mark(lease.first_page, lease.pages, true);
-    next_page_ = lease.first_page + lease.pages;
+  PoolLease lease;
+  if (most > 0) {
+    const PageMap::Run run = taken_.find(most);
+    if (run.pages < most) reached("pool: free, and not in one piece");
+    if (run.pages < least) return std::nullopt;
+    taken_.take(run);
+    lease.first_page = run.first;
+    lease.pages = run.pages;
   }
   lease.slot = free_slots_.back();
   free_slots_.pop_back();
   share.add(lease);
   return lease;
+}
+
+bool Pool::leaves_room(uint32_t pages, const PoolShare& share) const {
+  return pages <= free_pages() && share.pages + pages <= share_of_free * (free_pages() - pages) &&
+         share.slots < share_of_free * free_slots_.size();
 }
 
 void Pool::give_back(PoolLease lease, PoolShare& share) {
@@ -235,7 +224,7 @@ void Pool::give_back(PoolLease lease, PoolShare& share) {
 }
 
 void Pool::give_back(PoolLease lease) {
-  mark(lease.first_page, lease.pages, false);
+  taken_.give_back({lease.first_page, lease.pages});
   free_slots_.push_back(lease.slot);
   List<PoolWaiter> told;
   while (PoolWaiter* waiter = waiters_.pop_front()) told.push_back(*waiter);

@@ -12,6 +12,7 @@
 #include "base/aligned.h"
 #include "base/list.h"
 #include "base/status.h"
+#include "bricks/page_map.h"
 #include "format/pool_record.h"
 #include "io/machine.h"
 
@@ -64,6 +65,9 @@ class Pool {
   // be 0. A user who frees nothing leaves room for the others: it may have four times of what is free (the dynamic
   // threshold that switches use for their buffers: Choudhury and Hahne, 1998), alone that is four fifths of everything.
   std::optional<PoolLease> try_take(size_t bytes, PoolShare& share);
+  // As much of it as lies in one piece, at least `bytes_min`; also when all that is free is less. Who has something and
+  // may not have all of `bytes` gets nothing: it waits for its own to be written back, and is not served in crumbs.
+  std::optional<PoolLease> try_take(size_t bytes, size_t bytes_min, PoolShare& share);
   void give_back(PoolLease lease, PoolShare& share);
   void wait(PoolWaiter& waiter) { waiters_.push_back(waiter); }
 
@@ -91,7 +95,7 @@ class Pool {
   bool is_empty() const { return free_slots_.size() == header_.record_slots && inherited_.empty(); }
 
   uint64_t pages() const { return header_.page_count; }
-  uint64_t free_pages() const { return free_pages_; }
+  uint64_t free_pages() const { return taken_.free(); }
 
  private:
   Pool() = default;
@@ -102,19 +106,16 @@ class Pool {
   bool is_whole(const format::PoolRecord& record);
   std::span<std::byte> memory();
   std::span<std::byte, format::pool_record_bytes> slot_bytes(uint32_t slot);
-  std::optional<uint32_t> find_run(uint32_t pages, uint32_t from, uint32_t to) const;
-  void mark(uint32_t first, uint32_t count, bool taken);
+  bool leaves_room(uint32_t pages, const PoolShare& share) const;
 
   std::unique_ptr<io::PoolMemory> memory_;
   AlignedBuffer plain_;
   std::string why_not_;
   format::PoolHeader header_;
-  std::vector<bool> taken_;
+  PageMap taken_;
   std::vector<uint32_t> free_slots_;
   std::vector<Inherited> inherited_;
   List<PoolWaiter> waiters_;
-  uint64_t free_pages_ = 0;
-  uint32_t next_page_ = 0;
   bool was_damaged_ = false;
 };
 

@@ -222,6 +222,43 @@ TEST_F(PoolTest, runs_are_found_between_what_is_taken) {
   EXPECT_EQ(pool->free_pages(), 0u);
 }
 
+// What comes and goes stays in front, and leaves what is behind in one piece.
+TEST_F(PoolTest, what_is_free_stays_in_one_piece) {
+  std::vector<PoolLease> leases;
+  for (uint64_t i = 0; i < 16 * pool->pages(); ++i) {
+    leases.push_back(*take(Pool::page_bytes));
+    if (leases.size() < 16) continue;
+    pool->give_back(leases[i * 7 % leases.size()]);
+    leases.erase(leases.begin() + static_cast<ptrdiff_t>(i * 7 % leases.size()));
+  }
+  EXPECT_TRUE(take((pool->pages() - 16) * Pool::page_bytes).has_value());
+}
+
+TEST_F(PoolTest, what_lies_in_pieces_is_given_in_pieces) {
+  std::vector<PoolLease> leases;
+  while (auto lease = take(Pool::page_bytes)) leases.push_back(*lease);
+  for (const size_t page : {3, 5, 7, 8, 9, 11}) pool->give_back(leases[page]);
+  PoolShare mine_only;
+  for (const uint32_t pages : {3u, 1u, 1u, 1u}) {
+    EXPECT_FALSE(pool->try_take(size_t{4} * Pool::page_bytes, mine_only).has_value());
+    mine_only = {};
+    const auto lease = pool->try_take(size_t{4} * Pool::page_bytes, 1, mine_only);
+    ASSERT_TRUE(lease.has_value());
+    EXPECT_EQ(lease->pages, pages);
+    mine_only = {};
+  }
+  EXPECT_FALSE(pool->try_take(size_t{4} * Pool::page_bytes, 1, mine_only).has_value());
+}
+
+// Its own will be written back: it waits for all that it asks for.
+TEST_F(PoolTest, who_is_at_its_share_gets_no_crumbs) {
+  PoolShare greedy;
+  while (pool->try_take(Pool::page_bytes, greedy)) continue;
+  EXPECT_FALSE(pool->try_take(size_t{4} * Pool::page_bytes, 1, greedy).has_value());
+  PoolShare nothing;
+  EXPECT_TRUE(pool->try_take(pool->pages() * Pool::page_bytes, 1, nothing).has_value()) << "who has nothing gets some";
+}
+
 TEST_F(PoolTest, who_frees_nothing_leaves_room_for_the_others) {
   PoolShare greedy;
   std::vector<PoolLease> leases;

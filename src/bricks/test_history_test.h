@@ -201,6 +201,7 @@ class Workload {
       request.step = xio::Step::get;
       if (Status status = co_await replica_.origin().send(request); status != Status::ok) co_return status;
       request.step = xio::Step::io;
+      bytes = request.bytes;
     }
     const uint64_t number = history_.admit(offset, bytes, false);
     std::vector<std::byte> content = history_.content_of_last();

@@ -30,6 +30,7 @@ struct TestReplicaOptions {
   uint64_t segment_bytes = 384 << 10;
   uint64_t in_flight_bytes_max = 256 << 10;
   uint64_t pool_bytes = 2 << 20;
+  Pool* pool = nullptr;  // somebody else's, who lives longer
   bool write_cache = true;
   io::Duration rest = std::chrono::milliseconds(5);
 };
@@ -61,6 +62,22 @@ class TestOrigin {
     request.prepare(xio::Op::write, offset, static_cast<uint32_t>(bytes.size()), bytes.data());
     request.fua = fua;
     co_return co_await send(request);
+  }
+  // As front ends do: with buffers from below, as long as they come.
+  Task<Status> write_supplied(uint64_t offset, std::vector<std::byte> bytes) {
+    for (size_t done = 0; done < bytes.size();) {
+      Request request;
+      request.prepare(xio::Op::write, offset + done, static_cast<uint32_t>(bytes.size() - done), nullptr);
+      request.step = xio::Step::get;
+      if (Status status = co_await send(request); status != Status::ok) co_return status;
+      std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(done), request.bytes, request.data);
+      done += request.bytes;
+      request.step = xio::Step::io;
+      const Status status = co_await send(request);
+      request.put();
+      if (status != Status::ok) co_return status;
+    }
+    co_return Status::ok;
   }
   Task<std::vector<std::byte>> read(uint64_t offset, uint32_t count) {
     std::vector<std::byte> bytes(count);
@@ -104,7 +121,7 @@ class TestReplica {
   sim::SimMachine& machine() { return *machine_; }
   const TestReplicaOptions& options() const { return options_; }
   bool is_open() const { return logger_ != nullptr; }
-  Pool& pool() { return *pool_; }
+  Pool& pool() { return options_.pool != nullptr ? *options_.pool : *pool_; }
   StateFile& state() { return *state_; }
   Log& log() { return *log_; }
   Disk& disk() { return *disk_; }
@@ -237,9 +254,9 @@ class TestReplica {
   }
 
   Task<Result<void>> opening_parts() {
-    auto pool = Pool::open(*machine_, "pool", options_.pool_bytes);
-    if (!pool) co_return failure(pool.error());
-    pool_ = std::move(*pool);
+    auto opened = Pool::open(*machine_, "pool", options_.pool_bytes);
+    if (!opened) co_return failure(opened.error());
+    pool_ = std::move(*opened);
     state_ = std::make_unique<StateFile>(*machine_);
     log_ = std::make_unique<Log>(*machine_, *state_, segments_options());
     auto file = co_await machine_->storage().open(data_path, {.exclusive = true});
@@ -281,7 +298,7 @@ class TestReplica {
     options.batches.batch_bytes_target = 64 << 10;
     options.batches.payload_alignment = options_.log_block_bytes;
     options.write_back = write_back_options();
-    logger_ = std::make_unique<TransLogger>(*machine_, *pool_, *log_, *state_, *disk_, options);
+    logger_ = std::make_unique<TransLogger>(*machine_, pool(), *log_, *state_, *disk_, options);
     logger_->start(applied, log_->admitted());
     origin_ = std::make_unique<TestOrigin>(*logger_);
     return {};

@@ -90,6 +90,7 @@ xio::Info TransLogger::info() const {
   xio::Info info = below_.info();
   info.bytes = options_.bytes;
   info.block_bytes = options_.block_bytes;
+  info.atomic_bytes = options_.block_bytes;  // a get may be shortened behind any page
   info.alignment = 1;
   info.flush = xio::Support::native;
   info.fua = xio::Support::native;
@@ -149,7 +150,9 @@ Admitted* TransLogger::take_memory(xio::Request& request) {
   const size_t payload = request.op == Op::write ? request.bytes : 0;
   // Whose data disk has failed frees nothing any more, and leaves half of the pool to the other resources (D14).
   if (write_back_.failed() != Status::ok && 2 * share_.pages >= pool_.pages()) return nullptr;
-  auto lease = pool_.try_take(payload, share_);
+  // A get is shortened where memory is free and not in one piece; who brings its own bytes waits for one.
+  const size_t payload_min = request.step == Step::get ? std::min<size_t>(payload, Pool::page_bytes) : payload;
+  auto lease = pool_.try_take(payload, payload_min, share_);
   if (!lease) return nullptr;
   Admitted& mine = stock_.take();
   mine.lease = *lease;
@@ -162,6 +165,9 @@ Admitted* TransLogger::take_memory(xio::Request& request) {
 // reads see it, and a successor process finds it.
 void TransLogger::admit(xio::Request& request, Admitted& mine) {
   if (request.step == Step::get) {
+    const uint32_t there = mine.lease.pages * Pool::page_bytes;
+    if (there < request.bytes) reached("pool: a get is shortened");
+    request.bytes = std::min(request.bytes, there);
     request.data = mine.data;
     request.supplier = this;
     request.buffer = &mine;

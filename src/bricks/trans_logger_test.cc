@@ -187,6 +187,40 @@ TEST_F(TransLoggerTest, little_memory_makes_slow_but_right) {
   }
 }
 
+// What the stuck one has lies between what the other one had.
+TEST_F(TransLoggerTest, a_disk_that_hangs_leaves_no_holes_that_another_cannot_use) {
+  TestReplicaOptions options;
+  options.volume_bytes = 2 << 20;
+  options.segment_bytes = 4 << 20;
+  create(options);
+  options.host = "b";
+  options.pool = &replica->pool();
+  TestReplica stuck(world, options);
+  ASSERT_TRUE(stuck.create().has_value());
+  stuck.host().disks().drive(TestReplica::data_path).stick();
+  stall_write_back();
+  for (uint64_t offset = 0; offset < 150 * 4096; offset += 4096) {
+    ASSERT_EQ(write(offset, 'a'), Status::ok);
+    ASSERT_EQ(stuck.run(stuck.origin().write(offset, filled_with(4096, 's'))), Status::ok);
+  }
+  disks().drive(TestReplica::data_path).unstick();
+  ASSERT_EQ(drain(), Status::ok);
+  ASSERT_EQ(replica->pool().pages() - replica->pool().free_pages(), 150u);
+  Scope scope(replica->machine().ready());
+  Status status = Status::stopped;
+  scope.spawn([](TestOrigin& origin, Status& into) -> Task<void> {
+    for (const uint64_t offset : {0, 1 << 20, 1 << 19}) {
+      into = co_await origin.write_supplied(offset, filled_with(1 << 20, 'b'));
+      if (into != Status::ok) co_return;
+    }
+  }(replica->origin(), status));
+  EXPECT_TRUE(world.run_until([&] { return scope.count() == 0; }, 60s));
+  EXPECT_EQ(status, Status::ok);
+  EXPECT_EQ(drain(), Status::ok);
+  EXPECT_EQ(replica->data(0, 2 << 20), filled_with(2 << 20, 'b'));
+  stuck.host().disks().drive(TestReplica::data_path).unstick();
+}
+
 TEST_F(TransLoggerTest, drained_the_disk_is_what_was_written) {
   create();
   History history(replica->options().volume_bytes);
