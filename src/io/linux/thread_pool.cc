@@ -1,6 +1,7 @@
 #include "io/linux/thread_pool.h"
 
 #include <coroutine>
+#include <system_error>
 #include <utility>
 
 namespace mars::io {
@@ -42,8 +43,18 @@ void ThreadPool::submit(Job& job, bool is_background) {
   std::scoped_lock lock(mutex_);
   lines_.push(job, is_background);
   ++queued_;
-  if (queued_ > idle_ && threads_.size() < threads_max_) threads_.emplace_back([this] { loop(); });
+  if (queued_ > idle_ && threads_.size() < threads_max_) start_thread();
   has_work_.notify_one();
+}
+
+// The host may have no more threads for us (TasksMax of the unit): those that are there serve what is in line, and the
+// next job tries again. Without any the process ends and says so.
+void ThreadPool::start_thread() {
+  try {
+    threads_.emplace_back([this] { loop(); });
+  } catch (const std::system_error&) {
+    if (threads_.empty()) throw;
+  }
 }
 
 Task<void> ThreadPool::off_load(std::move_only_function<void()> function) {

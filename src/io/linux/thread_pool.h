@@ -1,6 +1,6 @@
 // ThreadPool: a few threads beside a reactor for calls that block. Jobs go in on the reactor, `work` runs on a thread,
 // then the job's own run() is called from the reactor's run queue. Submitting never allocates; threads start when
-// needed.
+// needed, as many as the host has for us.
 #pragma once
 
 #include <condition_variable>
@@ -30,6 +30,7 @@ class ThreadPool {
 
  private:
   class OffLoad;
+  void start_thread();
   void loop();
   Job* pop();
 
