@@ -147,6 +147,9 @@ Task<Error> Daemon::start() {
   nbd::NbdOptions nbd;
   nbd.memory_bytes = config_.memory_bytes / 8;
   nbd.why_not = [this](std::string_view name) { return node_ ? why_not(node_->status(), name) : "marsd is starting"; };
+  nbd.tell = [this](const std::string& event) {
+    if (node_) node_->events().add("", event);
+  };
   nbd_ = std::make_unique<nbd::NbdServer>(machine_, std::move(nbd));
   devices_ = std::make_unique<Devices>(machine_, *nbd_, devices_options());
   node_ = std::make_unique<node::Node>(machine_, node_options(), *devices_);

@@ -23,11 +23,12 @@ class Budget {
   // What is taken at once should not be more.
   uint64_t portion() const { return bytes_ / 16; }
 
-  // Who needs several pieces before it gives one back takes all of them at once. False: wait for freed(), try again.
-  bool try_take(Share& share, uint64_t bytes) {
+  // Who needs several pieces before it gives one back takes all of them at once. `has_some`: and it will come back by
+  // itself; who has nothing gets what is free. False: wait for freed(), try again.
+  bool try_take(Share& share, uint64_t bytes, bool has_some) {
     if (bytes > free_) return false;
     const uint64_t then = share.bytes + bytes;
-    if (share.bytes > 0 && (then > share.bytes_max || 8 * then > free_ - bytes)) return false;
+    if (has_some && (then > share.bytes_max || 8 * then > free_ - bytes)) return false;
     free_ -= bytes;
     share.bytes = then;
     return true;

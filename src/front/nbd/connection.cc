@@ -67,12 +67,21 @@ Task<bool> Connection::fill(size_t bytes) {
   co_return true;
 }
 
+// Its buffer is memory that others could use: who sends nothing does not keep it.
 Task<bool> Connection::take_payload(std::span<std::byte> into) {
   const size_t here = std::min(buffered(), into.size());
   std::memcpy(into.data(), buffer_.data() + begin_, here);
   begin_ += here;
   if (here == into.size()) co_return true;
-  co_return co_await io::read_all(*stream_, into.subspan(here)) == Status::ok;
+  const auto end = [](void* self) { static_cast<Connection*>(self)->cut("announced a write and sent nothing of it"); };
+  io::Timer limit(server_.machine_, end, this);
+  for (into = into.subspan(here); !into.empty();) {
+    limit.arm_in(server_.options_.silence_limit);
+    Result<size_t> count = co_await stream_->read_some(into);
+    if (!count) co_return false;
+    into = into.subspan(*count);
+  }
+  co_return true;
 }
 
 Task<bool> Connection::skip_payload(uint64_t bytes) {
@@ -259,7 +268,7 @@ Task<bool> Connection::start_write_piece(Transfer& transfer, uint64_t offset, ui
     co_return true;
   }
   if (piece.supplier == nullptr) {
-    if (!server_.budget_.try_take(share_, piece.bytes) && !co_await take_memory(piece.bytes)) {
+    if (!try_take(transfer, piece.bytes) && !co_await take_memory(transfer, piece.bytes)) {
       piece.status = Status::gone;
       finish(piece);
       co_return false;
@@ -278,10 +287,35 @@ Task<bool> Connection::start_write_piece(Transfer& transfer, uint64_t offset, ui
   co_return true;
 }
 
+// Something that will come back. What is held until a stream is over does not, when the stream itself has nothing.
+bool Connection::has_memory(const Transfer& transfer) const {
+  const bool is_stream_without_pieces = transfer.has_begun && transfer.references == 1;
+  return share_.bytes > 0 && !is_stream_without_pieces;
+}
+
+bool Connection::try_take(const Transfer& transfer, uint64_t bytes) {
+  return server_.budget_.try_take(share_, bytes, has_memory(transfer));
+}
+
 // False: the connection was closed meanwhile.
-Task<bool> Connection::take_memory(uint64_t bytes) {
-  while (!is_closed_ && !server_.budget_.try_take(share_, bytes)) co_await server_.budget_.freed().wait();
+Task<bool> Connection::take_memory(const Transfer& transfer, uint64_t bytes) {
+  while (!is_closed_ && !try_take(transfer, bytes)) {
+    if (has_memory(transfer)) {
+      co_await server_.budget_.freed().wait();
+    } else {
+      co_await io::wait_until(server_.machine_, server_.budget_.freed(), server_.make_room());
+    }
+  }
   co_return !is_closed_;
+}
+
+std::optional<io::Instant> Connection::holds_up_since() const {
+  return is_closed_ || share_.bytes == 0 ? std::nullopt : writing_since_;
+}
+
+void Connection::cut(std::string_view why) {
+  server_.tell("an NBD client of " + export_->name() + " " + std::string(why) + ": it is disconnected");
+  close();
 }
 
 // A read of which no further piece is made; nobody waits for it any more.
@@ -304,13 +338,13 @@ Task<void> Connection::start_read(Transfer& transfer) {
                                                              : ReadReply::stream;
   if (transfer.read_reply == ReadReply::stream) co_await stream_turn_.acquire();
   const bool is_whole = transfer.read_reply == ReadReply::whole;
-  if (is_whole && !server_.budget_.try_take(share_, request.length) && !co_await take_memory(request.length)) {
+  if (is_whole && !try_take(transfer, request.length) && !co_await take_memory(transfer, request.length)) {
     co_return give_up(transfer);
   }
   for (uint32_t done = 0; done < request.length;) {
     const uint32_t bytes = std::min(request.length - done, piece_bytes_max_);
     if (!piece_places_.try_acquire(1)) co_await piece_places_.acquire();
-    if (!is_whole && !server_.budget_.try_take(share_, bytes) && !co_await take_memory(bytes)) {
+    if (!is_whole && !try_take(transfer, bytes) && !co_await take_memory(transfer, bytes)) {
       piece_places_.release(1);
       co_return give_up(transfer);
     }

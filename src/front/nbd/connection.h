@@ -29,6 +29,11 @@ class Connection : public ListHook {
   // Ends it soon, whatever the client does.
   void close();
 
+  // Since when the client has taken nothing of an answer, if it has memory that others could use.
+  std::optional<io::Instant> holds_up_since() const;
+  // close(), and the operator is told why.
+  void cut(std::string_view why);
+
  private:
   friend NbdExport;
 
@@ -50,7 +55,9 @@ class Connection : public ListHook {
   Task<bool> start_write(Transfer& transfer);
   Task<bool> start_write_piece(Transfer& transfer, uint64_t offset, uint32_t& bytes);
   Task<void> start_read(Transfer& transfer);
-  Task<bool> take_memory(uint64_t bytes);
+  bool has_memory(const Transfer& transfer) const;
+  bool try_take(const Transfer& transfer, uint64_t bytes);
+  Task<bool> take_memory(const Transfer& transfer, uint64_t bytes);
   void give_up(Transfer& transfer);
   Task<void> start_plain(Transfer& transfer);
   Piece& new_piece(Transfer& transfer);
@@ -108,6 +115,7 @@ class Connection : public ListHook {
   uint64_t replies_written_ = 0;
   List<Reply> held_;     // until the stream is over
   List<Reply> written_;  // in the write that is pending
+  std::optional<io::Instant> writing_since_;
   Notifier work_;
   Notifier idle_;
   bool is_drained_ = false;  // nothing is left of what came but replies

@@ -147,7 +147,9 @@ Task<void> Connection::write_replies() {
       co_await yield;
     }
     gather(buffers);
+    writing_since_ = server_.machine_.now();
     const Status status = co_await stream_->write(buffers);
+    writing_since_.reset();
     while (Reply* reply = written_.pop_front()) release(*reply);
     if (status != Status::ok) fail();
   }

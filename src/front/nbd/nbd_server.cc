@@ -9,6 +9,7 @@ namespace mars::nbd {
 namespace {
 
 constexpr uint64_t memory_bytes_min = 8u << 20;
+constexpr io::Duration cut_interval = std::chrono::seconds(1);  // by then the memory of the last one is back
 
 }  // namespace
 
@@ -122,6 +123,30 @@ Task<void> NbdServer::serve(std::unique_ptr<io::Stream> stream, Door& door) {
     --connections_;
   }
   door.places.release(1);
+}
+
+// Somebody has no memory and there is none: the client that has let its answers lie for longest goes, if that was long
+// enough. Returns when to look again.
+io::Instant NbdServer::make_room() {
+  const io::Instant now = machine_.now();
+  if (room_made_ > now - cut_interval) return room_made_ + cut_interval;
+  Connection* slowest = nullptr;
+  for (auto& [name, one] : exports_) {
+    one->connections_.for_each([&](Connection& connection) {
+      if (!connection.holds_up_since()) return;
+      if (slowest == nullptr || *connection.holds_up_since() < *slowest->holds_up_since()) slowest = &connection;
+    });
+  }
+  if (slowest == nullptr) return now + options_.silence_limit;
+  const io::Instant limit = *slowest->holds_up_since() + options_.silence_limit;
+  if (now < limit) return limit;
+  room_made_ = now;
+  slowest->cut("does not take its answers, and others wait for the memory");
+  return now + cut_interval;
+}
+
+void NbdServer::tell(const std::string& event) const {
+  if (options_.tell) options_.tell(event);
 }
 
 std::vector<io::Address> NbdServer::addresses() const {

@@ -72,8 +72,13 @@ struct NbdOptions {
   uint64_t payload_bytes_max = 8u << 20;  // of own buffers in use per connection, beside a request that is longer
   uint64_t memory_bytes = 64u << 20;      // of own buffers in use by all connections; at least 8 MiB
   io::Duration handshake_limit = std::chrono::seconds(30);
+  // With a client that holds memory: that sends nothing of what it announced, or that takes nothing of its answers
+  // while others have no memory at all.
+  io::Duration silence_limit = std::chrono::seconds(30);
   // What the client of a name that is not open here is told: who is primary, or that there is no such device.
   std::function<std::string(std::string_view name)> why_not;
+  // What an operator wants to know.
+  std::function<void(const std::string& event)> tell;
 };
 
 class NbdServer final : public Catalogue {
@@ -107,6 +112,8 @@ class NbdServer final : public Catalogue {
   struct Door;
   Task<void> accept_loop(Door& door);
   Task<void> serve(std::unique_ptr<io::Stream> stream, Door& door);
+  io::Instant make_room();
+  void tell(const std::string& event) const;
 
   io::Machine& machine_;
   const NbdOptions options_;
@@ -115,6 +122,7 @@ class NbdServer final : public Catalogue {
   std::vector<std::unique_ptr<Door>> doors_;
   std::map<std::string, NbdExport*, std::less<>> exports_;
   Budget budget_;
+  io::Instant room_made_ = io::Instant::min();
   size_t connections_ = 0;
 };
 

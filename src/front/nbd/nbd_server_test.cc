@@ -1,72 +1,7 @@
-#include "front/nbd/nbd_server.h"
-
-#include "bricks/delay.h"
-#include "bricks/trace.h"
-#include "front/nbd/nbd_client_test.h"
+#include "front/nbd/nbd_server_test.h"
 
 namespace mars::nbd::testing {
 namespace {
-
-// One device "disk" of 64 MiB on a Unix socket; below it trace, fault and delay.
-class NbdServerTest : public ::testing::Test {
- protected:
-  explicit NbdServerTest(bricks::MemoryOptions options = {.bytes = 64 * mib, .block_bytes = 512},
-                         uint64_t memory_bytes = 64 * mib) {
-    options.bytes_max = mib;
-    memory = std::make_unique<bricks::Memory>(machine.ready(), options);
-    slow = std::make_unique<bricks::Delay>(machine, *memory,
-                                           bricks::DelayOptions{.shortest = 100us, .longest = 5ms, .seed = 3});
-    fault = std::make_unique<bricks::Fault>(machine.ready(), *slow, 1);
-    trace = std::make_unique<bricks::Trace>(machine.ready(), *fault, 4096);
-    server = std::make_unique<NbdServer>(machine, server_options(memory_bytes));
-    disk = std::make_unique<NbdExport>(*server, "disk", *trace, NbdExportOptions{"a test disk"});
-    disk->press(true);
-    EXPECT_EQ(world.run(machine, server->listen(socket_address)).status, Status::ok);
-  }
-  ~NbdServerTest() override {
-    slow->press(false);
-    world.run(machine, server->stop());
-    disk->force_off();
-    EXPECT_TRUE(world.run_until([&] { return disk->led_off() && slow->led_off(); }));
-    EXPECT_EQ(memory->gets_waiting(), 0u);
-    disk.reset();
-  }
-  static NbdOptions server_options(uint64_t memory_bytes) {
-    NbdOptions options;
-    options.memory_bytes = memory_bytes;
-    options.why_not = [](std::string_view name) { return std::string(name) + " is primary on host b"; };
-    return options;
-  }
-  void delay() {
-    slow->press(true);
-    world.run_for(1ms);
-  }
-
-  sim::World world{1};
-  sim::SimMachine& machine = world.host("a").machine();
-  std::unique_ptr<bricks::Memory> memory;
-  std::unique_ptr<bricks::Delay> slow;
-  std::unique_ptr<bricks::Fault> fault;
-  std::unique_ptr<bricks::Trace> trace;
-  std::unique_ptr<NbdServer> server;
-  std::unique_ptr<NbdExport> disk;
-};
-
-class SmallServerTest : public NbdServerTest {
- protected:
-  SmallServerTest() : NbdServerTest({.bytes = 64 * mib, .block_bytes = 512}, 8 * mib) {}
-  // By one more client; every other one gets structured replies.
-  void ask_often(std::vector<std::unique_ptr<Client>>& clients, uint32_t length, uint64_t times) {
-    clients.push_back(std::make_unique<Client>(world, machine));
-    clients.back()->open("disk", clients.size() % 2 == 1);
-    for (uint64_t i = 0; i < times; ++i) clients.back()->send_request(Command::read, 0, length, 0, i);
-  }
-};
-
-class SupplyingServerTest : public NbdServerTest {
- protected:
-  SupplyingServerTest() : NbdServerTest({.bytes = 64 * mib, .block_bytes = 512, .buffers = 4}) {}
-};
 
 TEST_F(NbdServerTest, what_is_written_is_read) {
   for (const bool structured : {false, true}) {
@@ -79,19 +14,6 @@ TEST_F(NbdServerTest, what_is_written_is_read) {
     }
     EXPECT_EQ(client.plain(Command::flush, 0, 0), Errno::none);
   }
-}
-
-TEST_F(SupplyingServerTest, payload_goes_into_supplied_buffers) {
-  delay();
-  Client client(world, machine);
-  client.open();
-  for (const uint32_t size : {512u, 4096u, 3 * mib, 9 * mib}) {
-    const Bytes data = pattern(size, 3);
-    EXPECT_EQ(client.write(0, data), Errno::none);
-    EXPECT_EQ(client.read(0, size), data);
-  }
-  world.run_for(1s);
-  EXPECT_EQ(memory->buffers_free(), 4u);
 }
 
 TEST_F(NbdServerTest, trim_and_zeroes_read_as_zeroes) {
@@ -315,35 +237,6 @@ TEST_F(NbdServerTest, a_client_that_does_not_read_holds_only_its_own_memory) {
   EXPECT_EQ(other.read(0, mib), pattern(mib, 1));
   greedy.close();
   EXPECT_TRUE(world.run_until([&] { return disk->connection_count() == 1; }));
-}
-
-// With structured replies, simple ones of less than 4 MiB, and longer ones.
-TEST_F(SmallServerTest, clients_that_do_not_read_leave_memory_for_the_others) {
-  const uint32_t lengths[] = {32 * mib, 3 * mib, 32 * mib, 4 * mib, mib, 2 * mib};
-  std::vector<std::unique_ptr<Client>> greedy;
-  for (const uint32_t length : lengths) ask_often(greedy, length, 20);
-  world.run_for(1s);
-  Client other(world, machine);
-  other.open();
-  EXPECT_EQ(other.write(0, pattern(65536, 1)), Errno::none);
-  EXPECT_EQ(other.read(0, 65536), pattern(65536, 1));
-  disk->force_off();  // some of them wait for memory
-  EXPECT_TRUE(world.run_until([&] { return disk->led_off(); }));
-}
-
-TEST_F(SmallServerTest, many_clients_that_share_little_memory_all_come_to_an_end) {
-  const Bytes data = pattern(4 * mib, 9);
-  std::copy(data.begin(), data.end(), memory->bytes().begin());
-  std::vector<std::unique_ptr<Client>> clients;
-  for (int i = 0; i < 8; ++i) ask_often(clients, 4 * mib, 4);
-  for (auto& client : clients) {
-    for (size_t bytes = 0; bytes < 16 * mib;) {
-      const Client::Answer part = client->answer(4 * mib);
-      ASSERT_TRUE(part.error == Errno::none && !part.data.empty());
-      ASSERT_TRUE(std::equal(part.data.begin(), part.data.end(), data.begin() + static_cast<ptrdiff_t>(part.offset)));
-      bytes += part.data.size();
-    }
-  }
 }
 
 TEST_F(NbdServerTest, sixteen_clients_work_at_once) {
