@@ -1,5 +1,6 @@
 #include "bricks/memory.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace mars::bricks {
@@ -39,6 +40,7 @@ void Memory::supply(xio::Request& request) {
   request.buffer = request.data;
   request.supplier = this;
   free_.pop_back();
+  request.bytes = std::min(request.bytes, options_.get_bytes_max);
   if (request.op == Op::read) {
     move(request);
     request.filled = true;

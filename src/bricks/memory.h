@@ -14,7 +14,8 @@ struct MemoryOptions {
   uint64_t bytes = 0;
   uint32_t block_bytes = 1;
   uint32_t bytes_max = 1 << 20;
-  size_t buffers = 0;  // each of bytes_max; 0: a get succeeds without a buffer, bring your own
+  size_t buffers = 0;                // each of bytes_max; 0: a get succeeds without a buffer, bring your own
+  uint32_t get_bytes_max = 1 << 20;  // what is asked for beyond that is shortened
 };
 
 class Memory final : public xio::Output, private xio::Supplier {

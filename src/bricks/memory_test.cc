@@ -83,6 +83,14 @@ TEST_F(MemoryTest, gets_wait_in_order_for_a_buffer) {
   requests[3].put();
 }
 
+TEST_F(MemoryTest, a_get_is_shortened) {
+  Memory shortening(ready, {.bytes = 4096, .buffers = 1, .get_bytes_max = 512});
+  Sender alone(ready, shortening);
+  EXPECT_EQ(alone.get(Op::read, 0, 2048), Status::ok);
+  EXPECT_EQ(alone.request.bytes, 512u);
+  alone.request.put();
+}
+
 TEST_F(MemoryTest, without_buffers_a_get_brings_none) {
   Memory plain(ready, {.bytes = 512});
   Sender alone(ready, plain);

@@ -20,6 +20,22 @@ class SupplyingServerTest : public NbdServerTest {
   SupplyingServerTest() : NbdServerTest({.bytes = 64 * mib, .block_bytes = 512, .buffers = 4}) {}
 };
 
+class ShorteningServerTest : public NbdServerTest {
+ protected:
+  ShorteningServerTest()
+      : NbdServerTest({.bytes = 64 * mib, .block_bytes = 512, .buffers = 16, .get_bytes_max = 4096}) {}
+};
+
+// More pieces than a connection may have in flight.
+TEST_F(ShorteningServerTest, a_write_goes_below_in_the_pieces_that_get_gives) {
+  delay();
+  Client client(world, machine);
+  client.open();
+  const Bytes data = pattern(2 * mib + 512, 5);
+  EXPECT_EQ(client.write(512, data, command_fua), Errno::none);
+  EXPECT_EQ(client.read(512, 2 * mib + 512), data);
+}
+
 TEST_F(SupplyingServerTest, payload_goes_into_supplied_buffers) {
   delay();
   Client client(world, machine);
