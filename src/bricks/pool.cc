@@ -191,13 +191,15 @@ void Pool::clear(uint32_t slot) {
 std::optional<PoolLease> Pool::try_take(size_t bytes, PoolShare& share) { return try_take(bytes, bytes, share); }
 
 std::optional<PoolLease> Pool::try_take(size_t bytes, size_t bytes_min, PoolShare& share) {
-  const uint32_t most = pages_of(bytes);
+  uint32_t most = pages_of(bytes);
   const uint32_t least = pages_of(bytes_min);
   if (free_slots_.empty() || least > free_pages()) return std::nullopt;
   if (share.slots > 0 && !leaves_room(most, share)) {
     reached("pool: a user has its share");
     return std::nullopt;
   }
+  const uint64_t share_of_all = share_of_free * free_pages() / (share_of_free + 1);
+  most = std::max<uint32_t>(least, std::min<uint64_t>(most, share_of_all));
   PoolLease lease;
   if (most > 0) {
     const PageMap::Run run = taken_.find(most);

@@ -65,8 +65,9 @@ class Pool {
   // be 0. A user who frees nothing leaves room for the others: it may have four times of what is free (the dynamic
   // threshold that switches use for their buffers: Choudhury and Hahne, 1998), alone that is four fifths of everything.
   std::optional<PoolLease> try_take(size_t bytes, PoolShare& share);
-  // As much of it as lies in one piece, at least `bytes_min`; also when all that is free is less. Who has something and
-  // may not have all of `bytes` gets nothing: it waits for its own to be written back, and is not served in crumbs.
+  // As much of it as lies in one piece, at least `bytes_min`; also when all that is free is less, and never all that is
+  // free if it can be less. Who has something and may not have all of `bytes` gets nothing: it waits for its own to be
+  // written back, and is not served in crumbs.
   std::optional<PoolLease> try_take(size_t bytes, size_t bytes_min, PoolShare& share);
   void give_back(PoolLease lease, PoolShare& share);
   void wait(PoolWaiter& waiter) { waiters_.push_back(waiter); }

@@ -257,6 +257,7 @@ TEST_F(PoolTest, who_is_at_its_share_gets_no_crumbs) {
   EXPECT_FALSE(pool->try_take(size_t{4} * Pool::page_bytes, 1, greedy).has_value());
   PoolShare nothing;
   EXPECT_TRUE(pool->try_take(pool->pages() * Pool::page_bytes, 1, nothing).has_value()) << "who has nothing gets some";
+  EXPECT_EQ(pool->free_pages(), (pool->pages() / 5 + 1) / 5 + 1) << "and leaves some";
 }
 
 TEST_F(PoolTest, who_frees_nothing_leaves_room_for_the_others) {

@@ -6,6 +6,7 @@
 #include <coroutine>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/list.h"
