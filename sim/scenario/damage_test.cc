@@ -218,6 +218,38 @@ TEST_F(DamageFilm, a_damaged_life_is_read_from_its_second_copy) {
   }
 }
 
+// What a failed flush did not bring to the disk is read back from its cache, and equals the source.
+// Attacks: F27, S8, P1
+TEST_F(DamageFilm, after_a_failed_flush_a_sync_writes_everything_anew) {
+  for (const bool is_by_replay : {false, true}) {
+    cast({"a", "b"});
+    save("a", 0, 200, 'x');
+    expect_up_to_date();
+    run("b", "pause-sync mydata");
+    invalidate("b");
+    for (uint64_t block = 0; block < 200; ++block) {
+      disks("b").poke("/dev/sdb", block * 4096, std::vector<std::byte>(4096));
+    }
+    if (is_by_replay) run("b", "pause-replay mydata");
+    if (!is_by_replay) disks("b").fail({.path = "/dev/sdb", .op = DiskOp::flush, .times = 1});
+    run("b", "resume-sync mydata");
+    if (is_by_replay) {
+      rest(5s);
+      save("a", 0, 40, 'y');
+      rest(5s);
+      disks("b").fail({.path = "/dev/sdb", .op = DiskOp::flush, .times = 1});
+      run("b", "resume-replay mydata");
+      expect_state("b", State::disk_failed);
+      invalidate("b");
+    }
+    expect_up_to_date();
+    expect_event("b", is_by_replay ? "disk-failed" : "the data disk failed at byte");
+    power_loss("b");
+    boot("b");
+    expect_equal();
+  }
+}
+
 // Attacks: F28, S3, P11
 TEST_F(DamageFilm, a_sync_writes_anew_what_cannot_be_read) {
   cast({"a", "b"});

@@ -117,7 +117,8 @@ MapCheckpoint read_map(Reader& reader) {
 
 void write_sweep(Writer& writer, const SweepState& sweep) {
   writer.u8(sweep.active ? 1 : 0);
-  writer.zeroes(3);
+  writer.u8(sweep.rewrites ? 1 : 0);
+  writer.zeroes(2);
   writer.u32(sweep.frontier_volume);
   writer.u64(sweep.frontier_offset);
   write_uuid(writer, sweep.id);
@@ -132,7 +133,8 @@ void write_sweep(Writer& writer, const SweepState& sweep) {
 SweepState read_sweep(Reader& reader) {
   SweepState sweep;
   sweep.active = read_bool(reader);
-  reader.reserved(3);
+  sweep.rewrites = read_bool(reader);
+  reader.reserved(2);
   sweep.frontier_volume = reader.u32();
   sweep.frontier_offset = reader.u64();
   sweep.id = read_uuid(reader);

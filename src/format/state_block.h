@@ -60,6 +60,8 @@ struct MapCheckpoint {
 // A sync or resync that was under way (S1, S5). Inactive = all zero.
 struct SweepState {
   bool active = false;
+  bool rewrites =
+      false;  // a flush of the disk failed: what it reads may be nowhere else, and all of it is written anew
   Uuid id;
   uint64_t map_generation = 0;
   uint32_t frontier_volume = 0;  // everything below (volume, offset) is done

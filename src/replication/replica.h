@@ -310,12 +310,14 @@ class Replica {
   void trouble_in_sync(control::State state, std::string reason, std::string next_step, uint64_t at = 0);
   Status disk_failed_in_sync(uint64_t at, Status status);
   Task<Status> reach(Position cmax);
+  bool is_gone_with_its_hosts(EpochId epoch) const;
   bool is_cut_off() const;
 
   // replica_serve.cc
   Task<void> end_serving();
   Task<Result<net::Bytes>> receive_within(net::Channel& channel, io::Duration limit);
   Error check_fetch(const Uuid& target, const Tip& from) const;
+  bool may_serve_extents() const;
   Task<Status> answer_range(net::Channel& channel, xio::Port& port, const SyncRequest& request, AlignedBuffer& buffer);
   Error check_successor() const;
 
@@ -335,6 +337,7 @@ class Replica {
   Insertions insertions_;
   bricks::Log::Recovery recovery_;
   Life life_;
+  bool doubts_disk_ = false;  // a flush of the data disk failed, and what it reads may be in its cache alone
 
   Role role_ = Role::closed;
   std::map<Uuid, Report> peers_;  // the latest of each, also of those that are not connected now

@@ -255,6 +255,8 @@ void Replica::start_replay() {
 Task<void> Replica::end_replay() {
   if (replayer_ == nullptr) co_return;
   co_await replayer_->stop();
+  // A log that cannot be read is no reason to doubt the disk.
+  if (replayer_->failed().status == Status::io_error) doubts_disk_ = true;
   replayer_.reset();
 }
 

@@ -103,19 +103,25 @@ Task<void> Replica::serve_log(std::unique_ptr<net::Channel> channel, net::Bytes 
 
 // ---- extents (S3)
 
+// Whose log has lost an end that it once had may have a disk that is ahead of it: it serves nobody (D12, T10).
+bool Replica::may_serve_extents() const {
+  return log_ != nullptr && state_->value().state == ReplicaState::consistent && is_log_whole();
+}
+
 // The target's q: where its log will begin. The primary reads through memory, so everything admitted up to its durable
 // end is inside; a secondary answers with what it has applied.
 Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes opening) {
   Serving serving(*this, *channel);
   const Uuid target = channel->peer();
-  // Whose log has lost an end that it once had may have a disk that is ahead of it: it serves nobody (D12, T10).
-  const bool is_whole = barred_ == 0 && !is_giving_up_ && log_ != nullptr &&
-                        state_->value().state == ReplicaState::consistent && is_log_whole();
+  const bool is_whole = barred_ == 0 && !is_giving_up_ && may_serve_extents();
   if (is_whole && opening.size() == whole_copy_question_bytes) {
     static_cast<void>(co_await channel->send(net::Bytes(1)));
     co_return channel->close();
   }
-  const bool is_ready = is_whole && (role_ == Role::primary ? logger_ != nullptr : replayer_ != nullptr);
+  // What others remember of a secondary's log may prove that its disk is ahead of it; a release that has not left
+  // hides.
+  const bool is_known = role_ == Role::primary || (has_heard() && !is_releasing_);
+  const bool is_ready = is_whole && is_known && (role_ == Role::primary ? logger_ != nullptr : replayer_ != nullptr);
   if (!is_ready || opening.size() != 16) {
     co_return channel->close({Status::refused, "this replica is not consistent itself"});
   }
@@ -146,8 +152,10 @@ Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes
     if (serving_stop_.is_set()) break;
     status = co_await answer_range(*channel, port, *request, buffer);
   }
-  channel->close(status == Status::io_error ? Error(status, "the source cannot read its data disk")
-                                            : Error(Status::ok));
+  Error why = Status::ok;
+  if (status == Status::io_error) why = {status, "the source cannot read its data disk"};
+  if (status == Status::refused) why = {status, "the source has learned that it is not consistent itself"};
+  channel->close(why);
   // The pin ends with its conversation; what the target says of its own log pins from here on.
   if (const auto pin = pins_.find(target); pin != pins_.end() && pin->second.number == number) pins_.erase(pin);
 }
@@ -173,6 +181,8 @@ Task<Status> Replica::answer_range(net::Channel& channel, xio::Port& port, const
   } else {
     answer.c = log_->durable().position;
   }
+  // What was heard meanwhile may say that this disk is no version of anything.
+  if (!may_serve_extents()) co_return Status::refused;
   if (hash(part) == request.digest) {
     answer.kind = SyncKind::equal;
   } else if (all_zero(part)) {

@@ -221,15 +221,16 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   }
   life_ = life;
   status = co_await state_->update([&](StateBlock& state) {
+    const bool rewrites = doubts_disk_ || state.sweep.rewrites;
     const Tip base = state.state == ReplicaState::consistent ? state.applied : state.sweep.base;
     state.state = ReplicaState::syncing;
     state.sweep = {};
+    state.sweep.rewrites = rewrites;
     state.sweep.base = base;
     state.sweep.active = true;
     state.sweep.id = id;
     state.sweep.r = header.q;
-    state.sweep.cmax = header.q.position;
-    state.sweep.q = header.q.position;
+    state.sweep.cmax = state.sweep.q = header.q.position;
   });
   if (status == Status::ok) {
     status = co_await log_->restart(header.q, header.branch, keeps_log(header));
@@ -273,6 +274,8 @@ bool Replica::keeps_log(const SyncHeader& header) const {
 Task<Status> Replica::sweep(net::Channel& channel, Position& cmax) {
   constexpr uint64_t ahead_max = uint64_t{32} * sync_range_bytes;
   xio::Port port(*data_, xio::Priority::background);
+  const bool rewrites = state_->value().sweep.rewrites;
+  if (rewrites) reached("sync: all is written anew");
   uint64_t asked = 0;
   uint64_t done = 0;
   while (done < options_.volume_bytes) {
@@ -280,7 +283,8 @@ Task<Status> Replica::sweep(net::Channel& channel, Position& cmax) {
       SyncRequest request;
       request.offset = asked;
       request.bytes = static_cast<uint32_t>(std::min<uint64_t>(sync_range_bytes, options_.volume_bytes - asked));
-      Status status = co_await port.digest(request.offset, request.bytes, request.digest);
+      Status status = Status::ok;
+      if (!rewrites) status = co_await port.digest(request.offset, request.bytes, request.digest);
       // What cannot be read equals nothing: it is sent, and writing it may heal the disk.
       if (status == Status::io_error) {
         reached("sync: an unreadable range is written anew");
@@ -308,7 +312,11 @@ Task<Status> Replica::sweep(net::Channel& channel, Position& cmax) {
     environment_.report_changed(options_.resource);
   }
   const Status status = co_await port.flush();
-  co_return status == Status::ok ? status : disk_failed_in_sync(done - 1, status);
+  if (status == Status::ok) co_return status;
+  // What it covered is read back from a cache, and a later flush says nothing of it.
+  doubts_disk_ = true;
+  static_cast<void>(co_await state_->update([](StateBlock& state) { state.sweep.rewrites = true; }));
+  co_return disk_failed_in_sync(done - 1, status);
 }
 
 // It begins again every second; what is wrong here is shown all the time, and told once.
@@ -344,6 +352,7 @@ Task<Status> Replica::finish_sync(Position cmax) {
     co_await end_replay();
     co_return status;
   }
+  doubts_disk_ = false;
   reached("sync: done");
   environment_.event(options_.resource, "the sync is done; this replica is consistent");
   environment_.report_changed(options_.resource);
@@ -353,6 +362,8 @@ Task<Status> Replica::finish_sync(Position cmax) {
 // Until the log, on the branch that cmax is on, and the disk have reached it. forked: our log took another branch
 // before that point; what the sweep brought belongs to no history, and it begins again.
 Task<Status> Replica::reach(Position cmax) {
+  constexpr io::Duration gone_after = 10s;
+  io::Instant seen = machine_.now();
   for (;;) {
     if (following_stop_.is_set()) co_return Status::stopped;
     if (log_->failed()) co_return Status::io_error;
@@ -360,7 +371,8 @@ Task<Status> Replica::reach(Position cmax) {
     const Lsn durable = log_->durable().position.lsn;
     const format::BranchEpoch* epoch = bricks::find_epoch(log_->branch(), cmax.epoch);
     const bool has_parted = epoch != nullptr ? epoch->ended && epoch->end < cmax.lsn : durable >= cmax.lsn;
-    if (has_parted || is_cut_off()) {
+    if (epoch != nullptr || !is_gone_with_its_hosts(cmax.epoch)) seen = machine_.now();
+    if (has_parted || is_cut_off() || machine_.now() >= seen + gone_after) {
       reached("sync: the branch changed under it");
       co_return Status::forked;
     }
@@ -368,6 +380,18 @@ Task<Status> Replica::reach(Position cmax) {
     replayer_->hurry();
     co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
   }
+}
+
+// The source had heard of an epoch of which nobody who can be asked has anything: what the sweep brought of it cannot
+// be completed.
+bool Replica::is_gone_with_its_hosts(EpochId epoch) const {
+  bool is_anybody_here = false;
+  for (const auto& [host, peer] : peers_) {
+    if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent) continue;
+    if (bricks::find_epoch(peer.branch, epoch) != nullptr) return false;
+    is_anybody_here = true;
+  }
+  return is_anybody_here;
 }
 
 // Peers are ahead, all that are connected, and none has the log that continues ours, or can read it.
