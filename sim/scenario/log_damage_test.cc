@@ -23,16 +23,32 @@ class LogDamageFilm : public Film {
     EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
     return begin;
   }
-  // a and b have the blocks 0 to 39 in their logs, and a not on its disk. Returns where in the log they begin.
-  uint64_t write_beside_a_stuck_disk() {
-    cast({"a", "b"});
+  // a and b have the blocks 0 to 39 in their logs, and a not on its disk. Returns where in the log they begin. A third
+  // host is away, and they keep the log for it.
+  uint64_t write_beside_a_stuck_disk(Hosts hosts = {"a", "b"}) {
+    cast(hosts);
     save("a", 0, 10, 'o');
     expect_up_to_date();
+    if (hosts.size() > 2) isolate(hosts[2]);
     disks("a").drive("/dev/sdb").stick();
     const uint64_t begin = durable("a");
     for (uint64_t block = 0; block < 40; block += 10) save("a", block, block + 10, 'x');
     expect_up_to_date_among("a", "b");
     return begin;
+  }
+  // a has one batch behind what b has, and loses its power; what b has rots there. b is forced. Returns where a ended.
+  uint64_t lose_a_and_force_b(uint64_t begin) {
+    isolate("b");
+    save_apart("a", 50, 51, 'z');
+    const uint64_t end = durable("a");
+    power_loss("a");
+    disks("a").drive("/dev/sdb").unstick();
+    rot_log("a", begin + 8192);
+    await_silence("b", "a");
+    force("b");
+    save_apart("b", 60, 61, 'f');
+    heal("a", "b");
+    return end;
   }
 };
 
@@ -155,6 +171,53 @@ TEST_F(LogDamageFilm, what_is_whole_behind_the_damage_and_nowhere_else_is_not_gi
   boot("a");
   expect_primary("a");
   expect_read("a", 50, 90, 'z');
+  expect_equal();
+}
+
+// It says that what b brings back was durable, and nothing says that of itself.
+// Attacks: F25, D10, P2, P5
+TEST_F(LogDamageFilm, one_whole_batch_behind_what_the_peer_has_is_not_given_up) {
+  const uint64_t begin = write_beside_a_stuck_disk();
+  isolate("b");
+  save("a", 50, 51, 'z');
+  power_loss("a");
+  disks("a").drive("/dev/sdb").unstick();
+  rot_log("a", begin + 8192);
+  rejoin("b");
+  boot("a");
+  expect_primary("a");
+  expect_read("a", 50, 51, 'z');
+  expect_equal();
+}
+
+// Attacks: F25, F19, D10, T9, P6
+TEST_F(LogDamageFilm, one_whole_batch_behind_where_the_peer_was_forced_is_a_fork) {
+  const uint64_t begin = write_beside_a_stuck_disk({"a", "b", "c"});
+  const uint64_t end = lose_a_and_force_b(begin);
+  boot("a");
+  expect_state("a", State::fork);
+  rest(20s);
+  EXPECT_EQ(state("a"), State::fork);
+  EXPECT_EQ(durable("a"), end);
+  run("b", "secondary mydata");
+  invalidate("b");
+  rejoin("c");
+  run("a", "primary mydata --timeout 30s");
+  expect_read("a", 50, 51, 'z');
+  expect_equal();
+}
+
+// The forced one is behind the evidence, as LSNs go, and has no log to fetch.
+// Attacks: F25, F19, D10, S0, P6
+TEST_F(LogDamageFilm, who_was_forced_inside_what_is_lost_here_is_no_source_of_a_sync) {
+  const uint64_t begin = write_beside_a_stuck_disk({"a", "b"});
+  lose_a_and_force_b(begin);
+  boot("a");
+  expect_state("a", State::log_damaged);
+  rest(60s);
+  EXPECT_EQ(state("a"), State::log_damaged);
+  expect_no_event("a", "sync from");
+  invalidate("a");
   expect_equal();
 }
 

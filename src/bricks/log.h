@@ -60,9 +60,9 @@ class Log {
   struct Recovery {
     Tip end;                  // the log is whole up to here
     bool is_damaged = false;  // there is evidence that it was durable beyond `end` (D10); else the rest was torn
-    Lsn evidence;             // how far, when damaged
-    uint64_t admitted = 0;    // of the last batch
-    std::string reason;       // what stands at `end`, for the operator
+    Lsn evidence;           // when damaged: how far, or the end of the furthest whole batch, which nobody else may have
+    uint64_t admitted = 0;  // of the last batch
+    std::string reason;     // what stands at `end`, for the operator
   };
   // Reads from the state block's applied position to the end, tells tear from damage by evidence (`peers_know`: what
   // peers remember of this log; those on its branch count), extends the branch, and makes what it found durable anew
@@ -131,6 +131,12 @@ class Log {
   Task<void> close();
 
  private:
+  // Whole batches behind a bad place: how far they say that the log was durable, and how far they go themselves.
+  struct Behind {
+    Lsn evidence;
+    Lsn whole;
+  };
+
   void pump();
   bool start_write(Append& append);
   static void on_written(Job& job);
@@ -150,8 +156,8 @@ class Log {
   void begin_again();
   Task<Status> keep_evidence(Lsn evidence);
   Lsn evidence_in_state() const;
-  Task<Lsn> evidence_on_disk(Lsn bad);
-  Task<Lsn> evidence_in(Segment& segment, Lsn from);
+  Task<Behind> find_behind(Lsn bad);
+  Task<Behind> find_in(Segment& segment, Lsn from);
   Lsn evidence_of_lost_files(Lsn bad) const;
   Task<Lsn> evidence_of_short_files(Lsn bad);
   Lsn evidence_of_peers(const std::vector<Position>& positions) const;

@@ -58,11 +58,15 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
   if (why.status == Status::not_found) result.reason += " in " + options_.directory + "/log";
   if (!segments_.damaged().empty()) result.reason += "; " + segments_.damaged().back();
   result.evidence = std::max({known_durable, evidence_of_peers(peers_know), evidence_of_lost_files(end)});
-  result.evidence = std::max(result.evidence, co_await evidence_on_disk(end));
+  const Behind behind = co_await find_behind(end);
+  result.evidence = std::max(result.evidence, behind.evidence);
   result.evidence = std::max(result.evidence, co_await evidence_of_short_files(end));
   // A tear can be read; a place that cannot may have held anything.
   if (why.status == Status::io_error) result.evidence = std::max(result.evidence, end + format::batch_block_bytes);
   result.is_damaged = result.evidence > end;
+  // A whole batch proves nothing about itself. But where the log went on, it may have been durable, too: whoever fills
+  // the gap up to the evidence alone has not brought back what only this host has.
+  if (result.is_damaged) result.evidence = std::max(result.evidence, behind.whole);
   if (result.is_damaged) reached("log: damaged, with evidence behind it");
   if (!result.is_damaged && why.status == Status::damaged) reached("log: torn tail");
   if (why.status == Status::io_error) reached("log: unreadable");
@@ -212,21 +216,22 @@ Task<Lsn> Log::evidence_of_short_files(Lsn bad) {
 
 // Whole batches behind the bad place say how far the log was durable when they were composed; the furthest counts. A
 // file of a later epoch is such a batch too: its epoch start binds its parent's durable end.
-Task<Lsn> Log::evidence_on_disk(Lsn bad) {
-  Lsn evidence;
+Task<Log::Behind> Log::find_behind(Lsn bad) {
+  Behind behind;
   for (const auto& segment : segments_.all()) {
     const Lsn from = std::max(segment->first(), bad);
     const auto* owner = find_epoch(branch_, segment->header.epoch);
     const bool is_ours = owner == nullptr ? !was_cut_at(bad) : !owner->ended || owner->end > bad;
     if (from >= segment->limit() || !is_ours) continue;
-    evidence = std::max(evidence, co_await evidence_in(*segment, from));
+    const Behind here = co_await find_in(*segment, from);
+    behind = {std::max(behind.evidence, here.evidence), std::max(behind.whole, here.whole)};
   }
-  co_return evidence;
+  co_return behind;
 }
 
 // Looks at the bytes that may have been in flight behind `from`, and as many behind each whole batch that is found.
-Task<Lsn> Log::evidence_in(Segment& segment, Lsn from) {
-  Lsn evidence;
+Task<Log::Behind> Log::find_in(Segment& segment, Lsn from) {
+  Behind behind;
   AlignedBuffer bytes(std::min<uint64_t>(scan_bytes + format::batch_bytes_max, segment.limit() - from));
   const uint64_t window = segment.header.in_flight_bytes_max + format::batch_bytes_max;
   Lsn to = from + window;
@@ -242,11 +247,12 @@ Task<Lsn> Log::evidence_in(Segment& segment, Lsn from) {
       format::BatchExpectation expected{options_.cluster, options_.resource, segment.header.epoch, chunk + at, {}};
       auto batch = format::verify_batch(rest.first(header->batch_bytes), expected);
       if (!batch) continue;
-      evidence = std::max(evidence, batch->header.identity.durable);
+      behind.evidence = std::max(behind.evidence, batch->header.identity.durable);
+      behind.whole = std::max(behind.whole, batch->header.end());
       to = std::max(to, batch->header.end() + window);
     }
   }
-  co_return evidence;
+  co_return behind;
 }
 
 // What was read back may have come from a cache that a failed or missing flush never emptied: it is written and flushed

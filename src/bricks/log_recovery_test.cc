@@ -66,7 +66,23 @@ TEST_F(RecoveryTest, the_furthest_evidence_counts) {
   forget_hint();
   spoil(rotten);
   expect_damage_at(begin_of(rotten));
-  EXPECT_EQ(replica.recovery().evidence, begin_of(last));
+  EXPECT_EQ(replica.recovery().evidence, last.header.end());
+}
+
+// What is whole there goes with the end of the damage: behind a gap that was filled it is read on, and torn again.
+TEST_F(RecoveryTest, a_whole_batch_behind_the_evidence_counts_and_holds_nothing_up) {
+  batches.append_durable('a');
+  const Batch& rotten = batches.append_durable('b');
+  const Batch& torn = batches.append_written('c');
+  const Batch& last = batches.append_written('d');
+  forget_hint();
+  const auto whole = disks().peek(path_of(rotten), offset_of(rotten) + 512, 512);
+  spoil(torn);
+  spoil(rotten);
+  expect_damage_at(begin_of(rotten));
+  EXPECT_EQ(replica.recovery().evidence, last.header.end());
+  disks().poke(path_of(rotten), offset_of(rotten) + 512, whole);
+  expect_tear_at(begin_of(torn));
 }
 
 TEST_F(RecoveryTest, a_release_that_was_cut_back_to_before_it_is_no_evidence) {

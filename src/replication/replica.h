@@ -194,6 +194,7 @@ class Replica {
   void note_evidence();
   void note_gap_in_pool();
   bool has_lost_log() const;
+  bool was_forced_before_lost_end(const Report& peer) const;
   bool may_read_on() const;
   std::string ahead_and_away() const;
   bool follows_what_was_given_up(const Report& peer) const;

@@ -1,4 +1,6 @@
 // Replica: what members remember of each other's logs, and what it proves (D10, T10).
+#include <algorithm>
+
 #include "base/probe.h"
 #include "replication/memory.h"
 #include "replication/replica.h"
@@ -21,6 +23,16 @@ Task<void> Replica::keep_memories() {
 // There is evidence that the log was durable beyond its end, and nobody has brought it back yet (D10). Until then the
 // disk may hold more than the log says.
 bool Replica::has_lost_log() const { return recovery_.is_damaged && log_->durable().position.lsn < recovery_.evidence; }
+
+// Somebody was forced, before what is lost here had ended, in a reign that this host does not know: LSNs of that reign
+// are no measure of what it has.
+bool Replica::was_forced_before_lost_end(const Report& peer) const {
+  const Lsn end = log_->durable().position.lsn;
+  return has_lost_log() && std::ranges::any_of(peer.branch, [&](const format::BranchEpoch& epoch) {
+           const bool is_inside = epoch.first >= end && epoch.first < recovery_.evidence;
+           return is_inside && epoch.cause == EpochCause::force && !bricks::find_epoch(log_->branch(), epoch.id);
+         });
+}
 
 // The others have closed the gap as far as they can. Behind it this host's own log may be whole, and nobody else has
 // it.

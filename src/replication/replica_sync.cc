@@ -111,7 +111,8 @@ bool Replica::is_ahead(const Report& peer) const {
   const Lsn end = log_->durable().position.lsn;
   const Lsn served = served_by(peer);
   // Who has less than was durable here, or has parted from it, does not replace what lies behind a damage (P6).
-  if ((has_lost_log() && served < recovery_.evidence) || rival(peer) == Rival::before_data) return false;
+  const bool has_less = has_lost_log() && (served < recovery_.evidence || was_forced_before_lost_end(peer));
+  if (has_less || rival(peer) == Rival::before_data) return false;
   const auto common = bricks::common_position(log_->branch(), end, peer.branch, served);
   return log_->branch().empty() || (common.any && common.peer_beyond && !common.mine_beyond);
 }
