@@ -248,6 +248,23 @@ TEST_F(LogDamageFilm, one_rotten_slot_of_the_state_block_is_survived) {
   }
 }
 
+// Attacks: CR9, D9, F26
+TEST_F(LogDamageFilm, a_sector_of_the_state_block_that_cannot_be_read_is_survived) {
+  cast({"a", "b"});
+  for (const uint64_t slot : {0, 1, 0, 1}) {
+    save("a", 0, 40, static_cast<char>('x' + slot));
+    expect_up_to_date();
+    for (const char* host : {"a", "b"}) {
+      kill(host);
+      disks(host).break_sector(resource_directory(host) + "/state", slot * 65536 + 512);
+    }
+    boot("a");
+    boot("b");
+    expect_primary("a");
+    expect_equal();
+  }
+}
+
 // Attacks: F26, RP9, CR9, P13
 TEST_F(LogDamageFilm, a_state_block_without_a_whole_slot_is_said_and_nothing_is_guessed) {
   cast({"a", "b"});

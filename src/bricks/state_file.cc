@@ -1,5 +1,6 @@
 #include "bricks/state_file.h"
 
+#include <array>
 #include <cstring>
 
 namespace mars::bricks {
@@ -43,16 +44,25 @@ Task<Result<void>> StateFile::open(std::string path) {
   if (!file) co_return failure(file.error());
   if ((*file)->size() < state_file_bytes) co_return failure(Status::damaged, path + " is shorter than two slots");
   file_ = std::move(*file);
-  AlignedBuffer both(state_file_bytes);
-  if (Status status = co_await io::read(*file_, 0, both.span()); status != Status::ok) {
-    co_return failure(status, "cannot read " + path);
+  // One by one: a sector that cannot be read costs its slot, as rot does, and not the other one.
+  std::array<Result<format::StateBlock>, 2> slots;
+  for (size_t place = 0; place < slots.size(); ++place) {
+    const Status status = co_await io::read(*file_, place * state_slot_bytes, slot_.span());
+    if (status == Status::io_error) {
+      slots[place] = failure(Status::damaged, "a slot of the state block cannot be read");
+    } else if (status != Status::ok) {
+      co_return failure(status, "cannot read " + path);
+    } else {
+      slots[place] = format::decode_state_slot(slot_.span(), place);
+    }
   }
-  auto block = format::newest_state_block(both.span());
+  auto block = format::newest_state_block(slots);
   if (!block) co_return failure(block.error().status, path + ": " + block.error().text);
   value_ = std::move(*block);
   // It may never have been flushed; what follows relies on it, and the next one is written over the other slot.
-  const uint64_t offset = format::slot_of(value_.sequence) * state_slot_bytes;
-  Status status = co_await io::write(*file_, offset, both.span().subspan(offset, state_slot_bytes));
+  const auto bytes = format::encode_state_block(value_);
+  std::memcpy(slot_.data(), bytes.data(), bytes.size());
+  Status status = co_await io::write(*file_, format::slot_of(value_.sequence) * state_slot_bytes, slot_.span());
   if (status == Status::ok) status = co_await io::flush(*file_);
   if (status != Status::ok) co_return failure(status, "cannot write " + path + " again");
   durable_applied_ = value_.applied;

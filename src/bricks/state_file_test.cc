@@ -156,6 +156,25 @@ TEST_F(StateFileTest, every_flipped_bit_of_the_newest_slot_gives_the_older_one) 
   }
 }
 
+TEST_F(StateFileTest, a_sector_that_cannot_be_read_costs_its_slot_and_no_more) {
+  for (uint64_t value = 10; value < 20; value += 2) {
+    ASSERT_EQ(set(value), Status::ok);
+    ASSERT_EQ(set(value + 1), Status::ok);
+    const uint64_t newest = format::slot_of(file->value().sequence) * format::state_slot_bytes;
+    const bool is_older = value % 4 == 0;
+    host().disks().break_sector(path, (is_older ? format::state_slot_bytes - newest : newest) + 512);
+    auto opened = reopen(true);
+    ASSERT_TRUE(opened.has_value()) << opened.error().text;
+    EXPECT_EQ(file->value().admitted, is_older ? value + 1 : value);
+  }
+}
+
+// Nor is it a file that says nothing.
+TEST_F(StateFileTest, a_slot_that_cannot_be_read_beside_one_that_was_never_written_is_damage) {
+  host().disks().break_sector(path, format::slot_of(file->value().sequence) * format::state_slot_bytes);
+  EXPECT_EQ(status_of(reopen()), Status::damaged);
+}
+
 TEST_F(StateFileTest, two_bad_slots_are_damage) {
   host().disks().flip(path, 100);
   host().disks().flip(path, format::state_slot_bytes + 100);

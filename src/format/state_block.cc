@@ -1,6 +1,5 @@
 #include "format/state_block.h"
 
-#include <array>
 #include <utility>
 
 #include "base/check.h"
@@ -335,13 +334,13 @@ Result<StateBlock> decode_state_block(ByteView slot) {
   return block;
 }
 
-Result<StateBlock> newest_state_block(ByteView file) {
-  if (file.size() != state_file_bytes) return failure(Status::invalid, "a state file has two slots of 64 KiB");
-  std::array slots{decode_state_block(file.first(state_slot_bytes)),
-                   decode_state_block(file.subspan(state_slot_bytes))};
-  for (size_t i = 0; i < slots.size(); ++i) {
-    if (slots[i] && slot_of(slots[i]->sequence) != i) slots[i] = malformed();
-  }
+Result<StateBlock> decode_state_slot(ByteView slot, size_t place) {
+  Result<StateBlock> block = decode_state_block(slot);
+  if (block && slot_of(block->sequence) != place) return malformed();
+  return block;
+}
+
+Result<StateBlock> newest_state_block(const std::array<Result<StateBlock>, 2>& slots) {
   for (const auto& slot : slots) {
     if (status_of(slot) == Status::unsupported) return slot;
   }
@@ -349,6 +348,12 @@ Result<StateBlock> newest_state_block(ByteView file) {
   if (slots[0]) return slots[0];
   if (slots[1]) return slots[1];
   return failure(worse(slots[0].error(), slots[1].error()));
+}
+
+Result<StateBlock> newest_state_block(ByteView file) {
+  if (file.size() != state_file_bytes) return failure(Status::invalid, "a state file has two slots of 64 KiB");
+  return newest_state_block(std::array{decode_state_slot(file.first(state_slot_bytes), 0),
+                                       decode_state_slot(file.subspan(state_slot_bytes), 1)});
 }
 
 }  // namespace mars::format

@@ -2,6 +2,7 @@
 // in turn and in place. Bytes: doc/format/state_block.md. Its one writer is the resource's replication on this host.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -144,8 +145,12 @@ std::vector<std::byte> encode_state_block(const StateBlock& block);
 // not_found: the slot is all zero, never written.
 Result<StateBlock> decode_state_block(ByteView slot);
 
-// Of a whole state file: the newest valid slot. One bad slot is what a crash leaves behind; a slot of another version
-// beside a valid one is `unsupported`: a newer marsd has written it, and its other slot is stale.
+// The same of the slot at this place of a file: a sequence that belongs into the other place is invalid.
+Result<StateBlock> decode_state_slot(ByteView slot, size_t place);
+
+// Of both slots, in the order of the file: the newest valid one. One bad slot is what a crash leaves behind; a slot of
+// another version beside a valid one is `unsupported`: a newer marsd has written it, and its other slot is stale.
+Result<StateBlock> newest_state_block(const std::array<Result<StateBlock>, 2>& slots);
 Result<StateBlock> newest_state_block(ByteView file);
 
 }  // namespace mars::format
