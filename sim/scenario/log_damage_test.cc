@@ -248,6 +248,34 @@ TEST_F(LogDamageFilm, one_rotten_slot_of_the_state_block_is_survived) {
   }
 }
 
+// The older one says that the data disk has less: the log from there on is still needed.
+// Attacks: CR9, D9, D15, F26, P2
+TEST_F(LogDamageFilm, the_newest_slot_of_the_state_block_rots_and_the_log_of_the_older_one_is_there) {
+  cast({"a"});
+  const std::string path = resource_directory("a") + "/state";
+  char value = 'a';
+  for (const Duration pause : {50ms, 210ms, 230ms, 260ms, 400ms, 2000ms}) {
+    for (uint64_t block = 0; block < 240; block += 40) save("a", block, block + 40, value);
+    ++value;
+    rest(pause);
+    power_loss("a");
+    const auto sequence = [&](uint64_t slot) { return load_u64(disks("a").peek(path, slot * 65536 + 32, 8).data()); };
+    disks("a").flip(path, (sequence(0) > sequence(1) ? 0 : 65536) + 100);
+    boot("a");
+    expect_primary("a");
+    expect_equal();
+  }
+}
+
+// Attacks: D15, P9
+TEST_F(LogDamageFilm, the_older_slot_of_the_state_block_holds_no_file_of_the_log_at_rest) {
+  cast({"a"});
+  for (uint64_t block = 0; block < 240; block += 40) save("a", block, block + 40, 'x');
+  EXPECT_GE(segments("a").size(), 3u);
+  rest(5s);
+  EXPECT_LE(segments("a").size(), 2u);
+}
+
 // Attacks: CR9, D9, F26
 TEST_F(LogDamageFilm, a_sector_of_the_state_block_that_cannot_be_read_is_survived) {
   cast({"a", "b"});

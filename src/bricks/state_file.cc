@@ -65,7 +65,8 @@ Task<Result<void>> StateFile::open(std::string path) {
   Status status = co_await io::write(*file_, format::slot_of(value_.sequence) * state_slot_bytes, slot_.span());
   if (status == Status::ok) status = co_await io::flush(*file_);
   if (status != Status::ok) co_return failure(status, "cannot write " + path + " again");
-  durable_applied_ = value_.applied;
+  newest_applied_ = older_applied_ = value_.applied.position.lsn;
+  if (const auto& other = slots[1 - format::slot_of(value_.sequence)]) older_applied_ = other->applied.position.lsn;
   durable_evidence_ = value_.durable.position.lsn;
   co_return Result<void>();
 }
@@ -84,7 +85,7 @@ Task<Status> StateFile::write_slot() {
   const uint64_t covered = changes_;
   ++value_.sequence;
   if (fill_) fill_(value_);
-  const Tip applied = value_.applied;
+  const Lsn applied = value_.applied.position.lsn;
   const Lsn evidence = value_.durable.position.lsn;
   const auto bytes = format::encode_state_block(value_);
   CHECK(bytes.size() == state_slot_bytes);
@@ -94,7 +95,8 @@ Task<Status> StateFile::write_slot() {
   if (status == Status::ok) status = co_await io::flush(*file_);
   if (status == Status::ok) {
     changes_written_ = covered;
-    durable_applied_ = applied;
+    older_applied_ = newest_applied_;
+    newest_applied_ = applied;
     durable_evidence_ = evidence;
   } else {
     failed_ = status;

@@ -5,6 +5,7 @@
 // every later update answers io_error, and the slot that was whole stays whole.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -31,8 +32,11 @@ class StateFile {
   // Called before each slot is written: what others know best (branch, durable hint) is filled in then.
   void on_write(std::move_only_function<void(format::StateBlock&)> fill) { fill_ = std::move(fill); }
 
-  // What the newest durable slot says: the log below it is not needed for our own recovery (D15).
-  const Tip& durable_applied() const { return durable_applied_; }
+  // The lower of what the two slots say: whichever of them rots, the log below is not needed for our own recovery
+  // (D15).
+  Lsn durable_applied() const { return std::min(newest_applied_, older_applied_); }
+  // Of the newest slot alone: one more update brings durable_applied() here.
+  Lsn newest_applied() const { return newest_applied_; }
   // And how far it says that the log was durable: the evidence that tells damage from a tear (D10).
   Lsn durable_evidence() const { return durable_evidence_; }
 
@@ -47,7 +51,8 @@ class StateFile {
   io::Machine& machine_;
   std::unique_ptr<io::File> file_;
   format::StateBlock value_;
-  Tip durable_applied_;
+  Lsn newest_applied_;
+  Lsn older_applied_;
   Lsn durable_evidence_;
   std::move_only_function<void(format::StateBlock&)> fill_;
   AlignedBuffer slot_;

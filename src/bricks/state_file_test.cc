@@ -156,6 +156,26 @@ TEST_F(StateFileTest, every_flipped_bit_of_the_newest_slot_gives_the_older_one) 
   }
 }
 
+TEST_F(StateFileTest, the_log_is_needed_from_where_the_older_slot_stands) {
+  const auto apply = [this](uint64_t lsn) {
+    return run(file->update([=](StateBlock& state) { state.applied.position.lsn = {lsn}; }));
+  };
+  ASSERT_EQ(apply(4096), Status::ok);
+  ASSERT_EQ(apply(8192), Status::ok);
+  EXPECT_EQ(file->durable_applied(), Lsn{4096});
+  EXPECT_EQ(file->newest_applied(), Lsn{8192});
+  ASSERT_TRUE(reopen().has_value());
+  EXPECT_EQ(file->durable_applied(), Lsn{4096});
+  ASSERT_EQ(set(2), Status::ok);
+  EXPECT_EQ(file->durable_applied(), Lsn{8192});
+  ASSERT_EQ(apply(4096), Status::ok);
+  EXPECT_EQ(file->durable_applied(), Lsn{4096}) << "a tail was dropped";
+  ASSERT_EQ(apply(12288), Status::ok);
+  host().disks().flip(path, format::slot_of(file->value().sequence - 1) * format::state_slot_bytes + 100);
+  ASSERT_TRUE(reopen().has_value());
+  EXPECT_EQ(file->durable_applied(), Lsn{12288}) << "a slot that is lost needs nothing";
+}
+
 TEST_F(StateFileTest, a_sector_that_cannot_be_read_costs_its_slot_and_no_more) {
   for (uint64_t value = 10; value < 20; value += 2) {
     ASSERT_EQ(set(value), Status::ok);

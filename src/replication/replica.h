@@ -231,6 +231,8 @@ class Replica {
 
   // replica_room.cc
   Lsn trim_limit() const;
+  Lsn trim_limit(Lsn applied) const;
+  Task<void> bring_older_slot_up();
   std::optional<Lsn> needed_from(const Uuid& member) const;
   void end_pin(const Uuid& member, const Report& report);
   Task<void> hear_the_connected();

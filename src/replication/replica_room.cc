@@ -7,12 +7,15 @@
 namespace mars::replication {
 
 using namespace std::chrono_literals;
+using format::StateBlock;
 
 // D15. A member that we have not heard since our start may need everything that we have; one that has nothing in common
 // with us will be synced, and pins its q; one whose log was sacrificed pins nothing but
 // the q of a sync that it has begun since.
-Lsn Replica::trim_limit() const {
-  Lsn limit = state_->durable_applied().position.lsn;
+Lsn Replica::trim_limit() const { return trim_limit(state_->durable_applied()); }
+
+Lsn Replica::trim_limit(Lsn applied) const {
+  Lsn limit = applied;
   for (const Uuid& member : environment_.awaited(options_.resource)) {
     if (member == environment_.self()) continue;
     if (const auto from = needed_from(member)) limit = std::min(limit, std::max(*from, log_->oldest()));
@@ -50,8 +53,20 @@ Task<void> Replica::trim() {
   room_turn_.release(1);
 }
 
+// The older slot of the state block counts when the newest one rots. Where a file waits for nothing else, it is brought
+// up: it costs one small write for each file.
+Task<void> Replica::bring_older_slot_up() {
+  const Lsn from = trim_limit();
+  const Lsn to = trim_limit(state_->newest_applied());
+  const auto waits = [&](const auto& one) { return one->first() > from && one->first() <= to; };
+  // When it cannot be written, the file stays.
+  if (std::ranges::any_of(log_->segments().all(), waits))
+    static_cast<void>(co_await state_->update([](StateBlock&) {}));
+}
+
 Task<void> Replica::trim_in_turn() {
   co_await shrink_branch(branch_segments_max * options_.segment_bytes);
+  co_await bring_older_slot_up();
   const Status status = co_await log_->trim(trim_limit());
   if (status != Status::ok && status != Status::gone)
     environment_.event(options_.resource, "the log cannot be trimmed");
@@ -96,7 +111,7 @@ Task<void> Replica::make_room_or_give_up() {
 Task<void> Replica::give_up_worst() {
   if (co_await shrink_branch(0)) co_return co_await trim_in_turn();  // which looks whether that was enough
   std::optional<Uuid> worst;
-  Lsn least = state_->durable_applied().position.lsn;
+  Lsn least = state_->newest_applied();
   for (const Uuid& member : environment_.awaited(options_.resource)) {
     if (member == environment_.self()) continue;
     const auto from = needed_from(member);
