@@ -162,6 +162,7 @@ class Log {
   Task<Lsn> evidence_of_short_files(Lsn bad);
   Lsn evidence_of_peers(const std::vector<Position>& positions) const;
   bool was_cut_at(Lsn end) const;
+  bool is_clean_end(const Tip& end) const;
   Task<bool> goes_on_in_epoch(Tip end);
   void continue_at(Tip end);
 

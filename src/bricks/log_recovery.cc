@@ -57,15 +57,15 @@ Task<Result<Log::Recovery>> Log::recover(std::vector<Position> peers_know) {
   result.reason = why.text;
   if (why.status == Status::not_found) result.reason += " in " + options_.directory + "/log";
   if (!segments_.damaged().empty()) result.reason += "; " + segments_.damaged().back();
-  result.evidence = std::max({known_durable, evidence_of_peers(peers_know), evidence_of_lost_files(end)});
   const Behind behind = co_await find_behind(end);
-  result.evidence = std::max(result.evidence, behind.evidence);
-  result.evidence = std::max(result.evidence, co_await evidence_of_short_files(end));
-  // A tear can be read; a place that cannot may have held anything.
-  if (why.status == Status::io_error) result.evidence = std::max(result.evidence, end + format::batch_block_bytes);
+  result.evidence = std::max(behind.evidence, co_await evidence_of_short_files(end));
+  result.evidence =
+      std::max({result.evidence, known_durable, evidence_of_peers(peers_know), evidence_of_lost_files(end)});
+  // A tear can be read; a place that cannot may have held anything, but nothing behind a clean end.
+  const bool may_have_held = why.status == Status::io_error && !is_clean_end(result.end);
+  if (may_have_held) result.evidence = std::max(result.evidence, end + format::batch_block_bytes);
   result.is_damaged = result.evidence > end;
-  // A whole batch proves nothing about itself. But where the log went on, it may have been durable, too: whoever fills
-  // the gap up to the evidence alone has not brought back what only this host has.
+  // A whole batch is no proof of itself; but where the log went on it may have been durable, and be here alone.
   if (result.is_damaged) result.evidence = std::max(result.evidence, behind.whole);
   if (result.is_damaged) reached("log: damaged, with evidence behind it");
   if (!result.is_damaged && why.status == Status::damaged) reached("log: torn tail");
@@ -99,6 +99,9 @@ void Log::continue_at(Tip end) {
     break;
   }
 }
+
+// Everything up to the end of the log had been written back when it was closed.
+bool Log::is_clean_end(const Tip& end) const { return state_.value().clean && end == state_.value().applied; }
 
 // Nothing stands behind the applied position; the batch that ends there is found by its hash, so that the next one is
 // not older than it, whatever the clock says (D3).

@@ -151,6 +151,16 @@ TEST_F(RecoveryTest, a_place_that_cannot_be_read_is_no_tear) {
   expect_damage_at(begin_of(broken));
 }
 
+TEST_F(RecoveryTest, a_place_behind_a_clean_end_that_cannot_be_read_held_nothing) {
+  const Batch& last = batches.append_durable('a');
+  const std::string path = path_of(last);
+  disks().break_sector(path, offset_of(last) + last.header.batch_bytes);
+  applied_is(last.header.tip());
+  expect_damage_at(last.header.end());
+  ASSERT_EQ(replica.run(replica.state().update([](format::StateBlock& state) { state.clean = true; })), Status::ok);
+  expect_tear_at(last.header.end());
+}
+
 TEST_F(RecoveryTest, a_rotten_file_header_is_made_up_from_the_first_batch) {
   for (int i = 0; i < 10; ++i) batches.append_durable('b', 60000);
   const Lsn end = log().durable().position.lsn;
