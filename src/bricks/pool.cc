@@ -56,8 +56,8 @@ Result<std::unique_ptr<Pool>> Pool::open(io::Machine& machine, std::string name,
   if (is_usable) {
     pool->header_ = *header;
     pool->taken_ = PageMap(header->page_count);
-    pool->adopt();
-    if (pool->was_damaged_) pool->rename(machine);
+    const std::vector<uint32_t> damaged = pool->adopt();
+    if (!damaged.empty()) pool->give_up(damaged, machine);
   } else {
     pool->start_anew(machine, bytes);
   }
@@ -83,7 +83,8 @@ void Pool::start_anew(io::Machine& machine, uint64_t bytes) {
   for (uint32_t slot = header_.record_slots; slot-- > 0;) free_slots_.push_back(slot);
 }
 
-void Pool::adopt() {
+std::vector<uint32_t> Pool::adopt() {
+  std::vector<uint32_t> damaged;
   for (uint32_t slot = header_.record_slots; slot-- > 0;) {
     auto record = format::load_pool_record(slot_bytes(slot));
     if (!record && record.error().status == Status::not_found) {
@@ -93,10 +94,20 @@ void Pool::adopt() {
     if (record && is_whole(*record)) {
       leave({slot, record->first_page, (record->payload_bytes + page_bytes - 1) / page_bytes});
     } else {
-      was_damaged_ = true;
-      format::clear_pool_record(slot_bytes(slot));
-      free_slots_.push_back(slot);
+      damaged.push_back(slot);
     }
+  }
+  return damaged;
+}
+
+// The new id first: who is killed before that finds the same damage again, and nothing is missed without a word.
+void Pool::give_up(const std::vector<uint32_t>& damaged, io::Machine& machine) {
+  was_damaged_ = true;
+  reached("pool: damaged");
+  rename(machine);
+  for (const uint32_t slot : damaged) {
+    format::clear_pool_record(slot_bytes(slot));
+    free_slots_.push_back(slot);
   }
 }
 

@@ -101,7 +101,8 @@ class Pool {
  private:
   Pool() = default;
   void start_anew(io::Machine& machine, uint64_t bytes);
-  void adopt();
+  std::vector<uint32_t> adopt();  // the slots that are damaged
+  void give_up(const std::vector<uint32_t>& damaged, io::Machine& machine);
   void rename(io::Machine& machine);
   bool data_is_whole(const format::PoolRecord& record);
   bool is_whole(const format::PoolRecord& record);

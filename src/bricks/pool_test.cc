@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <utility>
 
+#include "base/probe.h"
 #include "bricks/test_replica_test.h"
 
 namespace mars::bricks {
@@ -179,6 +181,31 @@ TEST_F(PoolTest, after_damage_it_has_another_id_and_keeps_what_is_whole) {
   EXPECT_EQ(pool->id(), second);
   EXPECT_FALSE(pool->was_damaged());
   EXPECT_TRUE(pool->has_inherited(other));
+}
+
+std::span<std::byte> seen_memory;
+std::vector<std::byte> seen_at_damage;
+
+TEST_F(PoolTest, who_is_killed_before_it_has_another_id_finds_the_damage_again) {
+  const PoolLease lease = admit(mine, 1, 1000);
+  const Uuid id = pool->id();
+  pool.reset();
+  host().kill();
+  memory()[format::pool_header_bytes + lease.slot * format::pool_record_bytes + 40] ^= std::byte{4};
+  seen_memory = memory();
+  const ProbeObserver former = std::exchange(probe_observer, [](std::string_view place, std::string_view) {
+    if (place == "pool: damaged") seen_at_damage.assign(seen_memory.begin(), seen_memory.end());
+  });
+  host().start();
+  open();
+  probe_observer = former;
+  pool.reset();
+  host().kill();
+  std::ranges::copy(seen_at_damage, memory().begin());
+  host().start();
+  open();
+  EXPECT_TRUE(pool->was_damaged());
+  EXPECT_NE(pool->id(), id);
 }
 
 TEST_F(PoolTest, a_damaged_header_gives_another_pool) {
