@@ -27,6 +27,8 @@ Report Replica::report() const {
   report.applied_time = times_.at(report.applied.position.lsn);
   report.is_attached = true;
   report.is_consistent = state_->value().state == format::ReplicaState::consistent;
+  // A sync that has begun since the last look: its positions are those of the source, and the disk is no version yet.
+  if (!report.is_consistent && report.state == control::State::up_to_date) report.state = control::State::syncing;
   const Tail tail = tail_of(log_->branch(), report.durable.position.lsn, environment_.self(), life_);
   // Whose log has lost its end cannot know what it says of the token (T10): it keeps nobody else from being forced.
   report.is_holder =
