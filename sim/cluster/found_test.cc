@@ -315,18 +315,27 @@ TEST_F(Found, a_log_that_cannot_be_removed_is_told_and_goes_with_the_next_start)
 
 // The data disk was said to have failed.
 TEST_F(Found, a_log_that_cannot_be_read_for_replay_is_log_damaged) {
-  make(69);
-  EXPECT_EQ(cluster->run("b", "pause-replay mydata").code, ExitCode::done);
-  EXPECT_TRUE(cluster->wait_state("b", "mydata", State::paused));
-  write("a", 0, 20, 'r');
-  ASSERT_TRUE(cluster->wait([&] {
-    return cluster->replica("b", "mydata", "b")->durable_lsn > cluster->replica("b", "mydata", "b")->applied_lsn;
-  }));
-  cluster->host("b").disks().break_sector(newest_segment("b"), 5 * 4096);
-  EXPECT_EQ(cluster->run("b", "resume-replay mydata").code, ExitCode::done);
-  EXPECT_TRUE(cluster->wait_state("b", "mydata", State::log_damaged)) << cluster->events("b");
-  EXPECT_EQ(cluster->run("b", "invalidate mydata").code, ExitCode::done);
-  expect_whole();
+  for (const bool is_given_up : {false, true}) {
+    make(69);
+    EXPECT_EQ(cluster->run("b", "pause-replay mydata").code, ExitCode::done);
+    EXPECT_TRUE(cluster->wait_state("b", "mydata", State::paused));
+    write("a", 0, 20, 'r');
+    ASSERT_TRUE(cluster->wait([&] {
+      return cluster->replica("b", "mydata", "b")->durable_lsn > cluster->replica("b", "mydata", "b")->applied_lsn;
+    }));
+    cluster->host("b").disks().break_sector(newest_segment("b"), 5 * 4096);
+    EXPECT_EQ(cluster->run("b", "resume-replay mydata").code, ExitCode::done);
+    EXPECT_TRUE(cluster->wait_state("b", "mydata", State::log_damaged)) << cluster->events("b");
+    const std::string advice = cluster->replica("b", "mydata", "b")->next_step;
+    EXPECT_NE(advice.find("marsadm attach mydata"), advice.npos) << advice;
+    if (is_given_up) {
+      EXPECT_EQ(cluster->run("b", "invalidate mydata").code, ExitCode::done);
+    } else {
+      EXPECT_EQ(cluster->run("b", "detach mydata").code, ExitCode::done);
+      EXPECT_EQ(cluster->run("b", "attach mydata").code, ExitCode::done);
+    }
+    expect_whole();
+  }
 }
 
 Task<void> write_block(SimDevice& device, uint64_t block) {

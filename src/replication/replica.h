@@ -256,6 +256,7 @@ class Replica {
   Task<Result<net::Bytes>> await_source(net::Channel& channel, std::optional<io::Instant>& since);
   Silence silence_of(const Uuid& host) const;
   Sources look_for_source(const Uuid& except) const;
+  std::string way_out_of_bad_log() const;
   void show_follower(const control::Switches& on);
   void show_unsynced(const control::Switches& on);
   std::string doubtful_primary() const;  // empty: none

@@ -77,6 +77,14 @@ std::string way_to_resume(const control::Switches& on, const std::string& resour
 }
 }  // namespace
 
+// What is read at attach is looked for at the others, batch by batch; a sync would look at everything.
+std::string Replica::way_out_of_bad_log() const {
+  const std::string invalidate = "run `marsadm invalidate " + options_.name + "` here";
+  if (state_->value().state != ReplicaState::consistent) return invalidate;
+  return "run `marsadm detach " + options_.name + "` and `marsadm attach " + options_.name +
+         "` here: what is damaged is fetched again; if nobody has it, " + invalidate;
+}
+
 // What an operator sees, the worst first.
 void Replica::show_follower(const control::Switches& on) {
   const StartAction action = decide_start(facts());
@@ -88,7 +96,7 @@ void Replica::show_follower(const control::Switches& on) {
   if (replayer_ && replayer_->failed().status != Status::ok) {
     const bool is_disk = replayer_->failed().status == Status::io_error;
     return say(is_disk ? State::disk_failed : State::log_damaged, replayer_->failed().text,
-               is_disk ? "check " + options_.disk : "run `marsadm invalidate " + options_.name + "` here");
+               is_disk ? "check " + options_.disk : way_out_of_bad_log());
   }
   if (!is_synced) return show_unsynced(on);
   if (has_lost_log()) {

@@ -81,7 +81,9 @@ Task<bool> Replica::replay_to_end() {
     } else if (has_failed) {
       const Error& problem = replayer_->failed();
       const std::string why = problem.status == Status::ok ? std::string(name(status)) : problem.text;
-      say(State::disk_failed, why, "check the data disk " + options_.disk);
+      const bool is_log = problem.status == Status::damaged;
+      say(is_log ? State::log_damaged : State::disk_failed, why,
+          is_log ? way_out_of_bad_log() : "check the data disk " + options_.disk);
     }
   }
   co_await end_following();
