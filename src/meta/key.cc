@@ -49,8 +49,11 @@ bool replaces(const format::Register& b, const format::Register& a) {
     case Kind::fact:
       return format::fact_replaces(b, a);
     case Kind::immutable:
-      // Two hosts made the same immutable thing apart from each other: the same one stays everywhere.
-      return std::tie(b.writer, b.sequence) < std::tie(a.writer, a.sequence);
+      // Two hosts made the same immutable thing apart from each other: the same one stays everywhere. One that its host
+      // publishes anew (R3) has the stamp that it had, and takes the place of the former: else who has that would pass
+      // on nothing to those who have only seen a life after it.
+      return std::tie(a.writer.host, a.stamp, b.writer.incarnation, b.sequence) >
+             std::tie(b.writer.host, b.stamp, a.writer.incarnation, a.sequence);
     case Kind::wish:
       break;
   }

@@ -55,6 +55,12 @@ TEST(key, each_kind_has_its_own_order) {
   EXPECT_EQ(replaces(first, second), alpha < beta);
   EXPECT_EQ(replaces(second, first), beta < alpha);
   EXPECT_FALSE(replaces(first, first));
+  auto anew = write_of(alpha, "verdict!1", 1, 5), later = write_of(alpha, "verdict!1", 1, 9);
+  later.stamp = {1, 0};
+  EXPECT_TRUE(replaces(anew, first));
+  EXPECT_FALSE(replaces(first, anew));
+  EXPECT_FALSE(replaces(later, first));
+  EXPECT_TRUE(replaces(anew, later));
 }
 
 }  // namespace
