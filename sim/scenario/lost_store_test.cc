@@ -32,6 +32,11 @@ class LostStoreFilm : public Film {
     lose_store(host);
     restore(host, store_path, bytes);
   }
+  Hosts names(const std::string& asked) {
+    Hosts names;
+    for (const auto& resource : cluster().status(asked).resources) names.push_back(resource.name);
+    return names;
+  }
   std::string replica_file(const std::string& host) { return resource_directory(host).substr(1) + "/replica.json"; }
   void rename(const std::string& host, const std::string& from, const std::string& to) {
     ASSERT_EQ(disks(host).file_system("/").rename(from, to), Status::ok);
@@ -121,6 +126,95 @@ TEST_F(LostStoreFilm, a_first_start_that_is_cut_off_anywhere_gives_no_right_to_t
   EXPECT_TRUE(until([&] { return cluster().status("a").resources.size() == 1 && cluster().connected("a", "b"); }));
   expect_primary("b");
   expect_equal();
+}
+
+// In these three b is down when the store of a is lost, and marsd on a starts once more before b is back.
+// Attacks: R3, R4, F44
+TEST_F(LostStoreFilm, what_was_made_in_the_life_after_the_loss_is_kept_when_the_others_come_back) {
+  cast({"a", "b"});
+  stop("b");
+  stop("a");
+  lose_store("a");
+  disks("a").add_device("/dev/sdc", Cluster::disk_bytes);
+  boot("a");
+  run("a", "create-resource made /dev/sdc");
+  restart("a");
+  rest(2s);
+  boot("b");
+  for (const std::string host : {"a", "b"}) {
+    EXPECT_TRUE(until([&] { return names(host) == Hosts{"made", "mydata"}; })) << host << describe();
+  }
+  rest(5s);
+  EXPECT_EQ(names("a"), (Hosts{"made", "mydata"}));
+  EXPECT_TRUE(cluster().is_primary("a", "made"));
+}
+
+// Attacks: R1, R3, R4, F44
+TEST_F(LostStoreFilm, what_was_deleted_in_the_life_after_the_loss_stays_deleted) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  stop("b");
+  stop("a");
+  lose_store("a");
+  boot("a");
+  rest(1s);
+  run("a", "delete-resource mydata --force");
+  restart("a");
+  rest(2s);
+  boot("b");
+  for (const std::string host : {"a", "b"}) {
+    EXPECT_TRUE(until([&] { return names(host).empty() && cluster().connected(host, host == "a" ? "b" : "a"); }))
+        << host;
+  }
+  rest(5s);
+  EXPECT_TRUE(names("a").empty() && names("b").empty());
+}
+
+// Attacks: R1, R3, R4, F44
+TEST_F(LostStoreFilm, who_was_invited_in_the_life_after_the_loss_stays_a_member) {
+  Cluster hosts(4711, {"a", "b", "d"});
+  const auto done = [&](const std::string& host, const std::string& line) {
+    const Answer answer = hosts.run(host, line);
+    EXPECT_EQ(answer.code, ExitCode::done) << answer.text;
+  };
+  for (const char* host : {"a", "b", "d"}) {
+    if (!hosts.is_up(host)) ASSERT_TRUE(hosts.start(host).has_value());
+  }
+  done("a", "create-cluster");
+  done("b", "join-cluster " + hosts.token("a"));
+  EXPECT_TRUE(hosts.wait([&] { return hosts.connected("a", "b"); }));
+  hosts.stop("b");
+  hosts.stop("a");
+  EXPECT_EQ(hosts.host("a").disks().file_system("/").remove(store_path, true), Status::ok);
+  ASSERT_TRUE(hosts.start("a").has_value());
+  done("d", "join-cluster " + hosts.token("a"));
+  hosts.stop("d");
+  hosts.stop("a");
+  ASSERT_TRUE(hosts.start("a").has_value());
+  ASSERT_TRUE(hosts.start("b").has_value());
+  EXPECT_TRUE(hosts.wait([&] { return hosts.connected("a", "b") && hosts.status("b").hosts.size() == 3; }));
+  hosts.run_for(5s);
+  EXPECT_EQ(hosts.status("a").hosts.size(), 3u);
+}
+
+// Its clock goes after, so what the others remember of it seems to be the later.
+// Attacks: R3, F44
+TEST_F(LostStoreFilm, what_is_here_is_published_anew_when_the_others_have_brought_the_store_back) {
+  cast({"a", "b"});
+  stop("b");
+  stop("a");
+  lose_store("a");
+  cluster().move_disk("a", "/dev/sdq");
+  cluster().host("a").set_clock_skew(-1h);
+  boot("a");
+  rest(2s);
+  restart("a");
+  rest(2s);
+  boot("b");
+  EXPECT_TRUE(until([&] { return cluster().connected("a", "b"); }));
+  rest(5s);
+  for (const std::string host : {"a", "b"}) EXPECT_EQ(view("a", host).disk, "/dev/sdq") << host;
 }
 
 // Attacks: R5, P4, T10

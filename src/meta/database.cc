@@ -260,10 +260,6 @@ Error Database::load_lives(Lives& lives) {
 }
 
 Error Database::write_rows(const Change& change) {
-  if (change.replaces_all) {
-    Error error = execute("DELETE FROM registers");
-    if (error.status != Status::ok) return error;
-  }
   Statement put(handle_, "INSERT OR REPLACE INTO registers VALUES(?, ?, ?)");
   for (const auto& [key, value] : change.registers) {
     Result<Bytes> body = format::encode_register(value);

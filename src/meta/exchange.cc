@@ -70,8 +70,8 @@ void Conversation::queue_snapshot() {
 
 std::optional<Bytes> Conversation::next_message() {
   // A host whose store was rolled back says what it has, so that it is found out, but publishes nothing (R3).
-  if (told_ != registers_.replacements()) {
-    told_ = registers_.replacements();
+  if (told_ != registers_.merges()) {
+    told_ = registers_.merges();
     outgoing_.push_back(own_vector(Kind::vector));
   }
   if (needs_snapshot_ && !has_asked_) {
@@ -129,7 +129,7 @@ Task<Error> Conversation::on_snapshot(format::Delta part, bool is_last) {
   format::Delta snapshot = std::move(snapshot_);
   snapshot_ = {};
   snapshot_bytes_ = 0;
-  Status status = co_await registers_.replace(std::move(snapshot));
+  Status status = co_await registers_.merge(std::move(snapshot));
   needs_snapshot_ = has_asked_ = false;
   co_return status;
 }

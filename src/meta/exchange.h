@@ -46,7 +46,7 @@ class Conversation {
 
   Registers& registers_;
   std::deque<Bytes> outgoing_;
-  std::optional<uint64_t> told_;       // in which replacement of our store the peer was told our vector
+  std::optional<uint64_t> told_;       // after how many merges of a snapshot the peer was told our vector
   std::optional<VersionVector> peer_;  // what the peer has, or has been sent
   bool needs_snapshot_ = false;        // it remembers more of us than we have
   bool has_asked_ = false;

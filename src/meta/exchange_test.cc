@@ -13,6 +13,9 @@ class ExchangeTest : public MetaTest {
     EXPECT_EQ(at(a).seen(), at(b).seen());
     EXPECT_EQ(at(a).newer_than({}), at(b).newer_than({}));
   }
+  void immutable(const std::string& host, const std::string& key) {
+    EXPECT_EQ(world.run(*machine_of(host), at(host).set_immutable("r", key, bytes_from("x"))), Status::ok);
+  }
 };
 
 TEST_F(ExchangeTest, both_sides_learn) {
@@ -168,6 +171,95 @@ TEST_F(ExchangeTest, a_lost_store_comes_back_from_a_peer) {
   meet("b", "a");
   EXPECT_EQ(read_fact("a", "position", "a"), "1");
   expect_equal("a", "b");
+}
+
+TEST_F(ExchangeTest, what_was_written_in_an_earlier_life_since_the_store_was_lost_stays) {
+  fact("a", "position", "1");
+  wish("a", "erased", "1");
+  meet("a", "b");
+  close("a");
+  ASSERT_EQ(world.run(machine("a"), machine("a").storage().remove("/meta.db")), Status::ok);
+  fact("a", "position", "2");
+  wish("a", "k", "1");
+  immutable("a", "deleted!0");
+  wish("c", "of-a-third-host", "1");
+  meet("a", "c");
+  close("a");
+  EXPECT_EQ(world.run(*machine_of("b"), at("b").erase_wish("r", "erased")), Status::ok);
+  meet("a", "b");
+  for (const std::string host : {"a", "b"}) {
+    EXPECT_EQ(read_fact(host, "position", "a"), "2") << host;
+    EXPECT_EQ(read(host, "k"), "1") << host;
+    EXPECT_EQ(read(host, "deleted!0"), "x") << host;
+    EXPECT_EQ(read(host, "of-a-third-host"), "1") << host;
+    EXPECT_EQ(read(host, "erased"), "-") << host;
+  }
+  close("a");
+  meet("a", "b");
+  expect_equal("a", "b");
+}
+
+TEST_F(ExchangeTest, nothing_comes_back_from_the_dead_with_a_restored_store) {
+  wish("a", "erased", "1");
+  wish("a", "changed", "1");
+  fact("a", "position", "1");
+  close("a");
+  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  EXPECT_EQ(world.run(*machine_of("a"), at("a").erase_wish("r", "erased")), Status::ok);
+  wish("a", "changed", "2");
+  fact("a", "position", "2");
+  meet("a", "b");
+  close("a");
+  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  for (int i = 0; i < 3; ++i) {
+    at("a");
+    close("a");
+  }
+  meet("a", "b");
+  for (const std::string host : {"a", "b"}) {
+    EXPECT_EQ(read(host, "erased"), "-") << host;
+    EXPECT_EQ(read(host, "changed"), "2") << host;
+    EXPECT_EQ(read_fact(host, "position", "a"), "2") << host;
+  }
+  expect_equal("a", "b");
+}
+
+TEST_F(ExchangeTest, of_two_that_remember_a_restored_host_the_one_with_the_later_fact_is_believed) {
+  at("a");
+  close("a");
+  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  for (const std::string peer : {"b", "c"}) {
+    fact("a", "position", peer);
+    meet("a", peer);
+    close("a");
+  }
+  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  meet("a", "b");
+  EXPECT_EQ(read_fact("a", "position", "a"), "b");
+  meet("a", "c");
+  meet("a", "b");
+  for (const std::string host : {"a", "b", "c"}) EXPECT_EQ(read_fact(host, "position", "a"), "c") << host;
+}
+
+// b keeps what a wrote in the life that c has not seen, and c has seen a later one.
+TEST_F(ExchangeTest, an_immutable_one_of_a_restored_host_reaches_those_who_saw_it_apart) {
+  at("a");
+  close("a");
+  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  immutable("a", "seen-by-b-only!0");
+  meet("a", "b");
+  close("a");
+  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  for (int i = 0; i < 3; ++i) {
+    at("a");
+    close("a");
+  }
+  wish("a", "seen-by-c-only", "1");
+  meet("a", "c");
+  meet("a", "b");
+  meet("b", "c");
+  EXPECT_EQ(read("c", "seen-by-b-only!0"), "x");
+  expect_equal("b", "c");
 }
 
 TEST_F(ExchangeTest, rubbish_ends_the_conversation) {

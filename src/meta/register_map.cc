@@ -60,10 +60,11 @@ bool RegisterMap::is_remembered_with_more(const Uuid& self, const VersionVector&
   return life == lives_.end() || life->second < remembered->sequence;
 }
 
-std::vector<Register> RegisterMap::written_by(const Uuid& host, const std::vector<Incarnation>& lives) const {
+std::vector<Register> RegisterMap::written_by(const Uuid& host) const {
   std::vector<Register> found;
-  for (const auto& [at, key] : by_writer_) {
-    if (std::get<0>(at) == host && std::ranges::count(lives, std::get<1>(at)) > 0) found.push_back(registers_.at(key));
+  for (auto at = by_writer_.lower_bound({host, {}, 0}); at != by_writer_.end(); ++at) {
+    if (std::get<0>(at->first) != host) break;
+    found.push_back(registers_.at(at->second));
   }
   return found;
 }
@@ -77,10 +78,6 @@ void RegisterMap::put(Register value) {
 }
 
 void RegisterMap::take(Change change) {
-  if (change.replaces_all) {
-    registers_.clear();
-    by_writer_.clear();
-  }
   for (auto& [key, value] : change.registers) put(std::move(value));
   seen_ = std::move(change.seen);
   for (const auto& [incarnation, sequence] : change.lives) lives_[incarnation] = sequence;
@@ -96,7 +93,7 @@ ChangeBuilder::ChangeBuilder(const RegisterMap& base, WriterId self) : base_(bas
 const Register* ChangeBuilder::find(const Key& key) const {
   auto at = change_.registers.find(key);
   if (at != change_.registers.end()) return &at->second;
-  return change_.replaces_all ? nullptr : base_.find(key.first, key.second);
+  return base_.find(key.first, key.second);
 }
 
 bool ChangeBuilder::has(const std::string& scope, const std::string& key, const Bytes& value) const {
@@ -136,7 +133,10 @@ Status ChangeBuilder::set(std::string scope, std::string key, Bytes value, bool 
   return Status::ok;
 }
 
-Status ChangeBuilder::apply(const format::Delta& delta) {
+Status ChangeBuilder::apply(const format::Delta& delta) { return take_in(delta, replaces); }
+
+Status ChangeBuilder::take_in(const format::Delta& delta,
+                              const std::function<bool(const Register&, const Register&)>& is_newer) {
   VersionVector claimed = VersionVector::from(delta.claimed);
   VersionVector all = change_.seen;
   all.raise(claimed);
@@ -148,7 +148,7 @@ Status ChangeBuilder::apply(const format::Delta& delta) {
       continue;
     }
     const Register* now = find({value.scope, value.key});
-    if (now == nullptr || replaces(value, *now)) put(value);
+    if (now == nullptr || is_newer(value, *now)) put(value);
   }
   // What we have written is known to nobody better than to us (R3); a claim beyond it is found as `rolled back`.
   claimed.forget(self_.host);
@@ -156,23 +156,29 @@ Status ChangeBuilder::apply(const format::Delta& delta) {
   return Status::ok;
 }
 
-Status ChangeBuilder::replace(const format::Delta& snapshot, const std::vector<Incarnation>& lives_since_start) {
+// Nothing of the store is thrown away: what this host wrote since it was lost or restored, in this life or an earlier
+// one, is known to nobody else. Nor does it come back from the dead: whatever was undone since has a register that says
+// so, a tombstone among them, and wins by the order of its kind.
+Status ChangeBuilder::merge(const format::Delta& snapshot, const Stamp& start) {
   CHECK(change_.empty());
-  std::vector<Register> own = base_.written_by(self_.host, lives_since_start);
-  change_.replaces_all = true;
-  VersionVector claimed = VersionVector::from(snapshot.claimed);
+  const VersionVector claimed = VersionVector::from(snapshot.claimed);
   // What the peer remembers of us counts as lived: the snapshot has brought it back.
   if (const Seen* remembered = claimed.find(self_.host)) {
     uint64_t& sequence = change_.lives[remembered->incarnation];
     auto known = base_.lives().find(remembered->incarnation);
     sequence = std::max(remembered->sequence, known == base_.lives().end() ? 0 : known->second);
   }
-  change_.seen = {};
-  if (Status status = apply(snapshot); status != Status::ok) return status;
-  for (Register& value : own) {
-    const Register* now = find({value.scope, value.key});
-    bool is_fact = kind_of(value.key) == Kind::fact;
-    if (now == nullptr || is_fact || replaces(value, *now)) put(std::move(value));
+  // A host that was restored counts its lives again, so their numbers do not tell which of its own facts is the later
+  // one; its clock does. What it says since its start is true whatever the clock says.
+  const auto is_newer = [&](const Register& theirs, const Register& ours) {
+    const bool is_own_fact = kind_of(ours.key) == Kind::fact && ours.writer.host == self_.host;
+    if (!is_own_fact) return replaces(theirs, ours);
+    return ours.stamp < start &&
+           std::tie(theirs.stamp, theirs.writer, theirs.sequence) > std::tie(ours.stamp, ours.writer, ours.sequence);
+  };
+  if (Status status = take_in(snapshot, is_newer); status != Status::ok) return status;
+  for (Register& value : base_.written_by(self_.host)) {
+    if (!change_.registers.contains({value.scope, value.key})) put(std::move(value));
   }
   for (auto& [key, value] : change_.registers) {
     if (value.writer.host == self_.host) stamp_as_own(value);

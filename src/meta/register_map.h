@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -36,10 +37,9 @@ using Lives = std::map<Incarnation, uint64_t>;
 // What a transaction changes, on top of a RegisterMap.
 struct Change {
   std::map<Key, Register> registers;
-  VersionVector seen;         // the whole vector as it will be
-  Lives lives;                // those that change
-  bool replaces_all = false;  // everything that was there goes first; lives stay
-  bool empty() const { return registers.empty() && lives.empty() && !replaces_all; }
+  VersionVector seen;  // the whole vector as it will be
+  Lives lives;         // those that change
+  bool empty() const { return registers.empty() && lives.empty(); }
 };
 
 class RegisterMap {
@@ -60,8 +60,7 @@ class RegisterMap {
   // A peer shows what it remembers of `self`: more than self knows of itself means that our store was rolled back (R3).
   bool is_remembered_with_more(const Uuid& self, const VersionVector& peer) const;
 
-  // What this host wrote in these of its lives.
-  std::vector<Register> written_by(const Uuid& host, const std::vector<Incarnation>& lives) const;
+  std::vector<Register> written_by(const Uuid& host) const;
 
   void take(Change change);  // what is durable now
 
@@ -89,15 +88,16 @@ class ChangeBuilder {
   bool has(const std::string& scope, const std::string& key, const Bytes& value) const;
   // Of others; what is not legitimate is left out and counted.
   Status apply(const format::Delta& delta);
-  // Replaces everything by a snapshot, keeps what this host wrote in the lives that are given, and publishes
-  // everything of its own anew under the writer `self` (R3).
-  Status replace(const format::Delta& snapshot, const std::vector<Incarnation>& lives_since_start);
+  // What a peer has, while it remembers more of this host than the store: both together, and everything of this host's
+  // own anew under the writer `self` (R3). Alone in its change. `start`: of this process; its facts are later.
+  Status merge(const format::Delta& snapshot, const Stamp& start);
 
   size_t illegitimate() const { return illegitimate_; }
   Change take() { return std::move(change_); }
 
  private:
   const Register* find(const Key& key) const;
+  Status take_in(const format::Delta& delta, const std::function<bool(const Register&, const Register&)>& is_newer);
   void stamp_as_own(Register& value);
   void put(Register value);
 

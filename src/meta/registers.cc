@@ -35,7 +35,7 @@ bool Subscription::covers(const Key& key) const {
 
 // What somebody waits for; lives in the caller's coroutine.
 struct Registers::Operation {
-  enum class Kind : uint8_t { set, apply, replace };
+  enum class Kind : uint8_t { set, apply, merge };
   Kind kind = Kind::set;
   std::string scope;
   std::string key;
@@ -89,7 +89,7 @@ Task<Error> Registers::load() {
   for (const auto& [key, value] : content.registers) clock_.observe(value.stamp);
   map_.take(std::move(content));
   writer_ = next_life({});
-  lives_since_start_.push_back(writer_.incarnation);
+  start_ = clock_.now();
   Change birth;
   birth.seen = map_.seen();
   birth.seen.raise(writer_.host, {writer_.incarnation, 0});
@@ -188,10 +188,10 @@ Task<void> Registers::pause(io::Duration duration) {
   co_await io::wait_until(machine_, nobody, machine_.now() + duration);
 }
 
-Task<Status> Registers::replace(format::Delta snapshot) {
+Task<Status> Registers::merge(format::Delta snapshot) {
   for (const Register& value : snapshot.registers) clock_.observe(value.stamp);
   Operation operation;
-  operation.kind = Operation::Kind::replace;
+  operation.kind = Operation::Kind::merge;
   operation.delta = std::move(snapshot);
   co_return co_await submit(std::move(operation));
 }
@@ -214,10 +214,10 @@ Task<Status> Registers::submit(Operation operation) {
   co_return operation.result;
 }
 
-// All that wait, in their order; a replacement alone.
+// All that wait, in their order; a merge alone.
 std::vector<Registers::Operation*> Registers::next_batch() {
-  auto is_replacement = [](const Operation* operation) { return operation->kind == Operation::Kind::replace; };
-  auto end = std::ranges::find_if(waiting_, is_replacement);
+  auto is_merge = [](const Operation* operation) { return operation->kind == Operation::Kind::merge; };
+  auto end = std::ranges::find_if(waiting_, is_merge);
   if (end == waiting_.begin()) ++end;
   std::vector<Operation*> batch(waiting_.begin(), end);
   waiting_.erase(waiting_.begin(), end);
@@ -245,26 +245,25 @@ Status Registers::compose(ChangeBuilder& builder, Operation& operation) {
                          operation.tombstone, clock_.now());
     case Operation::Kind::apply:
       return builder.apply(operation.delta);
-    case Operation::Kind::replace:
-      return builder.replace(operation.delta, lives_since_start_);
+    case Operation::Kind::merge:
+      return builder.merge(operation.delta, start_);
   }
   return Status::invalid;
 }
 
 Task<void> Registers::commit(std::vector<Operation*> batch) {
-  bool is_replacement = batch.front()->kind == Operation::Kind::replace;
-  WriterId writer = is_replacement ? next_life(VersionVector::from(batch.front()->delta.claimed)) : writer_;
+  bool is_merge = batch.front()->kind == Operation::Kind::merge;
+  WriterId writer = is_merge ? next_life(VersionVector::from(batch.front()->delta.claimed)) : writer_;
   ChangeBuilder builder(map_, writer);
   for (Operation* operation : batch) operation->result = compose(builder, *operation);
   illegitimate_ += builder.illegitimate();
   Status status = problem_.status;
-  bool is_composed = !is_replacement || batch.front()->result == Status::ok;
+  bool is_composed = !is_merge || batch.front()->result == Status::ok;
   if (status == Status::ok && is_composed) status = co_await commit_change(builder.take());
-  if (is_replacement && is_composed && status == Status::ok) {
+  if (is_merge && is_composed && status == Status::ok) {
     writer_ = writer;
-    lives_since_start_.push_back(writer.incarnation);
     is_rolled_back_ = false;
-    ++replacements_;
+    ++merges_;
     changed_.notify();
   }
   for (Operation* operation : batch) {
@@ -300,9 +299,8 @@ Task<Error> Registers::write(const Change& change) {
 void Registers::publish(Change change) {
   bool is_due = false;
   subscriptions_.for_each([&](Subscription& subscription) {
-    bool covers = change.replaces_all || std::ranges::any_of(change.registers, [&](const auto& entry) {
-                    return subscription.covers(entry.first);
-                  });
+    bool covers =
+        std::ranges::any_of(change.registers, [&](const auto& entry) { return subscription.covers(entry.first); });
     subscription.is_due_ = subscription.is_due_ || covers;
     is_due = is_due || covers;
   });

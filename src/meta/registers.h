@@ -58,10 +58,10 @@ class Registers {
   // Completes what was begun; later writes return `stopped`. Awaited before it dies.
   Task<void> close();
 
-  // Of this process; after a rolled-back store was replaced, a newer one.
+  // Of this process; after a snapshot was merged into a rolled-back store, a newer one.
   WriterId writer() const { return writer_; }
   HybridClock& clock() { return clock_; }
-  // A peer remembers more of us than we have (R3), and no snapshot has replaced our store yet.
+  // A peer remembers more of us than we have (R3), and no snapshot has been merged into our store yet.
   bool is_rolled_back() const { return is_rolled_back_; }
   // Why the store takes no writes any more; ok while it does.
   const Error& problem() const { return problem_; }
@@ -91,10 +91,10 @@ class Registers {
   std::vector<format::Delta> newer_than(const VersionVector& known) const { return map_.newer_than(known); }
   // Whether the peer remembers more of us than we have; then is_rolled_back() becomes true.
   bool compare(const VersionVector& peer);
-  uint64_t replacements() const { return replacements_; }  // how often a snapshot took the place of the store
+  uint64_t merges() const { return merges_; }  // of snapshots into the store
   Task<Status> apply(format::Delta delta);
-  // The whole content of a peer takes the place of ours; what we wrote since our start stays, and we publish anew (R3).
-  Task<Status> replace(format::Delta snapshot);
+  // The whole content of a peer that remembers more of us comes to ours, and we publish anew (R3).
+  Task<Status> merge(format::Delta snapshot);
   Task<void> pause(io::Duration duration);  // of whoever tries again
   // Notified after every change.
   Notifier& changed() { return changed_; }
@@ -123,11 +123,11 @@ class Registers {
   HybridClock clock_;
   RegisterMap map_;
   WriterId writer_;
-  std::vector<Incarnation> lives_since_start_;
+  Stamp start_;  // everything that this process writes has a later one
   std::unique_ptr<Database> database_;
   Error problem_ = Status::ok;
   bool is_rolled_back_ = false;
-  uint64_t replacements_ = 0;
+  uint64_t merges_ = 0;
   uint64_t change_count_ = 0;
   bool is_closing_ = false;
   size_t illegitimate_ = 0;

@@ -135,6 +135,7 @@ Task<void> Resources::reconcile_loop() {
 Task<void> Resources::reconcile() {
   // What this host says of itself while its registers are of before would outlive what it said last.
   is_reconciled_ = !parts_.registers.is_rolled_back();
+  publish_anew_after_a_merge();
   look_for_missing();
   for (const Uuid& id : ids()) {
     if (!hosted_.contains(id) || occupied_.contains(id)) continue;  // who occupies it asks for this again
@@ -168,6 +169,12 @@ Task<void> Resources::reconcile() {
   }
   forget_gone();
   parts_.changed.notify();
+}
+
+// What a peer remembers of this host may be what it said before the store was lost or restored.
+void Resources::publish_anew_after_a_merge() {
+  if (std::exchange(merges_, parts_.registers.merges()) == parts_.registers.merges()) return;
+  for (auto& [id, hosted] : hosted_) hosted.is_published = left_alone_.contains(id);
 }
 
 // What a crash between the files and the registers has left undone.

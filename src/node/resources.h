@@ -180,6 +180,7 @@ class Resources final : public replication::Environment, public ReportOwner {
     const auto known = find_replica(parts_.registers, file.record.id, self());
     return known && !known->has_joined && known->made_ns >= file.made_ns && !parts_.registers.is_rolled_back();
   }
+  void publish_anew_after_a_merge();
   Task<Status> publish(Uuid resource);
   Task<Status> write_file(Uuid resource);
   Task<void> note_others(Uuid resource);
@@ -208,6 +209,7 @@ class Resources final : public replication::Environment, public ReportOwner {
   std::map<Uuid, Occupied> occupied_;
   std::map<Uuid, std::shared_ptr<Removal>> removing_;
   bool is_reconciled_ = true;               // nothing is left to be done again
+  uint64_t merges_ = 0;                     // of registers, that were seen
   std::map<Uuid, std::string> leftovers_;   // what could not be removed, and why
   std::set<Uuid> unfinished_;               // what the last run of marsd has not made whole
   std::map<Uuid, std::string> left_alone_;  // replicas on this disk that cannot be told what they are, and why
