@@ -281,6 +281,12 @@ Error Database::write_rows(const Change& change) {
     if (life.step() != SQLITE_DONE) return problem(life.code(), "write");
     life.reset();
   }
+  Statement gone(handle_, "DELETE FROM lives WHERE incarnation = ?");
+  for (const Incarnation& incarnation : change.forgotten) {
+    gone.bind(1, ByteView(life_bytes(incarnation, 0)).first(8));
+    if (gone.step() != SQLITE_DONE) return problem(gone.code(), "write");
+    gone.reset();
+  }
   return Status::ok;
 }
 

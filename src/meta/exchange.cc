@@ -48,6 +48,11 @@ Result<Conversation::Message> Conversation::decode(const Bytes& bytes) {
   return Message{static_cast<Kind>(kind), std::move(*delta)};
 }
 
+void Conversation::set_needs_snapshot(bool needs) {
+  if (needs == std::exchange(needs_snapshot_, needs)) return;
+  needs ? registers_.add_witness(name_) : registers_.remove_witness();
+}
+
 Bytes Conversation::own_vector(Kind kind) const {
   format::Delta delta;
   delta.claimed = registers_.seen().claimed();
@@ -74,7 +79,7 @@ std::optional<Bytes> Conversation::next_message() {
     told_ = registers_.merges();
     outgoing_.push_back(own_vector(Kind::vector));
   }
-  if (needs_snapshot_ && !has_asked_) {
+  if ((needs_snapshot_ || (peer_ && registers_.may_ask_anybody())) && !has_asked_) {
     has_asked_ = true;
     outgoing_.push_back(own_vector(Kind::snapshot_request));
   }
@@ -95,14 +100,15 @@ Task<Error> Conversation::on_message(Bytes bytes) {
   Result<Message> message = decode(bytes);
   if (!message) co_return message.error();
   VersionVector claimed = VersionVector::from(message->delta.claimed);
+  if (!claimed.is_credible()) co_return Error(Status::invalid, "the peer names a life that no host can have come to");
   switch (message->kind) {
     case Kind::vector:
       peer_ = claimed;
-      needs_snapshot_ = registers_.compare(claimed) || needs_snapshot_;
+      if (registers_.compare(claimed)) set_needs_snapshot(true);
       co_return Status::ok;
     case Kind::delta: {
       if (!peer_) co_return Error(Status::invalid, "the peer sent changes before its vector");
-      needs_snapshot_ = registers_.compare(claimed) || needs_snapshot_;
+      if (registers_.compare(claimed)) set_needs_snapshot(true);
       peer_->raise(claimed);
       if (peer_->entries().size() > writers_max) co_return Error(Status::invalid, "the peer names too many writers");
       Status status = co_await registers_.apply(std::move(message->delta));
@@ -130,7 +136,8 @@ Task<Error> Conversation::on_snapshot(format::Delta part, bool is_last) {
   snapshot_ = {};
   snapshot_bytes_ = 0;
   Status status = co_await registers_.merge(std::move(snapshot));
-  needs_snapshot_ = has_asked_ = false;
+  set_needs_snapshot(false);
+  has_asked_ = false;
   co_return status;
 }
 
@@ -139,7 +146,10 @@ namespace {
 class Exchange {
  public:
   Exchange(Registers& registers, net::Channel& channel)
-      : registers_(registers), channel_(channel), conversation_(registers), scope_(registers.changed().ready()) {}
+      : registers_(registers),
+        channel_(channel),
+        conversation_(registers, channel.peer()),
+        scope_(registers.changed().ready()) {}
 
   Task<void> run() {
     scope_.spawn(send_loop());

@@ -21,7 +21,10 @@ inline constexpr size_t snapshot_bytes_max = 256u << 20;
 // The protocol without the channel: takes messages, says what is to be sent. Lives as long as the channel.
 class Conversation {
  public:
-  explicit Conversation(Registers& registers) : registers_(registers) {}
+  explicit Conversation(Registers& registers, const Uuid& peer = {}) : registers_(registers), name_(peer) {}
+  Conversation(const Conversation&) = delete;
+  Conversation& operator=(const Conversation&) = delete;
+  ~Conversation() { set_needs_snapshot(false); }
 
   // What is to be sent now; nothing: wait for registers.changed() or a message of the peer.
   std::optional<Bytes> next_message();
@@ -39,12 +42,14 @@ class Conversation {
   static Result<Message> decode(const Bytes& message);
   static Bytes encode(Kind kind, const format::Delta& delta);
 
+  void set_needs_snapshot(bool needs);
   Bytes own_vector(Kind kind) const;
   void queue_news();
   void queue_snapshot();
   Task<Error> on_snapshot(format::Delta part, bool is_last);
 
   Registers& registers_;
+  const Uuid name_;  // of the peer
   std::deque<Bytes> outgoing_;
   std::optional<uint64_t> told_;       // after how many merges of a snapshot the peer was told our vector
   std::optional<VersionVector> peer_;  // what the peer has, or has been sent

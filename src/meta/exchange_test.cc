@@ -241,6 +241,43 @@ TEST_F(ExchangeTest, of_two_that_remember_a_restored_host_the_one_with_the_later
   for (const std::string host : {"a", "b", "c"}) EXPECT_EQ(read_fact(host, "position", "a"), "c") << host;
 }
 
+TEST_F(ExchangeTest, when_who_remembers_more_has_gone_another_is_asked_after_a_while) {
+  at("a");
+  close("a");
+  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  fact("a", "position", "1");
+  meet("a", "b");
+  close("a");
+  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  wish("a", "k", "1");
+  {
+    Conversation from_b(at("b")), from_a(at("a"), uuid_of("b"));
+    EXPECT_EQ(world.run(*machine_of("a"), from_a.on_message(*from_b.next_message())).status, Status::ok);
+    world.run_for(100s);
+    EXPECT_FALSE(at("a").may_ask_anybody());
+  }
+  EXPECT_EQ(at("a").witness(), uuid_of("b"));
+  meet("a", "c");
+  EXPECT_TRUE(at("a").is_rolled_back());
+  EXPECT_EQ(read("c", "k"), "-");
+  bool is_told = false;
+  const auto listen = [&]() -> Task<void> {
+    co_await at("a").changed().wait();
+    is_told = true;
+  };
+  machine("a").scope().spawn(listen());
+  world.run_for(31s);
+  EXPECT_TRUE(is_told);
+  meet("a", "c");
+  EXPECT_FALSE(at("a").is_rolled_back());
+  EXPECT_EQ(read("c", "k"), "1");
+  meet("a", "b");
+  for (const std::string host : {"a", "b"}) {
+    EXPECT_EQ(read(host, "k"), "1") << host;
+    EXPECT_EQ(read_fact(host, "position", "a"), "1") << host;
+  }
+}
+
 // b keeps what a wrote in the life that c has not seen, and c has seen a later one.
 TEST_F(ExchangeTest, an_immutable_one_of_a_restored_host_reaches_those_who_saw_it_apart) {
   at("a");
@@ -260,6 +297,23 @@ TEST_F(ExchangeTest, an_immutable_one_of_a_restored_host_reaches_those_who_saw_i
   meet("b", "c");
   EXPECT_EQ(read("c", "seen-by-b-only!0"), "x");
   expect_equal("b", "c");
+}
+
+TEST_F(ExchangeTest, a_life_that_nobody_can_have_come_to_is_not_believed) {
+  format::Delta forged;
+  forged.claimed = {{{uuid_of("a"), {UINT64_MAX}}, 1}};
+  Bytes message = *Conversation(at("b")).next_message();
+  message.resize(8);  // the head of a vector
+  Bytes body = *format::encode_delta(forged);
+  message.insert(message.end(), body.begin(), body.end());
+  Conversation conversation(at("a"));
+  EXPECT_EQ(world.run(*machine_of("a"), conversation.on_message(message)).status, Status::invalid);
+  EXPECT_FALSE(at("a").is_rolled_back());
+  EXPECT_EQ(world.run(*machine_of("c"), at("c").apply(forged)), Status::invalid);
+  EXPECT_EQ(world.run(*machine_of("a"), at("a").merge(forged)), Status::invalid);
+  WriterId before = at("a").writer();
+  close("a");
+  EXPECT_LT(before.incarnation, at("a").writer().incarnation);
 }
 
 TEST_F(ExchangeTest, rubbish_ends_the_conversation) {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "meta/version_vector.h"
+
 namespace mars::meta {
 
 namespace {
@@ -40,6 +42,7 @@ std::optional<Uuid> owner_of(std::string_view key) {
 bool is_legitimate(const format::Register& value) {
   std::optional<Kind> kind = kind_of(value.key);
   if (!kind || value.writer.host.is_nil() || value.sequence == 0) return false;
+  if (!is_credible(value.writer.incarnation)) return false;
   if (kind == Kind::fact) return owner_of(value.key) == value.writer.host;
   return kind != Kind::immutable || !value.tombstone;
 }

@@ -77,14 +77,27 @@ void RegisterMap::put(Register value) {
   registers_.insert_or_assign(std::move(key), std::move(value));
 }
 
+std::vector<Incarnation> RegisterMap::surplus(const Lives& more) const {
+  size_t count = lives_.size();
+  for (const auto& [incarnation, sequence] : more) count += lives_.contains(incarnation) ? 0 : 1;
+  std::vector<Incarnation> oldest;
+  for (auto at = lives_.begin(); at != lives_.end() && count > lives_max; ++at) {
+    if (more.contains(at->first)) continue;
+    oldest.push_back(at->first);
+    --count;
+  }
+  return oldest;
+}
+
 void RegisterMap::take(Change change) {
   for (auto& [key, value] : change.registers) put(std::move(value));
   seen_ = std::move(change.seen);
   for (const auto& [incarnation, sequence] : change.lives) lives_[incarnation] = sequence;
-  while (lives_.size() > lives_max) lives_.erase(lives_.begin());
+  for (const Incarnation& incarnation : change.forgotten) lives_.erase(incarnation);
 }
 
-ChangeBuilder::ChangeBuilder(const RegisterMap& base, WriterId self) : base_(base), self_(self) {
+ChangeBuilder::ChangeBuilder(const RegisterMap& base, WriterId self, size_t room)
+    : base_(base), self_(self), room_(room) {
   change_.seen = base.seen();
   auto life = base.lives().find(self.incarnation);
   if (life != base.lives().end()) sequence_ = life->second;
@@ -110,6 +123,7 @@ void ChangeBuilder::stamp_as_own(Register& value) {
 
 void ChangeBuilder::put(Register value) {
   Key key(value.scope, value.key);
+  if (find(key) == nullptr) ++added_;
   change_.registers.insert_or_assign(std::move(key), std::move(value));
 }
 
@@ -125,7 +139,7 @@ Status ChangeBuilder::set(std::string scope, std::string key, Bytes value, bool 
     // At the end of the numbers nothing can be wished any more; no honest host comes there.
     if (now->version == UINT64_MAX) return Status::no_space;
     next.version = now->version + 1;
-  } else if (base_.size() + change_.registers.size() >= registers_max) {
+  } else if (size() >= room_) {
     return Status::no_space;
   }
   stamp_as_own(next);
@@ -140,8 +154,9 @@ Status ChangeBuilder::take_in(const format::Delta& delta,
   VersionVector claimed = VersionVector::from(delta.claimed);
   VersionVector all = change_.seen;
   all.raise(claimed);
-  if (all.entries().size() > writers_max) return Status::invalid;
-  if (base_.size() + change_.registers.size() + delta.registers.size() > registers_max) return Status::no_space;
+  if (all.entries().size() > writers_max || !claimed.is_credible()) return Status::invalid;
+  const auto is_new = [this](const Register& value) { return find({value.scope, value.key}) == nullptr; };
+  if (size() + static_cast<size_t>(std::ranges::count_if(delta.registers, is_new)) > room_) return Status::no_space;
   for (const Register& value : delta.registers) {
     if (!is_legitimate(value)) {
       ++illegitimate_;

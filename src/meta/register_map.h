@@ -37,8 +37,9 @@ using Lives = std::map<Incarnation, uint64_t>;
 // What a transaction changes, on top of a RegisterMap.
 struct Change {
   std::map<Key, Register> registers;
-  VersionVector seen;  // the whole vector as it will be
-  Lives lives;         // those that change
+  VersionVector seen;                  // the whole vector as it will be
+  Lives lives;                         // those that change
+  std::vector<Incarnation> forgotten;  // lives that go
   bool empty() const { return registers.empty() && lives.empty(); }
 };
 
@@ -62,6 +63,9 @@ class RegisterMap {
 
   std::vector<Register> written_by(const Uuid& host) const;
 
+  // The oldest lives, which are too many with these.
+  std::vector<Incarnation> surplus(const Lives& more) const;
+
   void take(Change change);  // what is durable now
 
  private:
@@ -80,7 +84,7 @@ class RegisterMap {
 // Composes one Change out of several operations, each seeing those before it.
 class ChangeBuilder {
  public:
-  ChangeBuilder(const RegisterMap& base, WriterId self);
+  ChangeBuilder(const RegisterMap& base, WriterId self, size_t room = registers_max);
 
   // Writes of this host. exists: an immutable one with another value is there.
   Status set(std::string scope, std::string key, Bytes value, bool tombstone, const Stamp& stamp);
@@ -100,9 +104,12 @@ class ChangeBuilder {
   Status take_in(const format::Delta& delta, const std::function<bool(const Register&, const Register&)>& is_newer);
   void stamp_as_own(Register& value);
   void put(Register value);
+  size_t size() const { return base_.size() + added_; }
 
   const RegisterMap& base_;
   const WriterId self_;
+  const size_t room_;
+  size_t added_ = 0;  // under keys that are not in the base
   uint64_t sequence_ = 0;
   size_t illegitimate_ = 0;
   Change change_;

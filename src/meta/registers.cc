@@ -7,16 +7,6 @@
 
 namespace mars::meta {
 
-namespace {
-
-// The lower bits of an incarnation are random: a host whose storage was restored counts the same lives again, and must
-// not be taken for the one that it was (R3).
-constexpr unsigned random_bits = 24;
-
-uint64_t life_number(Incarnation incarnation) { return incarnation.value >> random_bits; }
-
-}  // namespace
-
 Bytes bytes_from(std::string_view text) {
   ByteView view = bytes_of(text);
   return {view.begin(), view.end()};
@@ -54,6 +44,7 @@ Registers::Registers(io::Machine& machine, Options options)
       submitted_(machine.ready()),
       changed_(machine.ready()),
       calls_due_(machine.ready()),
+      stop_(machine.ready()),
       scope_(machine.ready()) {}
 
 Registers::~Registers() { CHECK(database_ == nullptr); }
@@ -101,6 +92,7 @@ Task<Error> Registers::load() {
 
 Task<void> Registers::close() {
   is_closing_ = true;
+  stop_.set();
   submitted_.notify();
   calls_due_.set();
   co_await scope_.join();
@@ -110,14 +102,16 @@ Task<void> Registers::close() {
 }
 
 WriterId Registers::next_life(const VersionVector& peer) {
-  uint64_t number = map_.lives().empty() ? 0 : life_number(map_.lives().rbegin()->first);
+  uint64_t number = remembered_life_;
+  if (!map_.lives().empty()) number = std::max(number, life_number(map_.lives().rbegin()->first));
   for (const VersionVector* vector : {&map_.seen(), &peer}) {
     if (const Seen* seen = vector->find(options_.host)) number = std::max(number, life_number(seen->incarnation));
   }
   std::array<std::byte, 4> noise{};
   machine_.random_bytes(noise);
-  uint64_t random = load_u32(noise.data()) >> (32 - random_bits);
-  return {options_.host, {((number + 1) << random_bits) | random}};
+  uint64_t random = load_u32(noise.data()) >> (32 - random_bits_of_life);
+  uint64_t next = std::min(number + 1, life_number_max - 1);
+  return {options_.host, {(next << random_bits_of_life) | random}};
 }
 
 std::optional<Register> Registers::find(std::string_view scope, std::string_view key) const {
@@ -199,8 +193,25 @@ Task<Status> Registers::merge(format::Delta snapshot) {
 bool Registers::compare(const VersionVector& peer) {
   if (!map_.is_remembered_with_more(options_.host, peer)) return false;
   is_rolled_back_ = true;
+  remembered_life_ = std::max(remembered_life_, life_number(peer.find(options_.host)->incarnation));
   changed_.notify();
   return true;
+}
+
+void Registers::add_witness(const Uuid& peer) {
+  ++witnesses_;
+  witness_ = peer;
+}
+
+void Registers::remove_witness() {
+  --witnesses_;
+  witness_left_ = machine_.now();
+  if (is_rolled_back_ && !is_closing_) scope_.spawn(notify_later());
+}
+
+Task<void> Registers::notify_later() {
+  co_await io::sleep_for(machine_, witness_patience, stop_);
+  changed_.notify();
 }
 
 Task<Status> Registers::submit(Operation operation) {
@@ -289,7 +300,8 @@ Task<Status> Registers::commit_change(Change change) {
   co_return error.status;
 }
 
-Task<Error> Registers::write(const Change& change) {
+Task<Error> Registers::write(Change& change) {
+  change.forgotten = map_.surplus(change.lives);
   Error error = Status::gone;
   auto work = [this, &change, &error] { error = database_->commit(change); };
   co_await machine_.off_load(std::move(work));

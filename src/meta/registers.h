@@ -91,6 +91,15 @@ class Registers {
   std::vector<format::Delta> newer_than(const VersionVector& known) const { return map_.newer_than(known); }
   // Whether the peer remembers more of us than we have; then is_rolled_back() becomes true.
   bool compare(const VersionVector& peer);
+  // A conversation with somebody who remembers more of us begins, and ends or has brought what he has.
+  void add_witness(const Uuid& peer);
+  void remove_witness();
+  // The last of them.
+  const Uuid& witness() const { return witness_; }
+  // None of them was there for a while: what others have is better than to publish nothing. He is believed later.
+  bool may_ask_anybody() const {
+    return is_rolled_back_ && witnesses_ == 0 && machine_.now() >= witness_left_ + witness_patience;
+  }
   uint64_t merges() const { return merges_; }  // of snapshots into the store
   Task<Status> apply(format::Delta delta);
   // The whole content of a peer that remembers more of us comes to ours, and we publish anew (R3).
@@ -104,17 +113,19 @@ class Registers {
  private:
   friend class Subscription;
   struct Operation;
+  static constexpr io::Duration witness_patience = std::chrono::seconds(30);  // a connection that is made anew
 
   Registers(io::Machine& machine, Options options);
   Task<Error> load();
   Task<Status> submit(Operation operation);
   Task<void> commit_loop();
   Task<void> call_loop();
+  Task<void> notify_later();
   std::vector<Operation*> next_batch();
   Task<void> commit(std::vector<Operation*> batch);
   Status compose(ChangeBuilder& builder, Operation& operation);
   Task<Status> commit_change(Change change);
-  Task<Error> write(const Change& change);
+  Task<Error> write(Change& change);
   void publish(Change change);
   WriterId next_life(const VersionVector& peer);
 
@@ -127,6 +138,10 @@ class Registers {
   std::unique_ptr<Database> database_;
   Error problem_ = Status::ok;
   bool is_rolled_back_ = false;
+  uint64_t remembered_life_ = 0;  // the greatest number that somebody remembered
+  size_t witnesses_ = 0;
+  Uuid witness_;
+  io::Instant witness_left_ = {};
   uint64_t merges_ = 0;
   uint64_t change_count_ = 0;
   bool is_closing_ = false;
@@ -136,6 +151,7 @@ class Registers {
   Notifier changed_;
   List<Subscription> subscriptions_;
   Event calls_due_;
+  Event stop_;
   Scope scope_;
 };
 

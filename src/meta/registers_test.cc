@@ -231,6 +231,48 @@ TEST_F(RegistersTest, many_writers_share_one_transaction) {
   EXPECT_LT(world.host("a").disks().change_count() - before, 150u);
 }
 
+TEST_F(RegistersTest, lives_that_are_forgotten_leave_the_store) {
+  const auto with_database = [&](auto&& work) {
+    world.run(machine("a"), machine("a").off_load([&] {
+      auto database = Database::open("/meta.db", machine("a").sqlite_vfs(), uuid_of("a"));
+      ASSERT_TRUE(database);
+      work(**database);
+    }));
+  };
+  const auto count = [&] {
+    size_t lives = 0;
+    with_database([&](Database& database) { lives = database.load()->lives.size(); });
+    return lives;
+  };
+  Change old;
+  for (uint64_t i = 1; i <= lives_max + 10; ++i) old.lives[{i << random_bits_of_life}] = 1;
+  with_database([&](Database& database) { EXPECT_EQ(database.commit(old).status, Status::ok); });
+  EXPECT_EQ(count(), lives_max + 10);
+  for (int start = 0; start < 2; ++start) {
+    at("a");
+    close("a");
+    EXPECT_EQ(count(), lives_max);
+  }
+}
+
+TEST(register_map, only_what_is_new_needs_room) {
+  const WriterId self{Uuid::from_random({1}), {1}};
+  constexpr size_t room = 2;
+  RegisterMap map;
+  ChangeBuilder first(map, self, room);
+  for (const char* key : {"k", "l"}) EXPECT_EQ(first.set("r", key, {}, false, {1, 0}), Status::ok);
+  format::Delta news;
+  map.take(first.take());
+  news.registers = map.list("r", "");
+  for (Register& value : news.registers) value.version = 2;
+  ChangeBuilder second(map, self, room);
+  EXPECT_EQ(second.apply(news), Status::ok);
+  EXPECT_EQ(second.set("r", "k", {}, true, {2, 0}), Status::ok);
+  EXPECT_EQ(second.set("r", "m", {}, false, {2, 0}), Status::no_space);
+  news.registers[0].key = "m";
+  EXPECT_EQ(second.apply(news), Status::no_space);
+}
+
 TEST(hybrid_clock, never_goes_back_and_does_not_follow_madness) {
   sim::World world(1);
   sim::SimMachine& machine = world.host("a").machine();

@@ -21,6 +21,10 @@ bool VersionVector::covers(const VersionVector& other) const {
   });
 }
 
+bool VersionVector::is_credible() const {
+  return std::ranges::all_of(entries_, [](const auto& entry) { return meta::is_credible(entry.second.incarnation); });
+}
+
 void VersionVector::raise(const Uuid& host, Seen seen) {
   auto [at, is_new] = entries_.try_emplace(host, seen);
   if (!is_new) at->second = std::max(at->second, seen);

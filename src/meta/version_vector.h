@@ -12,6 +12,14 @@
 
 namespace mars::meta {
 
+// The upper bits count the lives of a host. The lower ones are random: a host whose storage was restored counts the
+// same lives again, and must not be taken for the one that it was (R3).
+inline constexpr unsigned random_bits_of_life = 24;
+inline constexpr uint64_t life_number_max = uint64_t{1} << 39;  // no host starts so often
+constexpr uint64_t life_number(Incarnation incarnation) { return incarnation.value >> random_bits_of_life; }
+// Who names a greater one lies, and its owner could begin no later one.
+constexpr bool is_credible(Incarnation incarnation) { return life_number(incarnation) < life_number_max; }
+
 struct Seen {
   Incarnation incarnation;
   uint64_t sequence = 0;
@@ -27,6 +35,8 @@ class VersionVector {
   void raise(const Uuid& host, Seen seen);  // never lowers
   void raise(const VersionVector& other);
   void forget(const Uuid& host) { entries_.erase(host); }
+
+  bool is_credible() const;
 
   bool empty() const { return entries_.empty(); }
   const std::map<Uuid, Seen>& entries() const { return entries_; }

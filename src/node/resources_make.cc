@@ -49,7 +49,8 @@ Result<void> Resources::may_make(const ReplicaFile& file, const io::Geometry& ge
   const auto known = find_replica(parts_.registers, record.id, self());
   if (parts_.registers.is_rolled_back() || (known && known->has_joined)) {
     return failure(Status::busy,
-                   "what this host had of " + record.name + " is just being found out: try again in a moment");
+                   "what this host had of " + record.name +
+                       " is just being found out: try again in a moment, and look at the warnings of `marsadm status`");
   }
   if (has_name(record.name))
     return failure(Status::exists, "this host has a resource " + record.name + " already; take another name");

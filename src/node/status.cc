@@ -216,8 +216,13 @@ ClusterView status_of(Node& node) {
   view.host = cluster.identity().name;
   if (const std::string& why = cluster.resources().log_problem(); !why.empty()) view.warnings.push_back(why);
   if (!cluster.store_problem().empty()) view.warnings.push_back(cluster.store_problem());
-  if (cluster.registers().is_rolled_back())
-    view.warnings.push_back("the registers of this host are older than it has shown to others");
+  if (cluster.registers().is_rolled_back()) {
+    const std::string witness = cluster.resources().host_name(cluster.registers().witness());
+    view.warnings.push_back("the registers of this host are older than what it has shown to " + witness +
+                            ", so it tells the others nothing: it goes on by itself when " + witness +
+                            ", or without it any other member, has been connected for a minute; if there is none any "
+                            "more, restart marsd");
+  }
   for (const std::string& alarm : cluster.alarms()) view.warnings.push_back(alarm);
   view.hosts = host_views(node);
   for (size_t i = 1; i < view.hosts.size(); ++i) {
