@@ -233,7 +233,9 @@ Task<Answer> primary(Call& call) {
   if (call.command.flag("force")) co_return co_await force(call, *record);
   const auto report = call.report(record->id);
   const bool is_wanted = find_designated(call.registers(), record->id).host == call.self();
-  if (report && report->is_primary && is_wanted) co_return Answer::done(record->name + " is primary here already");
+  // In a fork its device is just being closed, and the wish of the other side may not be here yet.
+  const bool is_primary = report && report->is_primary && report->state != control::State::fork;
+  if (is_primary && is_wanted) co_return Answer::done(record->name + " is primary here already");
   Answer answer = may_become_primary(call, *record);
   if (answer.code == ExitCode::done) answer = may_ask(call, *record, call.holder(record->id));
   if (answer.code != ExitCode::done) co_return answer;
