@@ -396,6 +396,50 @@ TEST_F(LostStoreFilm, who_lost_replica_json_as_well_loses_nothing_else) {
   expect_equal();
 }
 
+// Attacks: R5, P2
+TEST_F(LostStoreFilm, without_host_json_nobody_is_told_to_make_a_cluster_over_what_is_here) {
+  stage.log_disk_bytes = 64 << 20;
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  const std::string join = "join-cluster " + cluster().token("b");
+  stop("a");
+  const std::string file = "var/lib/mars/host.json", hidden = "var/lib/mars/hidden";
+  rename("a", file, hidden);
+  boot("a");
+  EXPECT_NE(cluster().status("a").problem.find("host.json is missing, but there is"), std::string::npos);
+  expect_event("a", "host.json is missing, but there is");
+  expect_exit("a", "create-cluster", ExitCode::refused, "host.json is missing");
+  expect_exit("a", join, ExitCode::refused, "host.json is missing");
+  expect_exit("a", "create-resource other /dev/sdb", ExitCode::failed, "host.json is missing");
+  // The disk of the state directory is not mounted, that of the log is.
+  rename("a", "var/lib/mars/resources", "var/lib/mars/hidden-resources");
+  rename("a", store_path, "var/lib/mars/hidden-store");
+  expect_exit("a", "create-cluster", ExitCode::refused, "there is /log/resources/");
+  stop("a");
+  rename("a", "var/lib/mars/hidden-resources", "var/lib/mars/resources");
+  rename("a", "var/lib/mars/hidden-store", store_path);
+  boot("a");
+  rest(10s);
+  EXPECT_FALSE(cluster().status("a").problem.empty());
+  rename("a", hidden, file);
+  EXPECT_TRUE(until([&] { return cluster().connected("a", "b"); })) << describe();
+  expect_primary("a");
+  expect_equal();
+}
+
+// Attacks: R5
+TEST_F(LostStoreFilm, a_member_without_replicas_and_without_host_json_may_begin_anew_when_its_store_is_moved_away) {
+  cast_without_resource({"a", "b"});
+  stop("b");
+  rename("b", "var/lib/mars/host.json", "var/lib/mars/hidden");
+  boot("b");
+  expect_exit("b", "create-cluster", ExitCode::refused, "move /var/lib/mars/meta.db away");
+  lose_store("b");
+  EXPECT_TRUE(until([&] { return cluster().status("b").problem.empty(); }));
+  run("b", "create-cluster");
+}
+
 // Attacks: F46
 TEST_F(LostStoreFilm, a_creation_that_is_cut_off_anywhere_is_whole_or_nothing) {
   for (uint64_t n = 1;; ++n) {

@@ -43,10 +43,14 @@ Task<Result<Identity>> found_cluster(Node& node) {
   co_return identity;
 }
 
-// The identity is there, and the cluster could not be opened with it: a new one would be another host.
+// The identity is there, and the cluster could not be opened with it, or it is missing and the rest is there: a new one
+// would be another host.
 Task<std::optional<Answer>> waits_to_open(Node& node) {
   const auto exists = co_await node.machine().storage().exists(node.places().host());
-  if (exists && !*exists) co_return std::nullopt;
+  if (exists && !*exists) {
+    co_await node.look_for_traces();
+    if (node.open_problem().empty()) co_return std::nullopt;
+  }
   if (!exists) co_return failed(exists.error(), "look at the state directory " + node.places().state);
   Answer answer = not_open(node);
   answer.code = ExitCode::refused;

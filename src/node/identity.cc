@@ -71,6 +71,29 @@ Task<Result<std::optional<Identity>>> load_identity(io::Machine& machine, Places
   co_return std::optional<Identity>(std::move(*identity));
 }
 
+// Folders of replicas and, unless a joining is under way, the registers: both are made after host.json. Either may lie
+// on a disk of its own, of which the other one is not mounted.
+Task<Result<std::string>> find_traces_of_member(io::Machine& machine, Places places) {
+  for (const std::string& folder : {places.resources(), places.log + "/resources"}) {
+    auto entries = co_await machine.storage().list(folder);
+    if (status_of(entries) == Status::not_found) continue;
+    if (!entries) {
+      co_return failure(entries.error().status,
+                        "cannot look into " + folder + ": " + std::string(name(status_of(entries))));
+    }
+    for (const io::DirectoryEntry& entry : *entries) {
+      std::string_view id = entry.name;
+      if (id.ends_with(unfinished_suffix)) id.remove_suffix(unfinished_suffix.size());
+      if (parse_uuid(id)) co_return folder + "/" + entry.name;
+    }
+  }
+  const auto registers = co_await machine.storage().exists(places.registers());
+  const auto joining = co_await machine.storage().exists(places.joining());
+  if (!registers) co_return failure(registers.error());
+  if (!joining) co_return failure(joining.error());
+  co_return *registers && !*joining ? places.registers() : std::string();
+}
+
 Task<Result<void>> store_identity(io::Machine& machine, Places places, Identity identity) {
   const std::pair<std::string, std::string> files[] = {{places.key(), identity.key_pem},
                                                        {places.certificate(), identity.certificate_pem},

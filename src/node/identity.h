@@ -1,5 +1,5 @@
 // Identity: who this host is in its cluster, as it lies in the state directory. host.json is written last and read
-// first: without it the host is no member, and whatever else lies there is left from an attempt.
+// first: without it the host is no member, and whatever else lies there is left from an attempt; but replicas are not.
 #pragma once
 
 #include <optional>
@@ -32,6 +32,10 @@ struct Identity {
 
 // Nothing: this host is in no cluster. damaged, unsupported, not_found: a file of a member is missing or not ours.
 Task<Result<std::optional<Identity>>> load_identity(io::Machine& machine, Places places);
+
+// While host.json is missing: a path that says that this host was a member all the same. An attempt to become one,
+// which ended before it was, leaves none of them. Empty: there is none.
+Task<Result<std::string>> find_traces_of_member(io::Machine& machine, Places places);
 
 // Makes this host a member, durably. A crash before the end leaves no member.
 Task<Result<void>> store_identity(io::Machine& machine, Places places, Identity identity);

@@ -51,8 +51,13 @@ Task<Result<void>> Node::start() {
   auto pool = bricks::Pool::open(machine_, pool_name, options_.pool_bytes);
   if (!pool) co_return failure(pool.error());
   pool_ = std::move(*pool);
-  events_.add("", "marsd " + options_.version + " starts" + (*identity ? "" : "; this host is in no cluster yet"));
-  if (!*identity) co_return Result<void>{};
+  events_.add("", "marsd " + options_.version + " starts");
+  if (!*identity) {
+    co_await look_for_traces();
+    if (open_problem_.empty()) events_.add("", "this host is in no cluster yet");
+    if (!open_problem_.empty()) carrying_.spawn(keep_looking_for_identity());
+    co_return Result<void>{};
+  }
   co_return co_await open_cluster(std::move(**identity));
 }
 
@@ -86,8 +91,7 @@ Task<Result<void>> Node::open_cluster(Identity identity) {
   if (!started) {
     std::string problem =
         started.error().text.empty() ? std::string(name(started.error().status)) : started.error().text;
-    if (problem != open_problem_) events_.add("", "ALARM: the cluster could not be opened: " + problem);
-    open_problem_ = std::move(problem);
+    tell_open_problem(std::move(problem));
     co_await cluster->stop();
     co_return started;
   }
@@ -95,6 +99,59 @@ Task<Result<void>> Node::open_cluster(Identity identity) {
   open_problem_.clear();
   changed_.notify();
   co_return Result<void>{};
+}
+
+void Node::tell_open_problem(std::string problem) {
+  if (problem != open_problem_) events_.add("", "ALARM: the cluster could not be opened: " + problem);
+  open_problem_ = std::move(problem);
+}
+
+Task<void> Node::look_for_traces() {
+  const Result<std::string> traces = co_await find_traces_of_member(machine_, places_);
+  if (traces && traces->empty()) {
+    if (!open_problem_.empty()) events_.add("", "nothing is here any more of a cluster; this host is in none");
+    open_problem_.clear();
+    co_return;
+  }
+  std::string what = traces ? "there is " + *traces : traces.error().text;
+  tell_open_problem(places_.host() + " is missing, but " + what +
+                    ": mount its disk or bring that file back; if nobody "
+                    "needs what is here, move " +
+                    (traces ? *traces : places_.state) + " away");
+}
+
+// The disk of the state directory may be mounted, or the file brought back; what else is here may go.
+Task<void> Node::keep_looking_for_identity() {
+  ++running_;
+  while (co_await pause_before_next_try()) {
+    co_await membership_turn_.acquire();
+    bool is_over = cluster_ != nullptr || is_stopping_ || open_problem_.empty();
+    Result<std::optional<Identity>> identity;
+    if (!is_over) identity = co_await load_identity(machine_, places_);
+    if (!is_over && identity && *identity) {
+      lock_.reset();  // that of another directory, when a disk was mounted over it
+      Result<void> opened = co_await open_directory();
+      if (opened) opened = co_await open_cluster(std::move(**identity));
+      if (!opened) tell_open_problem(opened.error().text);
+      if (opened) events_.add("", "the cluster is open now");
+      is_over = opened.has_value();
+    } else if (!is_over && !identity) {
+      tell_open_problem(identity.error().text);
+    } else if (!is_over) {
+      co_await look_for_traces();
+      is_over = open_problem_.empty();
+    }
+    membership_turn_.release(1);
+    if (is_over) break;
+  }
+  if (--running_ == 0) idle_.notify();
+}
+
+// False: marsd stops, or the cluster is open.
+Task<bool> Node::pause_before_next_try() {
+  const io::Instant next = machine_.now() + open_pause;
+  while (!is_stopping_ && machine_.now() < next) co_await io::wait_until(machine_, changed_, next);
+  co_return !is_stopping_ && cluster_ == nullptr;
 }
 
 Task<Result<void>> Node::become_member(Identity identity) {
@@ -110,10 +167,7 @@ Task<Result<void>> Node::become_member(Identity identity) {
 // What is in the way may go: a port that is taken, a disk that is full.
 Task<void> Node::keep_opening(Identity identity) {
   ++running_;
-  while (!is_stopping_ && cluster_ == nullptr) {
-    const io::Instant next = machine_.now() + open_pause;
-    while (!is_stopping_ && machine_.now() < next) co_await io::wait_until(machine_, changed_, next);
-    if (is_stopping_) break;
+  while (co_await pause_before_next_try()) {
     Identity mine = identity;
     Result<void> opened = co_await open_cluster(std::move(mine));
     if (opened) events_.add("", "the cluster is open now");

@@ -63,6 +63,9 @@ class Node {
   const std::string& open_problem() const { return open_problem_; }
   // Something that a command may wait for is different.
   Notifier& changed() { return changed_; }
+  // This host is in no cluster. Is anything here of one that it was in, whose host.json is missing? open_problem() says
+  // so then: whoever made or joined a cluster now would destroy it.
+  Task<void> look_for_traces();
   // From now on this host is a member; its identity is stored. If the cluster cannot be opened, it is tried again.
   Task<Result<void>> become_member(Identity identity);
   // Only one such command at a time.
@@ -84,6 +87,9 @@ class Node {
   Task<void> close_events(std::shared_ptr<bool> is_closed);
   Task<Result<void>> open_cluster(Identity identity);
   Task<void> keep_opening(Identity identity);
+  void tell_open_problem(std::string problem);
+  Task<void> keep_looking_for_identity();
+  Task<bool> pause_before_next_try();
 
   io::Machine& machine_;
   const Options options_;
