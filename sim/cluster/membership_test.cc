@@ -291,7 +291,11 @@ TEST(Membership, two_hosts_with_one_key_raise_an_alarm) {
   ASSERT_TRUE(cluster.start("c").has_value());
   EXPECT_TRUE(cluster.wait([&] { return cluster.events("a").find("ALARM") != std::string::npos; }))
       << cluster.events("a");
+  cluster.run_for(std::chrono::minutes(15));
   EXPECT_FALSE(cluster.status("a").warnings.empty());
+  cluster.stop("c");
+  cluster.run_for(std::chrono::minutes(11));
+  EXPECT_TRUE(cluster.status("a").warnings.empty()) << cluster.status("a").warnings.front();
 }
 
 TEST(Membership, a_second_marsd_on_the_same_state_directory_is_refused) {

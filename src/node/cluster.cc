@@ -1,6 +1,5 @@
 #include "node/cluster.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "meta/exchange.h"
@@ -14,6 +13,8 @@ namespace {
 
 constexpr io::Duration refusal_pause = std::chrono::minutes(10);
 constexpr size_t refusals_max = 64;
+constexpr io::Duration alarm_time = std::chrono::minutes(10);
+constexpr size_t alarms_max = 64;
 constexpr io::Duration exchange_pause = std::chrono::seconds(10);
 
 }  // namespace
@@ -233,7 +234,18 @@ void Cluster::on_session_down(const Uuid& peer, const Error& reason) {
 
 void Cluster::on_alarm(const Uuid&, const std::string& text) {
   parts_.events.add("", "ALARM: " + text);
-  if (std::find(alarms_.begin(), alarms_.end(), text) == alarms_.end() && alarms_.size() < 64) alarms_.push_back(text);
+  const io::Instant now = parts_.machine.now();
+  std::erase_if(alarms_, [now](const auto& raised) { return now - raised.second >= alarm_time; });
+  if (alarms_.contains(text) || alarms_.size() < alarms_max) alarms_[text] = now;
+}
+
+// Nobody says that its cause has gone: it is raised again as long as it has not.
+std::vector<std::string> Cluster::alarms() const {
+  std::vector<std::string> alarms;
+  for (const auto& [text, at] : alarms_) {
+    if (parts_.machine.now() - at < alarm_time) alarms.push_back(text);
+  }
+  return alarms;
 }
 
 // Strangers can call as often as they like: the same is said once in a while, and not much in all.

@@ -59,7 +59,7 @@ class Cluster final : public net::PeerOwner {
   std::string version_of(const Uuid& peer) const;
   // Why no register is written any more, and what to do; empty while they are.
   std::string store_problem() const;
-  const std::vector<std::string>& alarms() const { return alarms_; }
+  std::vector<std::string> alarms() const;  // that were raised in the last minutes
 
   // net::PeerOwner
   std::vector<net::Member> members() override;
@@ -90,9 +90,9 @@ class Cluster final : public net::PeerOwner {
   std::unique_ptr<Resources> resources_;
   net::Services services_;
   std::unique_ptr<net::PeerNet> net_;
-  std::vector<std::string> alarms_;
-  std::map<Uuid, std::string> versions_;      // of members
-  std::map<Uuid, uint64_t> session_numbers_;  // of members: how many there were
+  std::map<std::string, io::Instant> alarms_;  // and when each was raised last
+  std::map<Uuid, std::string> versions_;       // of members
+  std::map<Uuid, uint64_t> session_numbers_;   // of members: how many there were
   Event stop_;
   std::map<std::string, io::Instant> refusals_;  // what was said of strangers, and when
   Scope scope_;                                  // of channels that this host opened
