@@ -54,7 +54,7 @@ StateBlock full_block() {
   block.clean = true;
   block.map = {1, {uuid_of(2), {3}}, {4}};
   Tip tip{{uuid_of(5), {6}}, {7, 8}};
-  block.sweep = {true, uuid_of(1), 2, 3, 4, tip, {uuid_of(6), {9}}, tip, {uuid_of(7), {10}}, {uuid_of(8), {11}}};
+  block.sweep = {true, true, uuid_of(1), 2, 3, 4, tip, {uuid_of(6), {9}}, tip, {uuid_of(7), {10}}, {uuid_of(8), {11}}};
   block.gap = {true, 1, uuid_of(9), uuid_of(10), {12}};
   block.gone = pattern(gone_bytes_max);
   block.branch.assign(branch_epochs_max, some_epoch());
