@@ -55,6 +55,7 @@ Bytes Channel::take_message() {
 
 Task<Status> Channel::send(Bytes message) {
   co_await turn_.acquire();
+  // Credit first: who waits for that holds up nobody else in the session.
   Status status = Status::ok;
   while (session_ != nullptr && status == Status::ok && !has_credit(message.size())) {
     if (peer_window_ > 0 && message_cost(message.size()) > peer_window_) {
@@ -62,6 +63,10 @@ Task<Status> Channel::send(Bytes message) {
     } else {
       co_await granted_.wait();
     }
+  }
+  while (session_ != nullptr && status == Status::ok && !session_->has_room(*this, message.size())) {
+    session_->queue_for_room(*this, message.size());
+    co_await granted_.wait();
   }
   if (session_ == nullptr) {
     status = Status::gone;
@@ -73,13 +78,15 @@ Task<Status> Channel::send(Bytes message) {
 }
 
 bool Channel::try_send(Bytes& message) {
-  if (session_ == nullptr || !has_credit(message.size()) || !turn_.try_acquire(1)) return false;
+  if (session_ == nullptr || !has_credit(message.size()) || !session_->has_room(*this, message.size())) return false;
+  if (!turn_.try_acquire(1)) return false;
   hand_over(std::move(message));
   turn_.release(1);
   return true;
 }
 
 void Channel::hand_over(Bytes message) {
+  unlink();
   credit_ -= message_cost(message.size());
   session_->send_message(*this, std::move(message));
 }
@@ -90,6 +97,7 @@ size_t Channel::message_bytes_max() const {
 
 void Channel::close(Error reason) {
   const Error why = std::move(reason);  // it may be part of what this channel forgets
+  unlink();
   if (session_ != nullptr) std::exchange(session_, nullptr)->close_channel(*this, why);
   messages_.clear();
   partial_ = {};
@@ -133,6 +141,7 @@ bool Channel::on_fragment(ByteView payload) {
 }
 
 void Channel::on_end(Error reason) {
+  unlink();
   session_ = nullptr;
   reason_ = std::move(reason);
   if (partial_missing_ > 0) held_cost_ -= message_cost(partial_.size() + partial_missing_);

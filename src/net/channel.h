@@ -1,8 +1,8 @@
 // Channel: one ordered conversation of whole messages inside a Session. Opened by either side for a service; many share
 // one connection without holding each other up. What is under way to a side is bounded by the window which that side
 // granted, counted in bytes (message_cost of each message), so a slow reader costs at most one window of memory on
-// either side. Belongs to one reactor. Owned by whoever opened or accepted it; destroying it closes it. It may outlive
-// its session.
+// either side; what all of a session have to send has a bound of its own (outbox_bytes_max). Belongs to one reactor.
+// Owned by whoever opened or accepted it; destroying it closes it. It may outlive its session.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +12,7 @@
 #include <span>
 #include <vector>
 
+#include "base/list.h"
 #include "base/status.h"
 #include "base/sync.h"
 #include "base/task.h"
@@ -35,7 +36,7 @@ constexpr uint64_t message_cost(size_t bytes) { return bytes + 64; }
 
 class Session;
 
-class Channel {
+class Channel : public ListHook {
  public:
   Channel(const Channel&) = delete;
   Channel& operator=(const Channel&) = delete;
@@ -46,10 +47,11 @@ class Channel {
   Task<Result<Bytes>> receive();
   // The next message if it is here already.
   std::optional<Bytes> try_receive();
-  // Returns when the message stands in the queue to the network, after waiting for credit. Several calls may wait;
+  // Returns when the message stands in the queue to the network, after waiting for credit, and for room in the session
+  // where the peer reads slowly (all channels share it, each in its turn). Several calls may wait;
   // their order is kept. invalid: larger than message_bytes_max(). gone: closed by either side, or the session ended.
   Task<Status> send(Bytes message);
-  // Queues the message now if there is credit and nobody waits for some; else false and the message stays.
+  // Queues the message now if there is credit and room and nobody waits for some; else false and the message stays.
   bool try_send(Bytes& message);
   // What was sent before still goes out; what was received and not read is thrown away. Pending calls return gone.
   // The peer reads what is queued, then `end`, or this reason when it is another than ok. Idempotent.
@@ -89,8 +91,8 @@ class Channel {
   uint64_t held_cost_ = 0;  // of messages_ and of the whole of partial_
   uint64_t owed_ = 0;       // cost of what was read and not yet granted again
   Notifier arrived_;
-  Semaphore turn_;  // of those who send
-  Notifier granted_;
+  Semaphore turn_;            // of those who send
+  Notifier granted_;          // credit has come, or room
   uint64_t credit_ = 0;       // what we may still send
   uint64_t peer_window_ = 0;  // 0 until accepted
   bool receiving_ = false;

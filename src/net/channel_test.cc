@@ -1,5 +1,7 @@
 #include "net/channel.h"
 
+#include <array>
+
 #include "net/hosts_test.h"
 
 namespace mars::net::testing {
@@ -186,6 +188,99 @@ TEST_F(ChannelTest, a_channel_survives_its_session_closed) {
   EXPECT_FALSE(channel->is_open());
   EXPECT_EQ(world.run(a->machine, channel->receive()).error().status, Status::gone);
   EXPECT_EQ(world.run(a->machine, channel->send({})), Status::gone);
+}
+
+// b sends on channels whose windows are as large as a wants, and nothing gets through.
+class CrowdedOutbox : public TwoHosts {
+ protected:
+  static constexpr size_t bulk = 1'000'000;
+  struct Flow {
+    std::unique_ptr<Channel> channel;  // a's
+    int sent = 0;
+    Status last = Status::ok;
+  };
+  void SetUp() override {
+    TwoHosts::SetUp();
+    for (Flow& flow : flows) flow.channel = open(silent_service, {}, window_max);
+    idle = open(silent_service, {}, window_max);
+    world.run_for(1s);
+    ASSERT_EQ(b->kept.size(), flows.size() + 1);
+    world.network().cut("a", "b");
+    for (size_t i = 0; i < flows.size(); ++i) {
+      b->machine.scope().spawn(pump(*b->kept[i], 20, bulk, flows[i].sent, flows[i].last));
+    }
+    world.run_for(1s);
+  }
+  void TearDown() override {
+    for (auto& channel : b->kept) channel->close();
+    world.run_for(10ms);
+  }
+  Session& session() { return *b->session_with(*a); }
+  int sent() const {
+    int sum = 0;
+    for (const Flow& flow : flows) sum += flow.sent;
+    return sum;
+  }
+  std::array<Flow, 6> flows;
+  std::unique_ptr<Channel> idle;
+};
+
+TEST_F(CrowdedOutbox, holds_a_bounded_amount_whatever_the_peer_grants) {
+  EXPECT_GE(sent(), 16);
+  EXPECT_LE(sent(), 18);
+  EXPECT_LE(session().waiting_bytes(), outbox_bytes_max + message_cost(bulk));
+  Bytes message(bulk);
+  EXPECT_FALSE(b->kept[0]->try_send(message));
+}
+
+TEST_F(CrowdedOutbox, sends_everything_once_the_peer_reads) {
+  world.network().heal("a", "b");
+  EXPECT_TRUE(world.run_until([&] { return sent() == 120; }, 10s));
+  world.run_for(1s);
+  EXPECT_EQ(session().waiting_bytes(), 0u);
+  for (Flow& flow : flows) {
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(flow.channel->try_receive()->size(), bulk);
+  }
+}
+
+TEST_F(CrowdedOutbox, gives_every_channel_its_turn) {
+  world.network().heal("a", "b");
+  world.network().set_link("a", "b", {.bytes_per_second = 10'000'000});
+  ASSERT_TRUE(world.run_until([&] { return sent() >= 60; }, 20s));
+  for (const Flow& flow : flows) EXPECT_GE(flow.sent, 5);
+}
+
+TEST_F(CrowdedOutbox, lets_small_messages_overtake) {
+  Bytes message(4096);
+  EXPECT_TRUE(b->kept.back()->try_send(message));
+}
+
+TEST_F(CrowdedOutbox, bounds_small_messages_too) {
+  int sent_small = 0;
+  Status last = Status::ok;
+  b->machine.scope().spawn(pump(*b->kept.back(), 15'000, 4096, sent_small, last));
+  world.run_for(1s);
+  EXPECT_GE(sent_small, 3000);
+  EXPECT_LE(session().waiting_bytes(), 2 * outbox_bytes_max + message_cost(4096));
+}
+
+TEST_F(CrowdedOutbox, who_waits_for_room_learns_of_the_end_of_its_channel) {
+  const int before = sent();
+  for (size_t i = 0; i < 3; ++i) b->kept[i]->close();
+  world.run_for(10ms);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(flows[i].last, Status::gone);
+  EXPECT_EQ(sent(), before);  // what it had sent stays
+  session().close({Status::stopped, "test"});
+  world.run_for(10ms);
+  for (const Flow& flow : flows) EXPECT_EQ(flow.last, Status::gone);
+}
+
+TEST_F(CrowdedOutbox, what_the_peer_closes_makes_room_for_others) {
+  for (size_t i = 0; i < 4; ++i) flows[i].channel->close();
+  world.network().heal_one_way("a", "b");
+  world.run_for(2s);
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(flows[i].last, Status::gone);
+  EXPECT_GE(flows[4].sent + flows[5].sent, 15);
 }
 
 }  // namespace

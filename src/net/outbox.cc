@@ -32,11 +32,17 @@ void Outbox::add(Lane& lane, format::FrameType type, Bytes payload) {
   if (was_empty) queue(lane);
 }
 
-void Outbox::add_message(Lane& lane, Bytes message) { add(lane, format::FrameType::data, std::move(message)); }
+void Outbox::add_message(Lane& lane, Bytes message) {
+  message_bytes_ += message_cost(message.size());
+  add(lane, format::FrameType::data, std::move(message));
+}
 
 void Outbox::cut(Lane& lane) {
   const size_t begun = !lane.frames_.empty() && lane.frames_.front().sent > 0 ? 1 : 0;
-  while (lane.frames_.size() > begun) lane.frames_.pop_back();
+  while (lane.frames_.size() > begun) {
+    forget(lane.frames_.back());
+    lane.frames_.pop_back();
+  }
   if (lane.empty()) lane.unlink();
 }
 
@@ -86,6 +92,10 @@ void Outbox::put(io::Buffer buffer) {
   burst_.bytes += buffer.bytes;
 }
 
+void Outbox::forget(const Lane::Pending& pending) {
+  if (pending.type == format::FrameType::data) message_bytes_ -= message_cost(pending.payload.size());
+}
+
 // The next frame of the lane; what is finished moves from the lane to the burst.
 void Outbox::put_next(Lane& lane) {
   Lane::Pending& next = lane.frames_.front();
@@ -103,6 +113,7 @@ void Outbox::put_next(Lane& lane) {
   if (bytes > 0) put({next.payload.data() + next.sent, bytes});
   next.sent += bytes;
   if (bytes < rest) return;
+  forget(next);
   kept_.push_back(std::move(next.payload));  // the bytes stay where they are
   lane.frames_.pop_front();
 }

@@ -55,6 +55,8 @@ class Outbox {
   void drop(Lane& lane);
   bool empty() const;
   size_t control_bytes() const { return control_bytes_; }
+  // What the messages in the lanes hold, those that have begun whole, with their administration.
+  uint64_t message_bytes() const { return message_bytes_; }
   // At most about burst_bytes. What the former burst held is freed. `drained` gets the lanes that became empty.
   const Burst& take(std::vector<uint32_t>& drained);
 
@@ -67,10 +69,12 @@ class Outbox {
   Lane* pick();
   void put(io::Buffer buffer);
   void put_next(Lane& lane);
+  void forget(const Lane::Pending& pending);
 
   const uint16_t version_;
   std::deque<Bytes> control_;  // whole frames
   size_t control_bytes_ = 0;
+  uint64_t message_bytes_ = 0;
   List<Lane> small_;
   List<Lane> bulky_;
   size_t small_run_ = 0;

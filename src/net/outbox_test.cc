@@ -99,6 +99,20 @@ TEST_F(OutboxTest, cut_leaves_the_message_that_has_begun) {
   EXPECT_EQ(next(), "data1:37860 close1:4");
 }
 
+TEST_F(OutboxTest, messages_count_until_they_have_gone_whole) {
+  outbox.add(one, FrameType::open, Bytes(8));
+  outbox.add_message(one, Bytes(300'000));
+  outbox.add_message(one, Bytes(5));
+  outbox.add_message(two, Bytes(5));
+  EXPECT_EQ(outbox.message_bytes(), message_cost(300'000) + 2 * message_cost(5));
+  EXPECT_EQ(next(), "open1:8 data2:9 data1:262144");
+  EXPECT_EQ(outbox.message_bytes(), message_cost(300'000) + message_cost(5));
+  outbox.cut(one);
+  EXPECT_EQ(outbox.message_bytes(), message_cost(300'000));
+  EXPECT_EQ(next(), "data1:37860");
+  EXPECT_EQ(outbox.message_bytes(), 0u);
+}
+
 TEST_F(OutboxTest, dropped_lane_sends_nothing) {
   outbox.add_message(one, Bytes(5));
   outbox.drop(one);

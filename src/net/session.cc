@@ -128,6 +128,7 @@ Task<void> Session::write_loop() {
     }
     drained.clear();
     const Outbox::Burst& burst = outbox_.take(drained);
+    offer_room();
     const Status status = co_await contact_.stream->write(burst.buffers);
     bytes_sent_ += burst.bytes;
     if (status != Status::ok) {
@@ -267,6 +268,7 @@ void Session::on_close(Lane& lane, const format::Farewell& farewell) {
                                                  : Error(farewell.status, farewell.text);
     std::exchange(lane.channel, nullptr)->on_end(std::move(reason));
     outbox_.cut(lane);
+    offer_room();
     outbox_.add(lane, FrameType::close, encode_reason(Status::ok));
     work_.notify();
   }
@@ -301,8 +303,27 @@ std::unique_ptr<Channel> Session::open(ServiceId service, Bytes opening, uint32_
   return channel;
 }
 
+bool Session::has_room(const Channel& channel, size_t bytes) {
+  const bool is_small = bytes <= Outbox::small_bytes;
+  if (outbox_.message_bytes() >= (is_small ? 2 * outbox_bytes_max : outbox_bytes_max)) return false;
+  List<Channel>& queue = is_small ? await_room_small_ : await_room_;
+  return queue.empty() || &queue.front() == &channel;
+}
+
+void Session::queue_for_room(Channel& channel, size_t bytes) {
+  if (channel.is_linked()) return;
+  (bytes <= Outbox::small_bytes ? await_room_small_ : await_room_).push_back(channel);
+}
+
+// The first of each queue looks whether it is enough, and calls the next one when it is gone from there.
+void Session::offer_room() {
+  if (!await_room_.empty() && outbox_.message_bytes() < outbox_bytes_max) await_room_.front().granted_.notify();
+  if (!await_room_small_.empty()) await_room_small_.front().granted_.notify();
+}
+
 void Session::send_message(Channel& channel, Bytes message) {
   outbox_.add_message(*lanes_.at(channel.id_), std::move(message));
+  offer_room();
   work_.notify();
 }
 
@@ -315,6 +336,7 @@ void Session::close_channel(Channel& channel, const Error& reason) {
   Lane& lane = *lanes_.at(channel.id_);
   lane.channel = nullptr;
   outbox_.add(lane, FrameType::close, encode_reason(reason));
+  offer_room();
   work_.notify();
 }
 

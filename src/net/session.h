@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/list.h"
 #include "base/status.h"
 #include "base/sync.h"
 #include "base/task.h"
@@ -30,6 +31,10 @@ struct SessionTimes {
 };
 
 inline constexpr size_t channels_max = 4096;  // open at once, per session and opening side
+// Messages that wait for the connection, of all channels together; one more that is longer than that is taken. Beyond
+// it channels wait, but small messages, so that they may overtake, up to twice as much. Credit does not bound this: a
+// peer grants as much as it likes and reads when it likes.
+inline constexpr uint64_t outbox_bytes_max = 16u << 20;
 
 class Session {
  public:
@@ -61,6 +66,7 @@ class Session {
   uint64_t bytes_received() const { return bytes_received_; }
   uint64_t bytes_sent() const { return bytes_sent_; }  // handed to the connection
   size_t channel_count() const { return lanes_.size(); }
+  uint64_t waiting_bytes() const { return outbox_.message_bytes(); }  // of messages, for the connection
 
   // For the owner: runs it; returns when it is closed and says why. Then finish() waits for what is still pending.
   Task<Error> run();
@@ -74,6 +80,10 @@ class Session {
     bool peer_closed = false;
   };
 
+  // For a message of so many bytes now: each channel in its turn.
+  bool has_room(const Channel& channel, size_t bytes);
+  void queue_for_room(Channel& channel, size_t bytes);
+  void offer_room();
   void send_message(Channel& channel, Bytes message);
   void grant(Channel& channel, uint32_t bytes);
   void close_channel(Channel& channel, const Error& reason);
@@ -98,6 +108,8 @@ class Session {
   const Uuid peer_;
   Scope scope_;
   Outbox outbox_;
+  List<Channel> await_room_;  // channels with credit
+  List<Channel> await_room_small_;
   Notifier work_;  // something stands in the outbox
   Event closed_;
   Error reason_ = Status::ok;
