@@ -313,12 +313,14 @@ Task<Error> PeerNet::dial(Peer& peer, io::Address address) {
   co_return co_await serve(std::move(*contact));
 }
 
-// Both sides have agreed; but a crossing connection may have come in between.
+// Both sides have agreed; but a crossing connection may have come in between, and a member may have been removed: who
+// is told of that closes the sessions that there are, and this was none.
 Task<Error> PeerNet::serve(Contact contact) {
   Session session(machine_, options_.times, services_, scope_, std::move(contact));
   Peer& peer = peer_of(session.peer());
   const Claim claim = claim_of(session.is_dialled_here() ? io::Side::client : io::Side::server, session.hello());
-  Error refusal = verdict(peer, claim);
+  Error refusal(Status::permission, "host " + session.hello().host_name + " is no longer a member");
+  if (owner_.is_member(session.peer(), session.identity().key)) refusal = verdict(peer, claim);
   if (stop_.is_set()) refusal = {Status::stopped, "the host is shutting down"};
   Error reason = Status::ok;
   if (refusal.status != Status::ok) {

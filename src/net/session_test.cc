@@ -129,6 +129,17 @@ TEST_F(SessionTest, a_hello_of_another_cluster_is_refused) {
   expect_end("of cluster");
 }
 
+TEST_F(SessionTest, a_member_that_is_removed_during_the_handshake_is_refused) {
+  connect();
+  send({.type = FrameType::hello}, encode(hello));
+  ASSERT_EQ(receive().type, FrameType::hello);
+  a->known.clear();
+  a->net->members_changed();
+  send({.type = FrameType::data}, {});
+  expect_end("no longer a member");
+  EXPECT_EQ(a->ups, 0);
+}
+
 TEST_F(SessionTest, garbage_in_a_session_ends_it) {
   greet();
   send_raw(bytes_of_size(100));
