@@ -164,5 +164,61 @@ TEST_F(Review, a_stop_brings_to_the_disk_what_users_wrote_up_to_the_moment_when_
   for (uint64_t block = 0; block < acknowledged; ++block) ASSERT_EQ(cluster.on_disk("a", block), 'd') << block;
 }
 
+// c as a member that keeps to no custom: it asks a for what it likes.
+class Greedy : public Review {
+ protected:
+  void SetUp() override {
+    Review::SetUp();
+    write(0, 20, 'g');
+    ASSERT_TRUE(cluster.all_up_to_date("mydata"));
+    ASSERT_EQ(cluster.run("c", "pause-fetch mydata").code, ExitCode::done);
+    cluster.run_for(2s);
+    ASSERT_EQ(served(), 1u);  // b fetches
+  }
+  node::Resources& of(const std::string& host) { return cluster.node(host).cluster()->resources(); }
+  Uuid resource() { return of("a").ids().front(); }
+  size_t served() { return of("a").find(resource())->serving_count(); }
+  std::unique_ptr<net::Channel> ask(net::ServiceId service, bool is_question = false) {
+    net::Bytes opening;
+    Writer writer(opening);
+    write_uuid(writer, resource());
+    if (service == replication::log_service) write_tip(writer, of("c").find(resource())->report().durable);
+    if (is_question) writer.u8(0);
+    return of("c").open_channel(of("a").self(), service, std::move(opening), net::window_max);
+  }
+};
+
+TEST_F(Greedy, who_asks_again_ends_its_former_conversation) {
+  for (const net::ServiceId service : {replication::log_service, replication::sync_service}) {
+    auto first = ask(service);
+    cluster.run_for(100ms);
+    EXPECT_TRUE(first->is_open());
+    auto question = ask(replication::sync_service, true);
+    cluster.run_for(100ms);
+    EXPECT_TRUE(question->try_receive().has_value());
+    EXPECT_TRUE(first->is_open());
+    auto second = ask(service);
+    cluster.run_for(100ms);
+    EXPECT_FALSE(first->is_open());
+    EXPECT_TRUE(second->is_open());
+    EXPECT_EQ(served(), 2u);
+    second->close();
+    cluster.run_for(2s);
+  }
+}
+
+TEST_F(Greedy, who_opens_and_closes_without_end_is_served_once) {
+  for (const net::ServiceId service : {replication::log_service, replication::sync_service}) {
+    for (int round = 0; round < 20; ++round) {
+      std::vector<std::unique_ptr<net::Channel>> channels;
+      for (int i = 0; i < 50; ++i) channels.push_back(ask(service));
+      cluster.run_for(5ms);
+      EXPECT_LE(served(), 2u);
+    }
+    cluster.run_for(2s);
+    EXPECT_EQ(served(), 1u);
+  }
+}
+
 }  // namespace
 }  // namespace mars::sim

@@ -122,14 +122,16 @@ class Replica {
     gives_up_content_ = gives_up_content;
   }
 
-  // Services. Each returns when its channel ends.
+  // Services. Each returns when its channel ends. A newer one of the same peer ends the former (but a handover).
   Task<void> serve_log(std::unique_ptr<net::Channel> channel, net::Bytes opening);
   Task<void> serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes opening);
   Task<void> serve_handover(std::unique_ptr<net::Channel> channel, net::Bytes opening);
+  size_t serving_count() const { return serving_count_; }
 
  private:
   enum class Role : uint8_t { closed, following, primary };
   class Serving;
+  class Place;
   class Reading;
   // What ended the last sync here; it begins again and again. Over when the sweep comes beyond `at`.
   struct SyncTrouble {
@@ -319,6 +321,7 @@ class Replica {
 
   // replica_serve.cc
   Task<void> end_serving();
+  Task<bool> take(const Place& place, const net::Channel& channel);
   Task<Result<net::Bytes>> receive_within(net::Channel& channel, io::Duration limit);
   Error check_fetch(const Uuid& target, const Tip& from) const;
   bool may_serve_extents() const;
@@ -399,6 +402,7 @@ class Replica {
   std::optional<io::Instant> sync_awaited_;
   net::Channel* handover_channel_ = nullptr;
   std::vector<net::Channel*> served_channels_;  // in the order in which they were opened
+  std::vector<net::Channel*> places_;           // of those about the log and the extents, likewise
 
   int draining_ = 0;         // no range is read for a sync: the log would never be without one
   int barred_ = 0;           // the log is being taken away or replaced: no new conversations

@@ -29,6 +29,46 @@ class Replica::Serving {
   net::Channel& channel_;
 };
 
+// A peer has one conversation about the log here and one about the extents. A newer one ends the former, and takes
+// memory when that is gone: so whoever opens many, or opens and closes them without end, holds what one holds.
+class Replica::Place {
+ public:
+  Place(Replica& replica, net::Channel& channel) : replica_(replica), channel_(channel) {
+    for (net::Channel* other : replica_.places_) {
+      if (is_alike(*other)) other->close({Status::exists, "a newer conversation takes its place"});
+    }
+    replica_.places_.push_back(&channel);
+    replica_.served_.notify();                                        // they may wait for this,
+    if (replica_.log_ != nullptr) replica_.log_->changed().notify();  // or for that
+  }
+  ~Place() {
+    std::erase(replica_.places_, &channel_);
+    replica_.served_.notify();
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+  bool is_free() const {
+    const auto alike = [this](const net::Channel* other) { return is_alike(*other); };
+    return *std::ranges::find_if(replica_.places_, alike) == &channel_;
+  }
+
+ private:
+  bool is_alike(const net::Channel& other) const {
+    return other.peer() == channel_.peer() && other.service() == channel_.service();
+  }
+  Replica& replica_;
+  net::Channel& channel_;
+};
+
+// False: it is over before it was its turn.
+Task<bool> Replica::take(const Place& place, const net::Channel& channel) {
+  while (!place.is_free() && channel.is_open() && !serving_stop_.is_set()) {
+    co_await io::wait_until(machine_, served_, machine_.now() + 1s);
+  }
+  co_return channel.is_open() && !serving_stop_.is_set();
+}
+
 Task<Result<net::Bytes>> Replica::receive_within(net::Channel& channel, io::Duration limit) {
   bool expired = false;
   struct Late {
@@ -76,6 +116,8 @@ Task<void> Replica::serve_log(std::unique_ptr<net::Channel> channel, net::Bytes 
   read_uuid(reader);
   const Tip from = read_tip(reader);
   if (!reader.finished()) co_return channel->close({Status::invalid, "a malformed request for the log"});
+  const Place place(*this, *channel);
+  if (!co_await take(place, *channel)) co_return;
   if (barred_ > 0) co_return channel->close({Status::unreachable, "the replica is just changing"});
   if (Error problem = check_fetch(channel->peer(), from); problem.status != Status::ok)
     co_return channel->close(problem);
@@ -113,11 +155,13 @@ bool Replica::may_serve_extents() const {
 Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes opening) {
   Serving serving(*this, *channel);
   const Uuid target = channel->peer();
-  const bool is_whole = barred_ == 0 && !is_giving_up_ && may_serve_extents();
-  if (is_whole && opening.size() == whole_copy_question_bytes) {
+  if (opening.size() == whole_copy_question_bytes && barred_ == 0 && !is_giving_up_ && may_serve_extents()) {
     static_cast<void>(co_await channel->send(net::Bytes(1)));
     co_return channel->close();
   }
+  const Place place(*this, *channel);
+  if (!co_await take(place, *channel)) co_return;
+  const bool is_whole = barred_ == 0 && !is_giving_up_ && may_serve_extents();
   // What others remember of a secondary's log may prove that its disk is ahead of it; a release that has not left
   // hides.
   const bool is_known = role_ == Role::primary || (has_heard() && !is_releasing_);
