@@ -220,5 +220,14 @@ TEST_F(Greedy, who_opens_and_closes_without_end_is_served_once) {
   }
 }
 
+TEST_F(Greedy, has_little_room_where_nothing_is_expected_of_it) {
+  for (const net::ServiceId service :
+       {replication::log_service, replication::sync_service, replication::handover_service}) {
+    auto channel = ask(service);
+    cluster.run_for(100ms);
+    EXPECT_EQ(channel->message_bytes_max(), net::window_min - net::message_cost(0));
+  }
+}
+
 }  // namespace
 }  // namespace mars::sim

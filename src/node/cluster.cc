@@ -132,10 +132,14 @@ void Cluster::add_services() {
   services_.add(replication::report_service, [this](std::unique_ptr<net::Channel> channel, const net::Bytes&) {
     return converse(std::move(channel));
   });
+  // What comes to these is small: requests for extents and a position.
   for (const net::ServiceId id : {replication::log_service, replication::sync_service, replication::handover_service}) {
-    services_.add(id, [this, id](std::unique_ptr<net::Channel> channel, net::Bytes opening) {
-      return resources_->serve(id, std::move(channel), std::move(opening));
-    });
+    services_.add(
+        id,
+        [this, id](std::unique_ptr<net::Channel> channel, net::Bytes opening) {
+          return resources_->serve(id, std::move(channel), std::move(opening));
+        },
+        net::window_min);
   }
 }
 
