@@ -45,7 +45,7 @@ Bytes Channel::take_message() {
   Bytes message = std::move(messages_.front());
   messages_.pop_front();
   const uint64_t cost = message_cost(message.size());
-  held_cost_ -= cost;
+  hold(held_cost_ - cost);
   owed_ += cost;
   if (session_ != nullptr && (messages_.empty() || owed_ >= window_ / 4)) {
     session_->grant(*this, static_cast<uint32_t>(std::exchange(owed_, 0)));
@@ -98,13 +98,18 @@ size_t Channel::message_bytes_max() const {
 void Channel::close(Error reason) {
   const Error why = std::move(reason);  // it may be part of what this channel forgets
   unlink();
+  hold(0);
   if (session_ != nullptr) std::exchange(session_, nullptr)->close_channel(*this, why);
   messages_.clear();
   partial_ = {};
-  held_cost_ = 0;
   reason_ = Status::gone;
   arrived_.notify();
   granted_.notify();
+}
+
+void Channel::hold(uint64_t cost) {
+  if (session_ != nullptr) session_->note_held(*this, held_cost_, cost);
+  held_cost_ = cost;
 }
 
 bool Channel::on_granted(uint32_t bytes) {
@@ -123,7 +128,7 @@ bool Channel::on_fragment(ByteView payload) {
     Reader reader(payload);
     const uint32_t total = reader.u32();
     if (!reader.ok() || held_cost_ + owed_ + message_cost(total) > window_) return false;
-    held_cost_ += message_cost(total);
+    hold(held_cost_ + message_cost(total));
     partial_.reserve(total);
     partial_missing_ = total;
     payload = payload.subspan(reader.position());
@@ -142,6 +147,7 @@ bool Channel::on_fragment(ByteView payload) {
 
 void Channel::on_end(Error reason) {
   unlink();
+  if (session_ != nullptr) session_->note_held(*this, held_cost_, 0);
   session_ = nullptr;
   reason_ = std::move(reason);
   if (partial_missing_ > 0) held_cost_ -= message_cost(partial_.size() + partial_missing_);

@@ -78,6 +78,7 @@ class Channel : public ListHook {
 
   bool has_credit(size_t bytes) const { return credit_ >= message_cost(bytes); }  // none before acceptance
   void hand_over(Bytes message);
+  void hold(uint64_t cost);
   Bytes take_message();
 
   Session* session_;
@@ -88,7 +89,7 @@ class Channel : public ListHook {
   std::deque<Bytes> messages_;  // whole ones
   Bytes partial_;               // the message whose fragments are coming
   size_t partial_missing_ = 0;
-  uint64_t held_cost_ = 0;  // of messages_ and of the whole of partial_
+  uint64_t held_cost_ = 0;  // of messages_ and of the whole of partial_; written by hold()
   uint64_t owed_ = 0;       // cost of what was read and not yet granted again
   Notifier arrived_;
   Semaphore turn_;            // of those who send

@@ -190,6 +190,18 @@ TEST_F(ChannelTest, a_channel_survives_its_session_closed) {
   EXPECT_EQ(world.run(a->machine, channel->send({})), Status::gone);
 }
 
+TEST_F(ChannelTest, what_was_read_or_ended_is_no_longer_under_way) {
+  auto channel = open(echo_service);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(ask(*channel, bytes_of_size(1'000'000)).has_value());
+  for (int i = 0; i < 20; ++i) {
+    auto unread = open(silent_service);
+    ASSERT_EQ(world.run(a->machine, unread->send(bytes_of_size(1'000'000))), Status::ok);
+    unread->close();
+    world.run_for(100ms);
+  }
+  EXPECT_TRUE(channel->is_open());
+}
+
 // b sends on channels whose windows are as large as a wants, and nothing gets through.
 class CrowdedOutbox : public TwoHosts {
  protected:

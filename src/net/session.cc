@@ -253,7 +253,8 @@ Error Session::on_channel_frame(const Frame& frame) {
   }
   if (frame.header.type == FrameType::data) {
     const bool is_right = lane.channel == nullptr || lane.channel->on_fragment(frame.payload);
-    return is_right ? Error(Status::ok) : broken("data beyond its credit");
+    if (!is_right) return broken("data beyond its credit");
+    return unread_bytes_ <= unread_bytes_max ? Error(Status::ok) : broken("more data than anybody reads");
   }
   if (frame.payload.size() != 4) return broken("credit of a wrong size");
   const bool is_right = lane.channel == nullptr || lane.channel->on_granted(load_u32(frame.payload.data()));
@@ -325,6 +326,10 @@ void Session::send_message(Channel& channel, Bytes message) {
   outbox_.add_message(*lanes_.at(channel.id_), std::move(message));
   offer_room();
   work_.notify();
+}
+
+void Session::note_held(const Channel& channel, uint64_t before, uint64_t now) {
+  if (is_odd(channel.id_) != is_dialled_here()) unread_bytes_ += now - before;
 }
 
 void Session::grant(Channel& channel, uint32_t bytes) {

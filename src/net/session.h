@@ -36,6 +36,10 @@ inline constexpr size_t channels_max = 4096;  // open at once, per session and o
 // peer grants as much as it likes and reads when it likes.
 inline constexpr uint64_t outbox_bytes_max = 16u << 20;
 
+// What a peer may have under way to us on all the channels that it has opened, and we have not read: much more than
+// anybody needs there, and much less than all their windows.
+inline constexpr uint64_t unread_bytes_max = 16u << 20;
+
 class Session {
  public:
   // `handlers` runs what services answer with; it outlives the session.
@@ -86,6 +90,7 @@ class Session {
   void offer_room();
   void send_message(Channel& channel, Bytes message);
   void grant(Channel& channel, uint32_t bytes);
+  void note_held(const Channel& channel, uint64_t before, uint64_t now);
   void close_channel(Channel& channel, const Error& reason);
 
   Task<void> read_loop();
@@ -124,6 +129,7 @@ class Session {
   io::Instant last_heard_;
   io::Instant last_ping_ = {};
   io::Duration round_trip_ = {};
+  uint64_t unread_bytes_ = 0;  // cost of what has come, or begun to come, on channels of the peer
   uint64_t bytes_received_ = 0;
   uint64_t bytes_sent_ = 0;
 };

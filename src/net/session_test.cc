@@ -177,6 +177,26 @@ TEST_F(SessionTest, a_message_that_claims_too_much_ends_it) {
   expect_end("beyond its credit");
 }
 
+TEST_F(SessionTest, data_that_nobody_reads_on_many_channels_ends_it) {
+  greet();
+  Bytes message(8);
+  store_u32(message.data(), 1'000'000);
+  for (uint32_t id = 1; id < 2 * 16; id += 2) {
+    send({.type = FrameType::open, .channel = id}, opening(silent_service, window_default));
+    send({.type = FrameType::data, .channel = id}, message);
+  }
+  world.run_for(1s);
+  ASSERT_EQ(a->live, 1);
+  a->kept[3]->close();  // makes room for one more
+  for (uint32_t id = 2 * 16 + 1; id < 2 * 18; id += 2) {
+    send({.type = FrameType::open, .channel = id}, opening(silent_service, window_default));
+    world.run_for(10ms);
+    ASSERT_EQ(a->live, 1);
+    send({.type = FrameType::data, .channel = id}, message);
+  }
+  expect_end("more data than anybody reads");
+}
+
 TEST_F(SessionTest, credit_beyond_the_window_ends_it) {
   greet();
   send({.type = FrameType::open, .channel = 1}, opening(silent_service, window_default));
