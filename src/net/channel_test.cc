@@ -214,7 +214,7 @@ class CrowdedOutbox : public TwoHosts {
   void SetUp() override {
     TwoHosts::SetUp();
     for (Flow& flow : flows) flow.channel = open(silent_service, {}, window_max);
-    idle = open(silent_service, {}, window_max);
+    idle.channel = open(silent_service, {}, window_max);
     world.run_for(1s);
     ASSERT_EQ(b->kept.size(), flows.size() + 1);
     world.network().cut("a", "b");
@@ -234,7 +234,7 @@ class CrowdedOutbox : public TwoHosts {
     return sum;
   }
   std::array<Flow, 6> flows;
-  std::unique_ptr<Channel> idle;
+  Flow idle;
 };
 
 TEST_F(CrowdedOutbox, holds_a_bounded_amount_whatever_the_peer_grants) {
@@ -268,11 +268,9 @@ TEST_F(CrowdedOutbox, lets_small_messages_overtake) {
 }
 
 TEST_F(CrowdedOutbox, bounds_small_messages_too) {
-  int sent_small = 0;
-  Status last = Status::ok;
-  b->machine.scope().spawn(pump(*b->kept.back(), 15'000, 4096, sent_small, last));
+  b->machine.scope().spawn(pump(*b->kept.back(), 15'000, 4096, idle.sent, idle.last));
   world.run_for(1s);
-  EXPECT_GE(sent_small, 3000);
+  EXPECT_GE(idle.sent, 3000);
   EXPECT_LE(session().waiting_bytes(), 2 * outbox_bytes_max + message_cost(4096));
 }
 
