@@ -203,14 +203,21 @@ std::string Operators::choose_winner() {
   return winner;
 }
 
-void Operators::recover_host(const std::string& host, const std::string& winner) {
-  node::Cluster* cluster = stage_.cluster.node(host).cluster();
-  if (cluster != nullptr && !cluster->store_problem().empty()) {
+// As the status says: a store that could not be written is read anew by a restart. One that was lost before knows no
+// other member until then.
+void Operators::restart_where_the_store_failed() {
+  for (const std::string& host : stage_.hosts) {
+    if (!stage_.is_responsive(host)) continue;
+    node::Cluster* cluster = stage_.cluster.node(host).cluster();
+    if (cluster == nullptr || cluster->store_problem().empty()) continue;
     stage_.tell("restart " + host + ": " + cluster->store_problem());
     stage_.reached.count("store: failed, and marsd restarted");
     stage_.stop(host);
     stage_.start(host);
   }
+}
+
+void Operators::recover_host(const std::string& host, const std::string& winner) {
   replication::Replica* replica = stage_.replica(host);
   if (replica == nullptr) {
     const node::Resources& here = stage_.cluster.node(host).cluster()->resources();
@@ -275,6 +282,7 @@ bool Operators::is_on_losing_side(const std::string& host, const std::string& wi
 }
 
 void Operators::recover(const std::string& winner) {
+  restart_where_the_store_failed();
   for (const std::string& host : stage_.hosts) {
     if (stage_.is_responsive(host)) recover_host(host, winner);
   }

@@ -24,6 +24,7 @@ class Operators {
   void collect();
   // One round of bringing everything up to date; `winner` is kept where histories have parted.
   void recover(const std::string& winner);
+  void restart_where_the_store_failed();
   // Whose version is to be kept.
   std::string choose_winner();
   // Runs it and waits, but not for ever; the answer's text when it is not done.

@@ -88,6 +88,7 @@ bool Storm::is_up_to_date() {
 void Storm::settle() {
   stage_.tell("-- all steps are done");
   troubles_.mend_all();
+  operators_.restart_where_the_store_failed();
   if (!stage_.cluster.all_connected(120s)) return stage_.broke("liveness: the hosts do not find each other again");
   stage_.cluster.run_for(15s);
   for (int round = 0; round < recovery_rounds && stage_.problem.empty() && !is_up_to_date(); ++round) {
