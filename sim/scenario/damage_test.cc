@@ -221,7 +221,9 @@ TEST_F(DamageFilm, a_damaged_life_is_read_from_its_second_copy) {
 // What a failed flush did not bring to the disk is read back from its cache, and equals the source.
 // Attacks: F27, S8, P1
 TEST_F(DamageFilm, after_a_failed_flush_a_sync_writes_everything_anew) {
-  for (const bool is_by_replay : {false, true}) {
+  const Fault flush_fails = {.path = "/dev/sdb", .op = DiskOp::flush, .times = 1};
+  for (const char* how : {"by the sync", "by the sync, and marsd is restarted", "by replay, and marsd is restarted"}) {
+    const bool is_by_replay = std::string_view(how).starts_with("by replay");
     cast({"a", "b"});
     save("a", 0, 200, 'x');
     expect_up_to_date();
@@ -230,20 +232,26 @@ TEST_F(DamageFilm, after_a_failed_flush_a_sync_writes_everything_anew) {
     for (uint64_t block = 0; block < 200; ++block) {
       disks("b").poke("/dev/sdb", block * 4096, std::vector<std::byte>(4096));
     }
-    if (is_by_replay) run("b", "pause-replay mydata");
-    if (!is_by_replay) disks("b").fail({.path = "/dev/sdb", .op = DiskOp::flush, .times = 1});
+    if (!is_by_replay) disks("b").fail(flush_fails);
     run("b", "resume-sync mydata");
     if (is_by_replay) {
-      rest(5s);
+      expect_up_to_date();
+      run("b", "pause-replay mydata");
       save("a", 0, 40, 'y');
       rest(5s);
-      disks("b").fail({.path = "/dev/sdb", .op = DiskOp::flush, .times = 1});
+      disks("b").fail(flush_fails);
       run("b", "resume-replay mydata");
-      expect_state("b", State::disk_failed);
+    }
+    expect_state("b", State::disk_failed);
+    if (std::string_view(how).ends_with("restarted")) {
+      run("b", "pause-replay mydata");
+      kill("b");
+      boot("b");
+      rest(1s);
       invalidate("b");
+      run("b", "resume-replay mydata");
     }
     expect_up_to_date();
-    expect_event("b", is_by_replay ? "disk-failed" : "the data disk failed at byte");
     power_loss("b");
     boot("b");
     expect_equal();

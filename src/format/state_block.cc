@@ -143,7 +143,11 @@ SweepState read_sweep(Reader& reader) {
   sweep.base = read_tip(reader);
   sweep.q = read_position(reader);
   sweep.common = read_position(reader);
-  if (!sweep.active && sweep != SweepState{}) reader.fail();
+  // What was doubted stays so between two sweeps.
+  SweepState idle;
+  idle.rewrites = sweep.rewrites;
+  if (idle.rewrites) idle.cmax = sweep.cmax;
+  if (!sweep.active && sweep != idle) reader.fail();
   return sweep;
 }
 

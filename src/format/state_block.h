@@ -61,8 +61,9 @@ struct MapCheckpoint {
 // A sync or resync that was under way (S1, S5). Inactive = all zero.
 struct SweepState {
   bool active = false;
-  bool rewrites =
-      false;  // a flush of the disk failed: what it reads may be nowhere else, and all of it is written anew
+  // A flush of the disk failed: what it reads may be nowhere else, and a sweep writes all of it. Of a disk that is no
+  // version of anything; or, without a sweep, until what the log has up to cmax was written and flushed anew.
+  bool rewrites = false;
   Uuid id;
   uint64_t map_generation = 0;
   uint32_t frontier_volume = 0;  // everything below (volume, offset) is done

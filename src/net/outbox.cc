@@ -33,7 +33,7 @@ void Outbox::add(Lane& lane, format::FrameType type, Bytes payload) {
 }
 
 void Outbox::add_message(Lane& lane, Bytes message) {
-  message_bytes_ += message_cost(message.size());
+  messages_of(message.size()) += message_cost(message.size());
   add(lane, format::FrameType::data, std::move(message));
 }
 
@@ -93,7 +93,8 @@ void Outbox::put(io::Buffer buffer) {
 }
 
 void Outbox::forget(const Lane::Pending& pending) {
-  if (pending.type == format::FrameType::data) message_bytes_ -= message_cost(pending.payload.size());
+  const size_t bytes = pending.payload.size();
+  if (pending.type == format::FrameType::data) messages_of(bytes) -= message_cost(bytes);
 }
 
 // The next frame of the lane; what is finished moves from the lane to the burst.

@@ -56,7 +56,9 @@ class Outbox {
   bool empty() const;
   size_t control_bytes() const { return control_bytes_; }
   // What the messages in the lanes hold, those that have begun whole, with their administration.
-  uint64_t message_bytes() const { return message_bytes_; }
+  uint64_t message_bytes() const { return small_message_bytes_ + bulky_message_bytes_; }
+  uint64_t small_message_bytes() const { return small_message_bytes_; }  // of at most small_bytes each
+  uint64_t bulky_message_bytes() const { return bulky_message_bytes_; }
   // At most about burst_bytes. What the former burst held is freed. `drained` gets the lanes that became empty.
   const Burst& take(std::vector<uint32_t>& drained);
 
@@ -70,11 +72,13 @@ class Outbox {
   void put(io::Buffer buffer);
   void put_next(Lane& lane);
   void forget(const Lane::Pending& pending);
+  uint64_t& messages_of(size_t bytes) { return bytes <= small_bytes ? small_message_bytes_ : bulky_message_bytes_; }
 
   const uint16_t version_;
   std::deque<Bytes> control_;  // whole frames
   size_t control_bytes_ = 0;
-  uint64_t message_bytes_ = 0;
+  uint64_t small_message_bytes_ = 0;
+  uint64_t bulky_message_bytes_ = 0;
   List<Lane> small_;
   List<Lane> bulky_;
   size_t small_run_ = 0;

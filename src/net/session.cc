@@ -306,7 +306,7 @@ std::unique_ptr<Channel> Session::open(ServiceId service, Bytes opening, uint32_
 
 bool Session::has_room(const Channel& channel, size_t bytes) {
   const bool is_small = bytes <= Outbox::small_bytes;
-  if (outbox_.message_bytes() >= (is_small ? 2 * outbox_bytes_max : outbox_bytes_max)) return false;
+  if ((is_small ? outbox_.small_message_bytes() : outbox_.bulky_message_bytes()) >= outbox_bytes_max) return false;
   List<Channel>& queue = is_small ? await_room_small_ : await_room_;
   return queue.empty() || &queue.front() == &channel;
 }
@@ -318,7 +318,7 @@ void Session::queue_for_room(Channel& channel, size_t bytes) {
 
 // The first of each queue looks whether it is enough, and calls the next one when it is gone from there.
 void Session::offer_room() {
-  if (!await_room_.empty() && outbox_.message_bytes() < outbox_bytes_max) await_room_.front().granted_.notify();
+  if (!await_room_.empty() && outbox_.bulky_message_bytes() < outbox_bytes_max) await_room_.front().granted_.notify();
   if (!await_room_small_.empty()) await_room_small_.front().granted_.notify();
 }
 

@@ -32,7 +32,7 @@ struct SessionTimes {
 
 inline constexpr size_t channels_max = 4096;  // open at once, per session and opening side
 // Messages that wait for the connection, of all channels together; one more that is longer than that is taken. Beyond
-// it channels wait, but small messages, so that they may overtake, up to twice as much. Credit does not bound this: a
+// it channels wait. Small messages, so that they may overtake, have as much of their own. Credit does not bound this: a
 // peer grants as much as it likes and reads when it likes.
 inline constexpr uint64_t outbox_bytes_max = 16u << 20;
 

@@ -168,9 +168,13 @@ Task<Result<void>> Node::become_member(Identity identity) {
 Task<void> Node::keep_opening(Identity identity) {
   ++running_;
   while (co_await pause_before_next_try()) {
-    Identity mine = identity;
-    Result<void> opened = co_await open_cluster(std::move(mine));
-    if (opened) events_.add("", "the cluster is open now");
+    co_await membership_turn_.acquire();
+    if (cluster_ == nullptr && !is_stopping_) {
+      Identity mine = identity;
+      Result<void> opened = co_await open_cluster(std::move(mine));
+      if (opened) events_.add("", "the cluster is open now");
+    }
+    membership_turn_.release(1);
   }
   if (--running_ == 0) idle_.notify();
 }

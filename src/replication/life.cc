@@ -175,9 +175,10 @@ Task<Result<Life>> read_life(io::Machine& machine, std::string state_directory) 
 }
 
 Task<Status> write_life(io::Machine& machine, std::string state_directory, Life life) {
-  const Status status = co_await write_file(machine, state_directory + "/life", life);
+  // The first copy counts: whoever is told of an error, or dies in between, has what it had.
+  const Status status = co_await write_file(machine, state_directory + "/life.2", life);
   if (status != Status::ok) co_return status;
-  co_return co_await write_file(machine, state_directory + "/life.2", std::move(life));
+  co_return co_await write_file(machine, state_directory + "/life", std::move(life));
 }
 
 Task<Status> leave_life(io::Machine& machine, std::string state_directory, Life life) {

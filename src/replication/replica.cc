@@ -200,6 +200,7 @@ Task<void> Replica::step() {
   }
   if (log_ == nullptr && !co_await try_attach()) co_return;
   forget_strangers();
+  co_await look_at_disk();
   co_await trim();
   apply_settings();
   if (role_ == Role::primary) co_return co_await step_primary();

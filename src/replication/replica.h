@@ -193,6 +193,7 @@ class Replica {
   // replica_memory.cc
   Task<void> keep_memories();
   std::vector<Position> remembered_of_me() const;
+  void recall_memories();
   void note_evidence();
   void note_gap_in_pool();
   bool has_lost_log() const;
@@ -325,6 +326,8 @@ class Replica {
   Task<Result<net::Bytes>> receive_within(net::Channel& channel, io::Duration limit);
   Error check_fetch(const Uuid& target, const Tip& from) const;
   bool may_serve_extents() const;
+  Task<void> doubt_disk();
+  Task<void> look_at_disk();
   Task<Status> answer_range(net::Channel& channel, xio::Port& port, const SyncRequest& request, AlignedBuffer& buffer);
   Error check_successor() const;
 
@@ -344,7 +347,6 @@ class Replica {
   Insertions insertions_;
   bricks::Log::Recovery recovery_;
   Life life_;
-  bool doubts_disk_ = false;  // a flush of the data disk failed, and what it reads may be in its cache alone
 
   Role role_ = Role::closed;
   std::map<Uuid, Report> peers_;  // the latest of each, also of those that are not connected now

@@ -120,10 +120,12 @@ Task<Result<void>> Replica::accept_other_disk() {
   options_.allow_changed_disk = false;
   const format::DiskIdentity identity = identity_of(*disk_file_);
   const Status status = co_await state_->update([&](StateBlock& state) {
+    const bool rewrites = state.sweep.rewrites && state.disks == std::vector{identity};
     state.disks = {identity};
     state.clean = false;
     state.state = ReplicaState::fresh;
     state.sweep = {};
+    state.sweep.rewrites = rewrites;
   });
   if (status == Status::ok) environment_.event(options_.resource, "another disk was accepted; it will be synced");
   co_return Result<void>();

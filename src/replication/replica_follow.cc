@@ -263,8 +263,7 @@ void Replica::start_replay() {
 Task<void> Replica::end_replay() {
   if (replayer_ == nullptr) co_return;
   co_await replayer_->stop();
-  // A log that cannot be read is no reason to doubt the disk.
-  if (replayer_->failed().status == Status::io_error) doubts_disk_ = true;
+  co_await look_at_disk();
   replayer_.reset();
 }
 
@@ -315,7 +314,8 @@ bool Replica::is_overruled(const Report& report) const {
 // Its log continues ours on a side that a force or this host's operator has decided against (T9).
 bool Replica::is_no_way_on(const Report& peer) const {
   const bool is_lost = is_of_lost_side(life_, peer.branch, peer.durable.position.lsn);
-  return is_overruled(peer) || (is_lost && goes_on_elsewhere());
+  // Who is on a side of a fork follows it until the operator decides.
+  return (!is_forked_ && is_overruled(peer)) || (is_lost && goes_on_elsewhere());
 }
 
 // Who has the log that continues ours, on our branch: who was silent least; of those the primary,

@@ -158,7 +158,7 @@ void Replica::give_up_sides(Life& life) const {
   const bool goes_on = std::ranges::any_of(peers_, [&](const auto& peer) {
     const bool is_here = environment_.is_connected(peer.first) && peer.second.is_attached;
     return is_here && peer.second.is_holder && peer.second.state != control::State::fork &&
-           !have_parted(mine, peer.second);
+           !is_overruled(peer.second) && !have_parted(mine, peer.second);
   });
   if (goes_on) return;
   for (const auto& [host, peer] : peers_) {
@@ -231,7 +231,9 @@ void Replica::forget_history(StateBlock& state) {
   state.gone.clear();
   state.pool_id = {};
   state.branch.clear();
+  const bool rewrites = state.sweep.rewrites;
   state.sweep = {};
+  state.sweep.rewrites = rewrites;
 }
 
 }  // namespace mars::replication

@@ -14,9 +14,26 @@ Task<void> Replica::keep_memories() {
   Memories written = memories_;
   while (co_await io::sleep_for(machine_, memories_interval, stop_)) {
     if (memories_ == written) continue;
+    recall_memories();
     written = memories_;
     Memories kept = memories_;
     if (co_await environment_.write_memories(options_.resource, std::move(kept)) != Status::ok) written.clear();
+  }
+}
+
+// A store that was lost or restored got back from the others what this host remembered before: it is not written over.
+void Replica::recall_memories() {
+  const auto all = environment_.memories(options_.resource);
+  const auto mine = all.find(environment_.self());
+  if (mine == all.end()) return;
+  for (const Uuid& member : environment_.members(options_.resource)) {
+    const auto former = mine->second.find(member);
+    if (former == mine->second.end()) continue;
+    const auto [at, is_new] = memories_.try_emplace(member, former->second);
+    const Remembered& now = at->second.what;
+    const Remembered& then = former->second.what;
+    const bool is_same = now.life == then.life && now.tip.position.epoch == then.tip.position.epoch;
+    if (!is_new && is_same && now.tip.position.lsn < then.tip.position.lsn) at->second = former->second;
   }
 }
 

@@ -286,7 +286,7 @@ Task<void> Replica::close_logger() {
   co_await end_serving();
   if (logger_ == nullptr) co_return;
   co_await logger_->stop();
-  if (logger_->disk_status() != Status::ok) doubts_disk_ = true;
+  co_await look_at_disk();
   graph_.remove("device");
   entrance_.reset();
   co_await insertions_.drop_unused();

@@ -155,7 +155,9 @@ bool Replica::may_serve_extents() const {
 Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes opening) {
   Serving serving(*this, *channel);
   const Uuid target = channel->peer();
-  if (opening.size() == whole_copy_question_bytes && barred_ == 0 && !is_giving_up_ && may_serve_extents()) {
+  const Error not_whole(Status::refused, "this replica is not consistent itself");
+  if (opening.size() == whole_copy_question_bytes) {
+    if (barred_ > 0 || is_giving_up_ || !may_serve_extents()) co_return channel->close(not_whole);
     static_cast<void>(co_await channel->send(net::Bytes(1)));
     co_return channel->close();
   }
@@ -167,7 +169,7 @@ Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes
   const bool is_known = role_ == Role::primary || (has_heard() && !is_releasing_);
   const bool is_ready = is_whole && is_known && (role_ == Role::primary ? logger_ != nullptr : replayer_ != nullptr);
   if (!is_ready || opening.size() != 16) {
-    co_return channel->close({Status::refused, "this replica is not consistent itself"});
+    co_return channel->close(not_whole);
   }
   const bool is_primary = role_ == Role::primary;
   SyncHeader header;

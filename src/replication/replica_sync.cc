@@ -133,7 +133,10 @@ Task<void> Replica::sync_loop() {
       if (status != Status::ok && has_begun) reached("sync: interrupted");
       if (status == Status::ok) sync_failures_.clear();
       if (status != Status::ok && !following_stop_.is_set() && environment_.is_connected(*source)) {
-        ++sync_failures_[*source];
+        // Who has not heard the others yet says so each second: that is once.
+        const bool is_asked_again = status == Status::refused && !has_begun;
+        int& failures = sync_failures_[*source];
+        failures = is_asked_again ? std::max(failures, 1) : failures + 1;
       }
       if (status != Status::ok && has_begun && !sync_trouble_ && !following_stop_.is_set()) {
         environment_.event(options_.resource, "the sync from " + environment_.host_name(*source) +
@@ -222,7 +225,7 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   }
   life_ = life;
   status = co_await state_->update([&](StateBlock& state) {
-    const bool rewrites = doubts_disk_ || state.sweep.rewrites;
+    const bool rewrites = state.sweep.rewrites;
     const Tip base = state.state == ReplicaState::consistent ? state.applied : state.sweep.base;
     state.state = ReplicaState::syncing;
     state.sweep = {};
@@ -315,9 +318,30 @@ Task<Status> Replica::sweep(net::Channel& channel, Position& cmax) {
   const Status status = co_await port.flush();
   if (status == Status::ok) co_return status;
   // What it covered is read back from a cache, and a later flush says nothing of it.
-  doubts_disk_ = true;
-  static_cast<void>(co_await state_->update([](StateBlock& state) { state.sweep.rewrites = true; }));
+  co_await doubt_disk();
   co_return disk_failed_in_sync(done - 1, status);
+}
+
+// A flush of the data disk failed: what it covered may be in a cache alone, and a later flush says nothing of it.
+Task<void> Replica::doubt_disk() {
+  if (log_ == nullptr || state_->failed() != Status::ok) co_return;
+  reached("disk: a flush failed, and it is doubted");
+  static_cast<void>(co_await state_->update([this](StateBlock& state) {
+    state.sweep.rewrites = true;
+    if (!state.sweep.active) state.sweep.cmax = log_->durable().position;
+  }));
+}
+
+// Whatever the log had then was written and flushed anew since.
+Task<void> Replica::look_at_disk() {
+  // A log that cannot be read is no reason to doubt the disk.
+  const bool has_failed = (replayer_ && replayer_->failed().status == Status::io_error) ||
+                          (logger_ && logger_->disk_status() != Status::ok);
+  const StateBlock& state = state_->value();
+  if (has_failed && !state.sweep.rewrites) co_return co_await doubt_disk();
+  if (has_failed || !state.sweep.rewrites || state.sweep.active || state.state != ReplicaState::consistent) co_return;
+  if (state_->durable_applied() < state.sweep.cmax.lsn || state_->failed() != Status::ok) co_return;
+  static_cast<void>(co_await state_->update([](StateBlock& changed) { changed.sweep = {}; }));
 }
 
 // It begins again every second; what is wrong here is shown all the time, and told once.
@@ -353,7 +377,6 @@ Task<Status> Replica::finish_sync(Position cmax) {
     co_await end_replay();
     co_return status;
   }
-  doubts_disk_ = false;
   reached("sync: done");
   environment_.event(options_.resource, "the sync is done; this replica is consistent");
   environment_.report_changed(options_.resource);
@@ -373,7 +396,9 @@ Task<Status> Replica::reach(Position cmax) {
     const format::BranchEpoch* epoch = bricks::find_epoch(log_->branch(), cmax.epoch);
     const bool has_parted = epoch != nullptr ? epoch->ended && epoch->end < cmax.lsn : durable >= cmax.lsn;
     if (epoch != nullptr || !is_gone_with_its_hosts(cmax.epoch)) seen = machine_.now();
-    if (has_parted || is_cut_off() || machine_.now() >= seen + gone_after) {
+    const auto has_it = [&](const auto& peer) { return bricks::find_epoch(peer.second.branch, cmax.epoch) != nullptr; };
+    const io::Duration patience = std::ranges::any_of(peers_, has_it) ? 60 * gone_after : gone_after;
+    if (has_parted || is_cut_off() || machine_.now() >= seen + patience) {
       reached("sync: the branch changed under it");
       co_return Status::forked;
     }
