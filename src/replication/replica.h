@@ -203,6 +203,7 @@ class Replica {
   bool follows_what_was_given_up(const Report& peer) const;
   bool goes_on_elsewhere() const;
   bool is_overruled(const Report& report) const;
+  bool is_verdict(const Uuid& host, const Report& forced, const Report& against) const;
   bool is_no_way_on(const Report& peer) const;
   bool is_remembered_on_what_was_given_up(const Memory& memory) const;
   bool is_log_whole() const;
@@ -328,6 +329,7 @@ class Replica {
   bool may_serve_extents() const;
   Task<void> doubt_disk();
   Task<void> look_at_disk();
+  bool has_told_of_disk_ = false;  // this replayer or trans_logger has failed, and the state block says so
   Task<Status> answer_range(net::Channel& channel, xio::Port& port, const SyncRequest& request, AlignedBuffer& buffer);
   Error check_successor() const;
 

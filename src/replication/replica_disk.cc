@@ -120,7 +120,8 @@ Task<Result<void>> Replica::accept_other_disk() {
   options_.allow_changed_disk = false;
   const format::DiskIdentity identity = identity_of(*disk_file_);
   const Status status = co_await state_->update([&](StateBlock& state) {
-    const bool rewrites = state.sweep.rewrites && state.disks == std::vector{identity};
+    const bool rewrites =
+        state.sweep.rewrites && !state.disks.empty() && !is_other_disk(*disk_file_, state.disks.front());
     state.disks = {identity};
     state.clean = false;
     state.state = ReplicaState::fresh;

@@ -255,6 +255,7 @@ void Replica::start_replay() {
   bricks::ReplayerOptions options;
   options.bytes = options_.volume_bytes;
   options.block_bytes = options_.block_bytes;
+  has_told_of_disk_ = false;
   replayer_ = std::make_unique<bricks::Replayer>(machine_, *log_, *state_, *data_, options);
   replayer_->allow(environment_.switches(options_.resource).replay);
   replayer_->start(state_->value().applied);
@@ -304,18 +305,22 @@ Task<Status> Replica::recreate_gone() {
 
 // Somebody who can be reached was forced where this one's history had its end, and was not given up here.
 bool Replica::is_overruled(const Report& report) const {
-  return std::ranges::any_of(peers_, [&](const auto& peer) {
-    const bool is_here = environment_.is_connected(peer.first) && peer.second.is_attached;
-    return is_here && peer.second.is_consistent && overrules(peer.second, report) &&
-           !follows_what_was_given_up(peer.second);
-  });
+  return std::ranges::any_of(peers_, [&](const auto& peer) { return is_verdict(peer.first, peer.second, report); });
+}
+
+bool Replica::is_verdict(const Uuid& host, const Report& forced, const Report& against) const {
+  const bool is_here = environment_.is_connected(host) && forced.is_attached && forced.is_consistent;
+  return is_here && overrules(forced, against) && !follows_what_was_given_up(forced);
 }
 
 // Its log continues ours on a side that a force or this host's operator has decided against (T9).
 bool Replica::is_no_way_on(const Report& peer) const {
   const bool is_lost = is_of_lost_side(life_, peer.branch, peer.durable.position.lsn);
-  // Who is on a side of a fork follows it until the operator decides.
-  return (!is_forked_ && is_overruled(peer)) || (is_lost && goes_on_elsewhere());
+  if (is_lost && goes_on_elsewhere()) return true;
+  // Who has parted from the forced one itself is on the other side, and follows that until the operator decides.
+  return std::ranges::any_of(peers_, [&](const auto& other) {
+    return is_verdict(other.first, other.second, peer) && rival(other.second) != Rival::before_data;
+  });
 }
 
 // Who has the log that continues ours, on our branch: who was silent least; of those the primary,

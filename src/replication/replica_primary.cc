@@ -120,6 +120,7 @@ Task<Status> Replica::start_logger(bool adopts) {
   options.block_bytes = options_.block_bytes;
   options.write_cache = settings.write_cache;
   options.batches.flush_interval = std::chrono::milliseconds(settings.flush_interval_ms);
+  has_told_of_disk_ = false;
   logger_ = std::make_unique<bricks::TransLogger>(machine_, environment_.pool(), *log_, *state_, *data_, options);
   entrance_ = std::make_unique<bricks::Seam>(machine_.ready(), *logger_);
   if (auto added = graph_.add("device", "seam", *entrance_); !added) co_return added.error().status;

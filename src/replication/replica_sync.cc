@@ -2,6 +2,7 @@
 // position at which our log begins; the log from q on is fetched beside and replayed afterwards. Until that is done the
 // replica is no version of anything (S0, S8). An interrupted sync begins again; what is equal is not moved again.
 #include <algorithm>
+#include <utility>
 
 #include "base/probe.h"
 #include "replication/replica.h"
@@ -338,7 +339,8 @@ Task<void> Replica::look_at_disk() {
   const bool has_failed = (replayer_ && replayer_->failed().status == Status::io_error) ||
                           (logger_ && logger_->disk_status() != Status::ok);
   const StateBlock& state = state_->value();
-  if (has_failed && !state.sweep.rewrites) co_return co_await doubt_disk();
+  // Once for each that has failed: a later failure covers more of the log.
+  if (has_failed && !std::exchange(has_told_of_disk_, true)) co_return co_await doubt_disk();
   if (has_failed || !state.sweep.rewrites || state.sweep.active || state.state != ReplicaState::consistent) co_return;
   if (state_->durable_applied() < state.sweep.cmax.lsn || state_->failed() != Status::ok) co_return;
   static_cast<void>(co_await state_->update([](StateBlock& changed) { changed.sweep = {}; }));
