@@ -479,7 +479,8 @@ TEST_F(LostStoreFilm, what_it_remembers_of_an_absent_member_comes_back_and_stays
     const Uuid id = node::list_resources(registers).front().id;
     const Uuid of_a = cluster().node("a").cluster()->identity().host;
     size_t known = 0;
-    for (const auto& [host, memory] : node::find_memories(registers, id)[of_a]) {
+    const replication::Memories memories = node::find_memories(registers, id)[of_a];
+    for (const auto& [host, memory] : memories) {
       known += memory.what.tip.position.is_none() ? 0 : 1;
     }
     return known;
