@@ -124,4 +124,8 @@ bool have_lost_sight(const Branch& mine, const Branch& peer) {
   return std::ranges::none_of(mine, [&](const BranchEpoch& epoch) { return find_epoch(peer, epoch.id) != nullptr; });
 }
 
+bool is_left_behind(const Branch& one, const Branch& other) {
+  return have_lost_sight(one, other) && one.back().number < other.front().number;
+}
+
 }  // namespace mars::bricks

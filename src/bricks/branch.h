@@ -40,5 +40,7 @@ Common common_position(const Branch& mine, Lsn mine_end, const Branch& peer, Lsn
 // Each has epochs, and none is known to both: more reigns lie between them than a branch remembers (D9). Whether the
 // former one is a beginning of the other cannot be told any more.
 bool have_lost_sight(const Branch& mine, const Branch& peer);
+// And `one` ended before the first reign that `other` still tells. Of two that overlap, neither was left behind.
+bool is_left_behind(const Branch& one, const Branch& other);
 
 }  // namespace mars::bricks

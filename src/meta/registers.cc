@@ -209,6 +209,7 @@ void Registers::remove_witness() {
   if (is_rolled_back_ && !is_closing_) scope_.spawn(notify_later());
 }
 
+// may_ask_anybody() becomes true by time alone: the conversations look once more when it may have.
 Task<void> Registers::notify_later() {
   co_await io::sleep_for(machine_, witness_patience, stop_);
   changed_.notify();

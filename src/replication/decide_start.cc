@@ -67,7 +67,7 @@ Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Re
   const Lsn peer_end = peer.durable.position.lsn;
   // Who may have been left behind begins nothing; of two that overlap, neither is the one.
   if (bricks::have_lost_sight(mine, peer.branch)) {
-    return mine.front().number > peer.branch.back().number ? Rival::none : Rival::before_data;
+    return bricks::is_left_behind(peer.branch, mine) ? Rival::none : Rival::before_data;
   }
   const bricks::Common common = bricks::common_position(mine, my_end, peer.branch, peer_end);
   if (!common.any || !common.peer_beyond) return Rival::none;
@@ -79,7 +79,7 @@ Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Re
 }
 
 bool overrules(const Report& one, const Report& other) {
-  if (bricks::have_lost_sight(one.branch, other.branch)) return other.branch.back().number < one.branch.front().number;
+  if (bricks::is_left_behind(other.branch, one.branch)) return true;
   const Lsn end = one.durable.position.lsn;
   const Lsn other_end = other.durable.position.lsn;
   const bricks::Common common = bricks::common_position(one.branch, end, other.branch, other_end);

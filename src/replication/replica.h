@@ -286,6 +286,7 @@ class Replica {
   void note_fork();
   std::string reason_of_fork() const;
   std::string way_out_of_fork() const;  // what the operator does then
+  bool has_parted_from(const Report& peer) const;
   bool has_parted() const;
   void forget_former_log();
   Task<bool> drop_empty_tail();  // false: it says why not

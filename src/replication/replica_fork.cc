@@ -66,11 +66,9 @@ std::string Replica::reason_of_fork() const {
 }
 
 std::string Replica::way_out_of_fork() const {
-  const Report mine = report();
   std::set<std::string> names;
   for (const auto& [host, peer] : peers_) {
-    const bool is_other_side = rival(peer) == Rival::before_data || have_parted(mine, peer);
-    if (peer.is_consistent && is_other_side) names.insert(environment_.host_name(host));
+    if (has_parted_from(peer)) names.insert(environment_.host_name(host));
   }
   std::string others;
   for (const std::string& name : names) others += (others.empty() ? "" : " and ") + name;
@@ -93,16 +91,17 @@ void Replica::note_fork() {
   }
 }
 
-// Another consistent history and ours each have what the other has not, wherever they parted, or may have it.
+// Each has what the other has not, wherever they parted, or may have it, or nobody can tell any more.
+bool Replica::has_parted_from(const Report& peer) const {
+  if (!peer.is_consistent) return false;
+  const auto common =
+      bricks::common_position(log_->branch(), log_->durable().position.lsn, peer.branch, peer.durable.position.lsn);
+  const bool has_lost_sight = bricks::have_lost_sight(log_->branch(), peer.branch);
+  return has_lost_sight || common.forked() || rival(peer) == Rival::before_data;
+}
+
 bool Replica::has_parted() const {
-  return std::any_of(peers_.begin(), peers_.end(), [&](const auto& peer) {
-    const Report& report = peer.second;
-    if (!report.is_consistent) return false;
-    const bool has_lost_sight = bricks::have_lost_sight(log_->branch(), report.branch);
-    const auto common = bricks::common_position(log_->branch(), log_->durable().position.lsn, report.branch,
-                                                report.durable.position.lsn);
-    return has_lost_sight || common.forked() || rival(report) == Rival::before_data;
-  });
+  return std::ranges::any_of(peers_, [this](const auto& peer) { return has_parted_from(peer.second); });
 }
 
 // A tail of the old reign, without data, behind the point where another one begins: it goes by itself (T9).

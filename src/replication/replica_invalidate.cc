@@ -154,15 +154,14 @@ void Replica::give_up_sides(Life& life) const {
   if (state_->value().state != ReplicaState::consistent) return;
   life.lost_sides.clear();
   const Lsn end = log_->durable().position.lsn;
-  const Report mine = report();
   const bool goes_on = std::ranges::any_of(peers_, [&](const auto& peer) {
     const bool is_here = environment_.is_connected(peer.first) && peer.second.is_attached;
     return is_here && peer.second.is_holder && peer.second.state != control::State::fork &&
-           !is_overruled(peer.second) && !have_parted(mine, peer.second);
+           !is_overruled(peer.second) && !has_parted_from(peer.second);
   });
   if (goes_on) return;
   for (const auto& [host, peer] : peers_) {
-    if (!peer.is_consistent || (rival(peer) != Rival::before_data && !have_parted(mine, peer))) continue;
+    if (!has_parted_from(peer)) continue;
     give_up_side(life, log_->branch(), end, peer.branch, peer.durable.position.lsn);
   }
 }

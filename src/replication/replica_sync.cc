@@ -327,6 +327,7 @@ Task<Status> Replica::sweep(net::Channel& channel, Position& cmax) {
 Task<void> Replica::doubt_disk() {
   if (log_ == nullptr || state_->failed() != Status::ok) co_return;
   reached("disk: a flush failed, and it is doubted");
+  // When it cannot be written, the state block has failed, which is shown, and nothing begins before the next attach.
   static_cast<void>(co_await state_->update([this](StateBlock& state) {
     state.sweep.rewrites = true;
     if (!state.sweep.active) state.sweep.cmax = log_->durable().position;
@@ -428,9 +429,7 @@ bool Replica::is_cut_off() const {
   bool is_anybody_ahead = false;
   for (const auto& [host, peer] : peers_) {
     if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent) continue;
-    const bool is_left_behind = bricks::have_lost_sight(log_->branch(), peer.branch) &&
-                                peer.branch.back().number < log_->branch().front().number;
-    if (is_left_behind) continue;
+    if (bricks::is_left_behind(peer.branch, log_->branch())) continue;
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
     if (!common.peer_beyond && common.any) return false;
     is_anybody_ahead = true;
