@@ -36,6 +36,22 @@ class LogDamageFilm : public Film {
     expect_up_to_date_among("a", "b");
     return begin;
   }
+  // What a wrote while b was away is whole behind a rotten place that b brings back: the blocks 50 to `last` - 1.
+  void expect_kept_behind_the_damage(uint64_t last, uint64_t blocks_of_a_batch) {
+    const uint64_t begin = write_beside_a_stuck_disk();
+    isolate("b");
+    for (uint64_t block = 50; block < last; block += blocks_of_a_batch) {
+      save("a", block, block + blocks_of_a_batch, 'z');
+    }
+    power_loss("a");
+    disks("a").drive("/dev/sdb").unstick();
+    rot_log("a", begin + 8192);
+    rejoin("b");
+    boot("a");
+    expect_primary("a");
+    expect_read("a", 50, last, 'z');
+    expect_equal();
+  }
   // a has one batch behind what b has, and loses its power; what b has rots there. b is forced. Returns where a ended.
   uint64_t lose_a_and_force_b(uint64_t begin) {
     isolate("b");
@@ -161,33 +177,13 @@ TEST_F(LogDamageFilm, a_primary_with_a_damaged_log_stays_closed_and_says_what_to
 // What b never had is behind the place that b brings back.
 // Attacks: F25, D10, P2, P5
 TEST_F(LogDamageFilm, what_is_whole_behind_the_damage_and_nowhere_else_is_not_given_up) {
-  const uint64_t begin = write_beside_a_stuck_disk();
-  isolate("b");
-  for (uint64_t block = 50; block < 90; block += 10) save("a", block, block + 10, 'z');
-  power_loss("a");
-  disks("a").drive("/dev/sdb").unstick();
-  rot_log("a", begin + 8192);
-  rejoin("b");
-  boot("a");
-  expect_primary("a");
-  expect_read("a", 50, 90, 'z');
-  expect_equal();
+  expect_kept_behind_the_damage(90, 10);
 }
 
 // It says that what b brings back was durable, and nothing says that of itself.
 // Attacks: F25, D10, P2, P5
 TEST_F(LogDamageFilm, one_whole_batch_behind_what_the_peer_has_is_not_given_up) {
-  const uint64_t begin = write_beside_a_stuck_disk();
-  isolate("b");
-  save("a", 50, 51, 'z');
-  power_loss("a");
-  disks("a").drive("/dev/sdb").unstick();
-  rot_log("a", begin + 8192);
-  rejoin("b");
-  boot("a");
-  expect_primary("a");
-  expect_read("a", 50, 51, 'z');
-  expect_equal();
+  expect_kept_behind_the_damage(51, 1);
 }
 
 // Attacks: F25, F19, D10, T9, P6

@@ -13,6 +13,14 @@ class ExchangeTest : public MetaTest {
     EXPECT_EQ(at(a).seen(), at(b).seen());
     EXPECT_EQ(at(a).newer_than({}), at(b).newer_than({}));
   }
+  io::Bytes close_and_copy_a() {
+    close("a");
+    return world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  }
+  void restore_a(const io::Bytes& store) {
+    close("a");
+    ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", store, true)), Status::ok);
+  }
   void immutable(const std::string& host, const std::string& key) {
     EXPECT_EQ(world.run(*machine_of(host), at(host).set_immutable("r", key, bytes_from("x"))), Status::ok);
   }
@@ -118,13 +126,11 @@ TEST_F(ExchangeTest, somebody_elses_fact_is_not_taken) {
 TEST_F(ExchangeTest, a_rolled_back_store_is_found_and_replaced) {
   wish("a", "early", "1");
   fact("a", "position", "1");
-  close("a");
-  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  const io::Bytes old = close_and_copy_a();
   fact("a", "position", "2");
   wish("a", "late", "1");
   meet("a", "b");
-  close("a");
-  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  restore_a(old);
   WriterId restored = at("a").writer();
   wish("a", "after", "1");
   fact("a", "position", "3");
@@ -146,12 +152,10 @@ TEST_F(ExchangeTest, a_rolled_back_store_is_found_and_replaced) {
 
 TEST_F(ExchangeTest, what_a_restored_host_wrote_apart_from_the_others_reaches_all) {
   at("a");
-  close("a");
-  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  const io::Bytes old = close_and_copy_a();
   wish("a", "seen-by-b-only", "1");
   meet("a", "b");
-  close("a");
-  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  restore_a(old);
   wish("a", "seen-by-c-only", "1");
   meet("a", "c");
   meet("a", "b");
@@ -203,14 +207,12 @@ TEST_F(ExchangeTest, nothing_comes_back_from_the_dead_with_a_restored_store) {
   wish("a", "erased", "1");
   wish("a", "changed", "1");
   fact("a", "position", "1");
-  close("a");
-  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  const io::Bytes old = close_and_copy_a();
   EXPECT_EQ(world.run(*machine_of("a"), at("a").erase_wish("r", "erased")), Status::ok);
   wish("a", "changed", "2");
   fact("a", "position", "2");
   meet("a", "b");
-  close("a");
-  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  restore_a(old);
   for (int i = 0; i < 3; ++i) {
     at("a");
     close("a");
@@ -226,8 +228,7 @@ TEST_F(ExchangeTest, nothing_comes_back_from_the_dead_with_a_restored_store) {
 
 TEST_F(ExchangeTest, of_two_that_remember_a_restored_host_the_one_with_the_later_fact_is_believed) {
   at("a");
-  close("a");
-  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  const io::Bytes old = close_and_copy_a();
   for (const std::string peer : {"b", "c"}) {
     fact("a", "position", peer);
     meet("a", peer);
@@ -243,12 +244,10 @@ TEST_F(ExchangeTest, of_two_that_remember_a_restored_host_the_one_with_the_later
 
 TEST_F(ExchangeTest, when_who_remembers_more_has_gone_another_is_asked_after_a_while) {
   at("a");
-  close("a");
-  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  const io::Bytes old = close_and_copy_a();
   fact("a", "position", "1");
   meet("a", "b");
-  close("a");
-  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  restore_a(old);
   wish("a", "k", "1");
   {
     Conversation from_b(at("b")), from_a(at("a"), uuid_of("b"));
@@ -281,12 +280,10 @@ TEST_F(ExchangeTest, when_who_remembers_more_has_gone_another_is_asked_after_a_w
 // b keeps what a wrote in the life that c has not seen, and c has seen a later one.
 TEST_F(ExchangeTest, an_immutable_one_of_a_restored_host_reaches_those_who_saw_it_apart) {
   at("a");
-  close("a");
-  auto old = world.run(machine("a"), machine("a").storage().read_file("/meta.db", 1 << 20)).value();
+  const io::Bytes old = close_and_copy_a();
   immutable("a", "seen-by-b-only!0");
   meet("a", "b");
-  close("a");
-  ASSERT_EQ(world.run(machine("a"), machine("a").storage().write_file("/meta.db", old, true)), Status::ok);
+  restore_a(old);
   for (int i = 0; i < 3; ++i) {
     at("a");
     close("a");
