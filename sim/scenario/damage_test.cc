@@ -216,13 +216,19 @@ TEST_F(DamageFilm, a_damaged_life_is_read_from_its_second_copy) {
     expect_primary("a");
     expect_read("a", 0, 40, 'x');
   }
+  // The first one was written anew.
+  power_loss("a");
+  disks("a").flip(life + ".2", 37);
+  boot("a");
+  expect_primary("a");
 }
 
 // What a failed flush did not bring to the disk is read back from its cache, and equals the source.
 // Attacks: F27, S8, P1
 TEST_F(DamageFilm, after_a_failed_flush_a_sync_writes_everything_anew) {
   const Fault flush_fails = {.path = "/dev/sdb", .op = DiskOp::flush, .times = 1};
-  for (const char* how : {"by the sync", "by the sync, and marsd is restarted", "by replay, and marsd is restarted"}) {
+  for (const char* how : {"by the sync", "by the sync, and marsd is restarted", "by replay, and marsd is restarted",
+                          "by replay, and it leaves and joins"}) {
     const bool is_by_replay = std::string_view(how).starts_with("by replay");
     cast({"a", "b"});
     save("a", 0, 200, 'x');
@@ -251,9 +257,94 @@ TEST_F(DamageFilm, after_a_failed_flush_a_sync_writes_everything_anew) {
       invalidate("b");
       run("b", "resume-replay mydata");
     }
+    if (std::string_view(how).ends_with("joins")) {
+      run("b", "leave-resource mydata");
+      run("b", "join-resource mydata /dev/sdb");
+    }
     expect_up_to_date();
     power_loss("b");
     boot("b");
+    expect_equal();
+  }
+}
+
+// The log ends the replay first, and what was in its window is written after that.
+// Attacks: S8, P1, D10
+TEST_F(DamageFilm, a_damaged_log_does_not_hide_a_failed_flush) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  run("b", "pause-replay mydata");
+  save("a", 0, 40, 'y');
+  rest(5s);
+  const uint64_t at = durable("b");
+  save("a", 40, 60, 'y');
+  rest(5s);
+  rot_log("b", at);
+  disks("b").fail({.path = "/dev/sdb", .op = DiskOp::flush, .times = 1});
+  run("b", "resume-replay mydata");
+  expect_state("b", State::log_damaged);
+  rest(2s);
+  invalidate("b");
+  expect_up_to_date();
+  power_loss("b");
+  boot("b");
+  expect_equal();
+}
+
+// What answers the doubt is the sweep that wrote everything: an interruption behind it costs no second one.
+// Attacks: P7, S8
+TEST_F(DamageFilm, a_sweep_that_wrote_everything_anew_is_not_repeated) {
+  cast({"a", "b"});
+  save("a", 0, 400, 'x');
+  expect_up_to_date();
+  run("b", "pause-sync mydata");
+  invalidate("b");
+  forget_disk("b");
+  disks("b").fail({.path = "/dev/sdb", .op = DiskOp::flush, .times = 1});
+  run("b", "resume-sync mydata");
+  expect_state("b", State::disk_failed);
+  run("b", "pause-replay mydata");
+  begin_load(0, 20);
+  const auto is_swept = [&] {
+    const auto transfers = view("b").transfers;
+    return std::ranges::any_of(transfers, [](const control::Transfer& transfer) {
+      return transfer.kind == control::TransferKind::sync && transfer.done_bytes == transfer.total_bytes;
+    });
+  };
+  EXPECT_TRUE(until(is_swept)) << describe();
+  rest(1s);
+  end_load();
+  const uint64_t moved_before = moved("a", "b");
+  restart("b");
+  run("b", "resume-replay mydata");
+  expect_equal();
+  EXPECT_LT(moved("a", "b") - moved_before, 400u * 4096);
+}
+
+// Who refuses because it waits for its operator is asked after the others (a holder whose writes died with its pool).
+// Attacks: S8, P3
+TEST_F(DamageFilm, a_source_that_refuses_keeps_nobody_from_another_one) {
+  for (const std::string holder : {"a", "b"}) {
+    const std::string source = holder == "a" ? "b" : "a";
+    cast({"a", "b", "c"});
+    save("a", 0, 40, 'x');
+    expect_up_to_date();
+    if (holder != "a") hand_over(holder);
+    run("c", "pause-sync mydata");
+    invalidate("c");
+    forget_disk("c");
+    save(holder, 0, 20, 'y');
+    expect_up_to_date_among(holder, source);
+    kill(holder);
+    cluster().host(holder).pools().clear();
+    boot(holder);
+    expect_state(holder, State::writes_lost);
+    disks("c").fail({.path = "/dev/sdb", .op = DiskOp::flush, .times = 2});
+    run("c", "resume-sync mydata");
+    EXPECT_TRUE(until([&] { return view("c").state == State::up_to_date; })) << describe();
+    run(holder, "attach mydata --accept-loss");
+    expect_primary(holder);
     expect_equal();
   }
 }

@@ -469,31 +469,30 @@ TEST_F(LostStoreFilm, a_creation_that_is_cut_off_anywhere_is_whole_or_nothing) {
 // c is away, and a alone has heard of its last writes: that outlives the store of a, which b gives back.
 // Attacks: F26, T10, R3
 TEST_F(LostStoreFilm, what_it_remembers_of_an_absent_member_comes_back_and_stays) {
-  cast({"a", "b", "c"});
-  save("a", 0, 40, 'x');
-  expect_up_to_date();
-  rest(15s);
-  kill("c");
-  const auto remembered = [&] {
-    const meta::Registers& registers = cluster().node("b").cluster()->registers();
-    const Uuid id = node::list_resources(registers).front().id;
-    const Uuid of_a = cluster().node("a").cluster()->identity().host;
-    size_t known = 0;
-    const replication::Memories memories = node::find_memories(registers, id)[of_a];
-    for (const auto& [host, memory] : memories) {
-      known += memory.what.tip.position.is_none() ? 0 : 1;
-    }
-    return known;
-  };
-  EXPECT_EQ(remembered(), 2u);
-  kill("a");
-  lose_store("a");
-  boot("a");
-  rest(1min);
-  EXPECT_EQ(remembered(), 2u) << describe();
-  boot("c");
-  run("a", "primary mydata");
-  expect_equal();
+  for (const bool is_away : {true, false}) {
+    cast({"a", "b", "c"});
+    save("a", 0, 40, 'x');
+    expect_up_to_date();
+    rest(15s);
+    is_away ? kill("c") : static_cast<void>(run("c", "detach mydata"));
+    const auto remembered = [&] {
+      const meta::Registers& registers = cluster().node("b").cluster()->registers();
+      const Uuid id = node::list_resources(registers).front().id;
+      const Uuid of_a = cluster().node("a").cluster()->identity().host;
+      const replication::Memories memories = node::find_memories(registers, id)[of_a];
+      const auto is_known = [](const auto& entry) { return !entry.second.what.tip.position.is_none(); };
+      return std::ranges::count_if(memories, is_known);
+    };
+    EXPECT_EQ(remembered(), 2);
+    kill("a");
+    lose_store("a");
+    boot("a");
+    rest(1min);
+    EXPECT_EQ(remembered(), 2) << describe();
+    is_away ? boot("c") : static_cast<void>(run("c", "attach mydata"));
+    run("a", "primary mydata");
+    expect_equal();
+  }
 }
 
 }  // namespace

@@ -247,6 +247,40 @@ TEST_F(SidedForkFilm, a_bystander_that_is_given_up_first_is_synced_from_the_winn
   }
 }
 
+// It is no version of anything, so that it is on no side, although its log is the deposed primary's.
+// Attacks: F13, T9
+TEST_F(SidedForkFilm, an_interrupted_sync_from_the_deposed_primary_goes_on_from_the_winner) {
+  for (const std::string deposed : {"a", "b"}) {
+    const std::string winner = deposed == "a" ? "b" : "a";
+    cast({"a", "b", "c"});
+    save("a", 0, 400, '0');
+    expect_up_to_date();
+    if (deposed != "a") hand_over(deposed);
+    isolate(winner);
+    save_apart(deposed, 20, 30, 'a');
+    await_silence(winner, deposed);
+    network().set_link(deposed, "c", {.bytes_per_second = 300'000});
+    run("c", "pause-sync mydata");
+    invalidate("c");
+    forget_disk("c");
+    run("c", "resume-sync mydata");
+    expect_state("c", State::syncing);
+    rest(2s);
+    run("c", "pause-sync mydata");
+    restart("c");
+    network().set_link(deposed, "c", {});
+    force(winner);
+    rejoin(winner);
+    expect_state(deposed, State::fork);
+    rest(2s);
+    run("c", "resume-sync mydata");
+    EXPECT_TRUE(until([&] { return applied("c") == durable(winner) && state("c") != State::syncing; })) << describe();
+    EXPECT_NE(state("c"), State::fork) << describe();
+    invalidate(deposed);
+    expect_equal();
+  }
+}
+
 // It saw neither side: the force is the verdict, whoever has more.
 // Attacks: F13, T9
 TEST_F(SidedForkFilm, a_bystander_that_saw_neither_side_follows_who_was_forced) {

@@ -43,6 +43,8 @@ class Replayer {
   Tip applied() const { return write_back_.applied(); }
   // What made it stop: io_error of the data disk (disk-failed), or damage in the log, with the sentence.
   const Error& failed() const { return failed_; }
+  // The data disk's error, whatever the log said before: the window is written on when the log has ended it.
+  Status disk_status() const { return write_back_.failed(); }
   bool is_resting() const { return !allowed_; }
   Notifier& changed() { return write_back_.changed(); }
   uint64_t written_bytes() const { return write_back_.written_bytes(); }

@@ -111,6 +111,7 @@ std::string to_text(const Life& life) {
   for (const Position& side : life.lost_sides) {
     text += " " + to_string(side.epoch) + "@" + std::to_string(side.lsn.value);
   }
+  if (life.is_disk_doubted) text += " doubt";
   return text;
 }
 
@@ -122,8 +123,12 @@ std::optional<Lsn> parse_lsn(std::string_view text) {
   return lsn;
 }
 
-// A right, or a side of a fork.
+// A right, a side of a fork, or the doubt.
 Status parse_given_up(std::string_view word, Life& life) {
+  if (word == "doubt") {
+    life.is_disk_doubted = true;
+    return Status::ok;
+  }
   const size_t at = std::min(word.find('@'), word.size());
   auto id = parse_uuid(word.substr(0, at));
   if (!id) return id.error().status;
@@ -170,8 +175,11 @@ Task<Result<Life>> read_life(io::Machine& machine, std::string state_directory) 
   auto life = co_await read_file(machine, state_directory + "/life");
   if (life || status_of(life) == Status::gone) co_return life;
   auto second = co_await read_file(machine, state_directory + "/life.2");
-  if (second) reached("life: the second copy is read");
-  co_return second ? std::move(second) : std::move(life);
+  if (!second) co_return life;
+  reached("life: the second copy is read");
+  // When that fails, the next one to read it tries again.
+  static_cast<void>(co_await write_file(machine, state_directory + "/life", *second));
+  co_return second;
 }
 
 Task<Status> write_life(io::Machine& machine, std::string state_directory, Life life) {
@@ -197,11 +205,15 @@ Task<Status> leave_rights(io::Machine& machine, std::string state_directory, Uui
     }
     if (life.given_up.size() > given_up_max) life.given_up.resize(given_up_max);
     if (life.lost_sides.empty()) life.lost_sides = former->lost_sides;
+    life.is_disk_doubted = former->is_disk_doubted;
   }
   bricks::StateFile state(machine);
   const auto opened = co_await state.open(state_directory + "/state");
   if (status_of(opened) == Status::gone) co_return Status::gone;
-  if (opened) give_up_rights(life, state.value().branch, self);
+  if (opened) {
+    give_up_rights(life, state.value().branch, self);
+    life.is_disk_doubted = state.value().sweep.rewrites;
+  }
   for (const bricks::Branch& branch : branches) give_up_rights(life, branch, self);
   co_return co_await leave_life(machine, std::move(state_directory), std::move(life));
 }

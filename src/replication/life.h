@@ -1,7 +1,7 @@
 // Life: what a replica is since it was made or given up (doc/decisions/002), where its log began when it was synced
 // last, the rights to write that it has given up (doc/decisions/024), and the sides of forks. A small file beside the
-// state block, "UUID LSN UUID ... UUID@LSN ..." and a line with its hash, in two copies, the first of which counts
-// while it is whole; both are durable before this returns.
+// state block, "UUID LSN UUID ... UUID@LSN ... doubt" and a line with its hash, in two copies, the first of which
+// counts while it is whole; both are durable before this returns.
 #pragma once
 
 #include <optional>
@@ -23,6 +23,8 @@ struct Life {
   std::vector<Uuid> given_up;
   // Whose log goes beyond one of these is of a side of a fork that was given up here (T9).
   std::vector<Position> lost_sides;
+  // Of what a replica that leaves leaves behind: its data disk has a cache that may hold what the medium has not.
+  bool is_disk_doubted = false;
   friend bool operator==(const Life&, const Life&) = default;
 };
 
@@ -39,6 +41,7 @@ std::string to_text(const Life& life);
 // A file without a position is from before there was one: zero.
 Result<Life> parse_life(std::string_view text);
 
+// A first copy that cannot be read is written anew from the second.
 Task<Result<Life>> read_life(io::Machine& machine, std::string state_directory);
 Task<Status> write_life(io::Machine& machine, std::string state_directory, Life life);
 

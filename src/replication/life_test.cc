@@ -17,6 +17,9 @@ TEST(Life, sides_of_forks_are_written_too) {
   life.given_up = {*parse_uuid(id)};
   life.lost_sides = {{*parse_uuid(id), {4096}}, {*parse_uuid(id), {12288}}};
   EXPECT_EQ(*parse_life(to_text(life)), life);
+  life.is_disk_doubted = true;
+  EXPECT_EQ(*parse_life(to_text(life)), life);
+  life.is_disk_doubted = false;
   for (const char* rest : {"@", "@x", "@1x", "@-1"}) {
     EXPECT_FALSE(parse_life(to_text(life) + " " + id + rest).has_value()) << rest;
   }

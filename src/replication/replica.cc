@@ -126,7 +126,9 @@ void Replica::wake() { wake_.notify(); }
 
 void Replica::on_report(const Uuid& peer, Report report) {
   heard_[peer] = machine_.now();
-  remember(memories_[peer], report);
+  const auto [memory, is_first] = memories_.try_emplace(peer);
+  if (is_first) memory->second = remembered_before(peer);
+  remember(memory->second, report);
   answered_.insert(peer);
   unable_.erase(peer);
   if (const auto former = peers_.find(peer); former != peers_.end()) complete(report, former->second);

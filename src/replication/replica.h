@@ -193,6 +193,7 @@ class Replica {
   // replica_memory.cc
   Task<void> keep_memories();
   std::vector<Position> remembered_of_me() const;
+  Memory remembered_before(const Uuid& member) const;
   void recall_memories();
   void note_evidence();
   void note_gap_in_pool();
@@ -304,6 +305,8 @@ class Replica {
 
   // replica_sync.cc
   std::optional<Uuid> choose_sync_source() const;
+  bool is_decided_against(const Report& peer) const;
+  void note_sync_failure(const Uuid& source, bool has_refused);
   void leave_silent_sync_source();
   bool is_ahead(const Report& peer) const;
   bool has_what_was_here(const Report& peer) const;

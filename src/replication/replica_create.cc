@@ -86,6 +86,7 @@ Task<Result<void>> Replica::create(Environment& environment, const ReplicaOption
   block.volumes_durable = block.volumes_applied;
   block.disks = {identity_of(**disk)};
   bricks::StateFile state(machine);
+  block.sweep.rewrites = !is_first && left->is_disk_doubted;
   if (auto made = co_await state.create(options.state_directory + "/state", block); !made) co_return made;
   if (!is_first) co_return Result<void>();
 

@@ -96,7 +96,9 @@ void Replica::show_follower(const control::Switches& on) {
   if (replayer_ && replayer_->failed().status != Status::ok) {
     const bool is_disk = replayer_->failed().status == Status::io_error;
     return say(is_disk ? State::disk_failed : State::log_damaged, replayer_->failed().text,
-               is_disk ? "check " + options_.disk : way_out_of_bad_log());
+               is_disk ? "check " + options_.disk + ", then run `marsadm detach " + options_.name +
+                             "` and `marsadm attach " + options_.name + "` here"
+                       : way_out_of_bad_log());
   }
   if (!is_synced) return show_unsynced(on);
   if (has_lost_log()) {

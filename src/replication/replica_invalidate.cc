@@ -28,6 +28,8 @@ Task<Result<void>> Replica::agree_to_leave() {
       Life life = life_;
       give_up_rights(life, log_->branch(), environment_.self());
       give_up_sides(life);
+      co_await look_at_disk();
+      life.is_disk_doubted = state_->value().sweep.rewrites;
       status = co_await leave_life(machine_, options_.state_directory, std::move(life));
     } else {
       // Detached, or its disk is away: its rights are given up all the same (T2).

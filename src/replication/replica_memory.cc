@@ -21,6 +21,26 @@ Task<void> Replica::keep_memories() {
   }
 }
 
+// What this host wrote down of a member before it was started.
+Memory Replica::remembered_before(const Uuid& member) const {
+  const auto all = environment_.memories(options_.resource);
+  const auto mine = all.find(environment_.self());
+  if (mine == all.end()) return {};
+  const auto former = mine->second.find(member);
+  return former == mine->second.end() ? Memory{} : former->second;
+}
+
+namespace {
+// Within one life remember() never goes back from one to the other.
+bool is_earlier(const Remembered& now, const Memory& former) {
+  const Position& then = former.what.tip.position;
+  if (now.life != former.what.life) return false;
+  if (now.tip.position.epoch == then.epoch) return now.tip.position.lsn < then.lsn;
+  return now.tip.position.is_none() ||
+         std::ranges::find(former.history, now.tip.position.epoch) != former.history.end();
+}
+}  // namespace
+
 // A store that was lost or restored got back from the others what this host remembered before: it is not written over.
 void Replica::recall_memories() {
   const auto all = environment_.memories(options_.resource);
@@ -30,10 +50,7 @@ void Replica::recall_memories() {
     const auto former = mine->second.find(member);
     if (former == mine->second.end()) continue;
     const auto [at, is_new] = memories_.try_emplace(member, former->second);
-    const Remembered& now = at->second.what;
-    const Remembered& then = former->second.what;
-    const bool is_same = now.life == then.life && now.tip.position.epoch == then.tip.position.epoch;
-    if (!is_new && is_same && now.tip.position.lsn < then.tip.position.lsn) at->second = former->second;
+    if (!is_new && is_earlier(at->second.what, former->second)) at->second = former->second;
   }
 }
 

@@ -70,13 +70,21 @@ std::optional<Uuid> Replica::choose_sync_source() const {
     if (!environment_.is_connected(host) || !peer.is_attached || !peer.is_consistent || !peer.is_whole) continue;
     if (is_consistent ? !is_ahead(peer) : !has_what_was_here(peer)) continue;
     // The other side is waited for: whoever followed the one that was given up has nobody to go on with.
-    if (is_no_way_on(peer)) continue;
+    if (is_no_way_on(peer) || (!is_consistent && is_decided_against(peer))) continue;
     if (!is_consistent && follows_what_was_given_up(peer) && goes_on_elsewhere()) continue;
     // Who forks from the designated primary's history is no source for anybody, unless that was given up.
     if (peer.state == State::fork && !peer.is_primary && !is_side_given_up) continue;
     if (!best || rank(host, peer) < rank(*best, peers_.at(*best))) best = host;
   }
   return best;
+}
+
+// Who is no version of anything is on no side of a fork, whatever its log says, but for what it had when it was whole:
+// the force is the verdict (T9).
+bool Replica::is_decided_against(const Report& peer) const {
+  return std::ranges::any_of(peers_, [&](const auto& other) {
+    return is_verdict(other.first, other.second, peer) && has_what_was_here(other.second);
+  });
 }
 
 // A source that is there and sends nothing, because its disk hangs, keeps nobody from another one.
@@ -134,10 +142,7 @@ Task<void> Replica::sync_loop() {
       if (status != Status::ok && has_begun) reached("sync: interrupted");
       if (status == Status::ok) sync_failures_.clear();
       if (status != Status::ok && !following_stop_.is_set() && environment_.is_connected(*source)) {
-        // Who has not heard the others yet says so each second: that is once.
-        const bool is_asked_again = status == Status::refused && !has_begun;
-        int& failures = sync_failures_[*source];
-        failures = is_asked_again ? std::max(failures, 1) : failures + 1;
+        note_sync_failure(*source, status == Status::refused && !has_begun);
       }
       if (status != Status::ok && has_begun && !sync_trouble_ && !following_stop_.is_set()) {
         environment_.event(options_.resource, "the sync from " + environment_.host_name(*source) +
@@ -148,6 +153,16 @@ Task<void> Replica::sync_loop() {
     if (following_stop_.is_set()) break;
     co_await io::wait_until(machine_, wake_, machine_.now() + (source ? 1s : 500ms));
   }
+}
+
+// Who refuses, because it has not heard the others yet, says so each second: it goes behind all others, and no further.
+void Replica::note_sync_failure(const Uuid& source, bool has_refused) {
+  int most = 0;
+  for (const auto& [host, failures] : sync_failures_) {
+    if (host != source) most = std::max(most, failures);
+  }
+  int& failures = sync_failures_[source];
+  failures = has_refused ? std::max(failures, most + 1) : failures + 1;
 }
 
 // The report by which the source was chosen may be older than what it is now (P6).
@@ -336,14 +351,15 @@ Task<void> Replica::doubt_disk() {
 
 // Whatever the log had then was written and flushed anew since.
 Task<void> Replica::look_at_disk() {
-  // A log that cannot be read is no reason to doubt the disk.
-  const bool has_failed = (replayer_ && replayer_->failed().status == Status::io_error) ||
-                          (logger_ && logger_->disk_status() != Status::ok);
+  // A log that cannot be read is no reason to doubt the disk, nor does it hide one.
+  const auto is_bad = [](Status disk) { return disk != Status::ok && disk != Status::gone; };
+  const bool has_failed =
+      (replayer_ && is_bad(replayer_->disk_status())) || (logger_ && is_bad(logger_->disk_status()));
   const StateBlock& state = state_->value();
   // Once for each that has failed: a later failure covers more of the log.
   if (has_failed && !std::exchange(has_told_of_disk_, true)) co_return co_await doubt_disk();
   if (has_failed || !state.sweep.rewrites || state.sweep.active || state.state != ReplicaState::consistent) co_return;
-  if (state_->durable_applied() < state.sweep.cmax.lsn || state_->failed() != Status::ok) co_return;
+  if (state_->newest_applied() < state.sweep.cmax.lsn || state_->failed() != Status::ok) co_return;
   static_cast<void>(co_await state_->update([](StateBlock& changed) { changed.sweep = {}; }));
 }
 
@@ -365,6 +381,7 @@ Task<Status> Replica::finish_sync(Position cmax) {
   Status status = co_await state_->update([&](StateBlock& state) {
     state.sweep.cmax = cmax;
     state.sweep.frontier_offset = options_.volume_bytes;
+    state.sweep.rewrites = false;  // all of it was written, and flushed
   });
   if (status == Status::ok) status = following_stop_.is_set() ? Status::stopped : Status::ok;
   if (status != Status::ok) co_return status;
