@@ -75,7 +75,7 @@ TEST_F(Forwarding, refusals_and_exit_codes_come_back_as_they_are) {
   cluster.set_in_use("a", "r", true);
   const Answer answer = cluster.run("c", "detach r --host a");
   EXPECT_EQ(answer.code, ExitCode::refused);
-  EXPECT_EQ(answer.text, "on a: the device of r is in use");
+  EXPECT_EQ(answer.text, "on a: the device of r is in use here: mounted");
   EXPECT_EQ(cluster.run("c", "detach x --host a").code, ExitCode::not_found);
 }
 

@@ -29,6 +29,7 @@ class SimDevice final : public replication::Device {
   Task<void> force_close() override;
   bool is_open() const override { return port_.has_value(); }
   bool is_in_use() const override { return is_open() && users_ > 0; }
+  std::string users() const override { return is_in_use() ? "mounted" : ""; }
   std::string path() const override { return is_open() ? "/dev/mars/" + name_ : ""; }
   std::string front_end() const override { return "sim"; }
 

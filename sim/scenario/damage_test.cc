@@ -228,7 +228,7 @@ TEST_F(DamageFilm, a_damaged_life_is_read_from_its_second_copy) {
 TEST_F(DamageFilm, after_a_failed_flush_a_sync_writes_everything_anew) {
   const Fault flush_fails = {.path = "/dev/sdb", .op = DiskOp::flush, .times = 1};
   for (const char* how : {"by the sync", "by the sync, and marsd is restarted", "by replay, and marsd is restarted",
-                          "by replay, and it leaves and joins"}) {
+                          "by replay, and it leaves and joins", "by replay, while it leaves, and it joins"}) {
     const bool is_by_replay = std::string_view(how).starts_with("by replay");
     cast({"a", "b"});
     save("a", 0, 200, 'x');
@@ -248,7 +248,7 @@ TEST_F(DamageFilm, after_a_failed_flush_a_sync_writes_everything_anew) {
       disks("b").fail(flush_fails);
       run("b", "resume-replay mydata");
     }
-    expect_state("b", State::disk_failed);
+    if (std::string_view(how).find("while") == std::string_view::npos) expect_state("b", State::disk_failed);
     if (std::string_view(how).ends_with("restarted")) {
       run("b", "pause-replay mydata");
       kill("b");
@@ -290,6 +290,29 @@ TEST_F(DamageFilm, a_damaged_log_does_not_hide_a_failed_flush) {
   power_loss("b");
   boot("b");
   expect_equal();
+}
+
+// Also one that fails while the log is caught up with behind the sweep.
+// Attacks: S8, P1
+TEST_F(DamageFilm, whichever_flush_of_a_sync_fails_is_not_forgotten) {
+  for (uint64_t skip = 0; skip < 8; ++skip) {
+    cast({"a", "b"});
+    save("a", 0, 200, 'x');
+    expect_up_to_date();
+    run("b", "pause-sync mydata");
+    invalidate("b");
+    forget_disk("b");
+    begin_load(0, 40);
+    disks("b").fail({.path = "/dev/sdb", .op = DiskOp::flush, .skip = skip, .times = 1});
+    run("b", "resume-sync mydata");
+    rest(10s);
+    end_load();
+    invalidate("b");
+    expect_up_to_date();
+    power_loss("b");
+    boot("b");
+    expect_equal();
+  }
 }
 
 // What answers the doubt is the sweep that wrote everything: an interruption behind it costs no second one.

@@ -41,6 +41,23 @@ TEST_F(NodeFilm, of_two_creates_on_one_disk_one_is_done) {
   }
 }
 
+// Attacks: P10, P13
+TEST_F(NodeFilm, what_is_bounded_is_shown_with_its_bound) {
+  cast({"a", "b"});
+  const uint64_t room = view("a").log_room_bytes.value_or(0);
+  EXPECT_GT(room, 0u);
+  EXPECT_FALSE(view("b", "a").log_room_bytes.has_value()) << "it is not known of another host";
+  for (int i = 0; i < 8; ++i) save("a", 0, 40, static_cast<char>('a' + i));
+  EXPECT_LT(view("a").log_room_bytes.value_or(0), room) << "the log has taken some of it";
+  disks("a").drive("/dev/sdb").stick();
+  write("a", 0, 40, 'x');
+  EXPECT_GE(cluster().status("a").memory_bytes.value_or(0), 40u * 4096);
+  EXPECT_LE(cluster().status("a").memory_bytes, cluster().status("a").memory_bytes_max);
+  disks("a").drive("/dev/sdb").unstick();
+  EXPECT_TRUE(until([&] { return cluster().status("a").memory_bytes == 0u; }));
+  expect_equal();
+}
+
 // Attacks: F49, MB4, P13
 TEST_F(NodeFilm, a_resource_whose_disk_hangs_is_deleted_and_holds_up_no_other) {
   cast({"a"});

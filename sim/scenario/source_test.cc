@@ -67,6 +67,34 @@ TEST_F(SourceFilm, a_sync_leaves_a_source_whose_disk_hangs) {
   expect_equal();
 }
 
+// Both refuse until they have given up waiting for a; that is no reason to wait longer for one that is silent then.
+// Attacks: F10, SY4, P13
+TEST_F(SourceFilm, who_refused_at_first_is_left_as_soon_when_its_disk_hangs) {
+  prologue({"a", "b", "c", "d"});
+  run("c", "pause-sync mydata");
+  invalidate("c");
+  forget_disk("c");
+  kill("a");
+  for (const char* host : {"b", "c", "d"}) power_loss(host);
+  for (const char* host : {"b", "d"}) disks(host).drive("/dev/sdb").set_speed({.read = 300ms});
+  for (const char* host : {"b", "c", "d"}) boot(host);
+  run("c", "resume-sync mydata");
+  const auto source = [&]() -> std::string {
+    for (const control::Transfer& transfer : view("c").transfers) {
+      if (transfer.kind == control::TransferKind::sync && transfer.done_bytes > 0) return transfer.source;
+    }
+    return "";
+  };
+  EXPECT_TRUE(until([&] { return !source().empty(); })) << describe();
+  const std::string first = source();
+  disks(first).drive("/dev/sdb").stick();
+  EXPECT_TRUE(until([&] { return !source().empty() && source() != first; }, 4min)) << describe();
+  disks(first).drive("/dev/sdb").unstick();
+  for (const char* host : {"b", "d"}) disks(host).drive("/dev/sdb").set_speed({});
+  boot("a");
+  expect_equal();
+}
+
 // Attacks: F4, SY4, P7
 TEST_F(SourceFilm, a_slow_target_does_not_take_its_source_for_a_silent_one) {
   prologue({"a", "b", "c"});

@@ -47,6 +47,7 @@ Task<Result<void>> Segments::open() {
   sort();
   if (auto opened = co_await open_branch(); !opened) co_return opened;
   if (co_await keep_control_segment() == Status::gone) co_return failure(Status::gone);
+  static_cast<void>(co_await has_room(0));
   co_return Result<void>();
 }
 
@@ -79,6 +80,7 @@ Task<Status> Segments::has_room(uint64_t bytes) {
   if (options_.reserve_bytes == 0) co_return Status::ok;
   auto space = co_await machine_.storage().free_space(options_.directory);
   if (!space) co_return space.error().status;
+  room_ = space->free_bytes - std::min(space->free_bytes, options_.reserve_bytes);
   co_return space->free_bytes < bytes + options_.reserve_bytes ? Status::no_space : Status::ok;
 }
 

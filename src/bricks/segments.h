@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,8 @@ class Segments {
   Task<Status> drop_all();
 
   uint64_t bytes() const;  // on disk, spares included
+  // What the log disk had above the reserve when it was asked last, which is at each new file; nothing: not known.
+  std::optional<uint64_t> room() const { return room_; }
 
   // What lies in branch/: histories that were given up.
   uint64_t branch_bytes() const;
@@ -117,7 +120,8 @@ class Segments {
   std::vector<std::string> damaged_;
   std::vector<format::SegmentName> lost_;
   std::vector<io::DirectoryEntry> kept_;  // in branch/, the oldest first
-  uint64_t generation_ = 0;               // of what is moved there
+  std::optional<uint64_t> room_;
+  uint64_t generation_ = 0;  // of what is moved there
   uint64_t spare_number_ = 0;
   bool has_control_ = false;  // the control segment is there
   bool is_short_ = false;

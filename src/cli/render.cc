@@ -137,7 +137,11 @@ void add_replica(const ReplicaView& replica, const ClusterView& view, std::strin
   line(text, "disk", replica.disk);
   line(text, "device", replica.device.empty() ? "" : device_text(replica));
   line(text, "front end", replica.front_end);
-  if (replica.log_bytes) line(text, "log", size_text(*replica.log_bytes));
+  if (replica.log_bytes) {
+    line(text, "log",
+         size_text(*replica.log_bytes) +
+             (replica.log_room_bytes ? ", room for " + size_text(*replica.log_room_bytes) + " more" : ""));
+  }
   if (replica.dirty_bytes) line(text, "not on disk", size_text(*replica.dirty_bytes));
 }
 
@@ -200,6 +204,10 @@ std::string view_text(const ClusterView& view) {
     text += fmt::format("  wanted primary: {}\n", resource.designated.empty() ? "none" : resource.designated);
     for (const std::string& alarm : resource.alarms) text += fmt::format("  ALARM: {}\n", alarm);
     for (const ReplicaView& replica : resource.replicas) add_replica(replica, view, text);
+  }
+  if (view.memory_bytes && view.memory_bytes_max) {
+    text += fmt::format("memory of writes on {}: {} of {} in use\n", view.host, size_text(*view.memory_bytes),
+                        size_text(*view.memory_bytes_max));
   }
   return text;
 }

@@ -81,10 +81,15 @@ TEST(render, view_shows_all_that_is_known) {
   view.resources[0].replicas[1].durable_lsn = 77;
   view.resources[0].replicas[1].switches.replay = false;
   view.resources[0].replicas[1].wanted_role = Role::primary;
+  view.resources[0].replicas[0].log_bytes = 64 << 20;
+  view.resources[0].replicas[0].log_room_bytes = 3ull << 30;
+  view.memory_bytes = 12 << 20;
+  view.memory_bytes_max = 96 << 20;
   std::string text = view_text(view);
   for (std::string_view part :
        {"mydata: 2.0 GiB", "wanted primary: alpha", "beta: secondary (wanted: primary), replaying", "durable 77",
-        "3 of alpha (grant), e-id", "replay OFF", "ALARM: two hosts", "/dev/mars/mydata (in use)"}) {
+        "3 of alpha (grant), e-id", "replay OFF", "ALARM: two hosts", "/dev/mars/mydata (in use)",
+        "64.0 MiB, room for 3.0 GiB more", "memory of writes on alpha: 12.0 MiB of 96.0 MiB in use"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
 }

@@ -60,6 +60,7 @@ Json json_of(const ReplicaView& replica) {
   put(json, "device", replica.device);
   put(json, "front_end", replica.front_end);
   put(json, "log_bytes", replica.log_bytes);
+  put(json, "log_room_bytes", replica.log_room_bytes);
   put(json, "dirty_bytes", replica.dirty_bytes);
   json["transfers"] = Json::array();
   for (const Transfer& transfer : replica.transfers) json["transfers"].push_back(json_of(transfer));
@@ -148,6 +149,7 @@ ReplicaView replica_from(const Json& json, bool& ok) {
   fields.get("is_device_open", replica.is_device_open);
   fields.get("is_in_use", replica.is_in_use);
   fields.get("log_bytes", replica.log_bytes);
+  fields.get("log_room_bytes", replica.log_room_bytes);
   fields.get("dirty_bytes", replica.dirty_bytes);
   fields.each("transfers", [&](const Json& item) { replica.transfers.push_back(transfer_from(item, ok)); });
   ok = ok && fields.ok();
@@ -204,6 +206,8 @@ std::string to_json(const ClusterView& view) {
                {"resources", Json::array()}};
   put(json, "cluster", view.cluster);
   put(json, "problem", view.problem);
+  put(json, "memory_bytes", view.memory_bytes);
+  put(json, "memory_bytes_max", view.memory_bytes_max);
   for (const HostView& host : view.hosts) json["hosts"].push_back(json_of(host));
   for (const ResourceView& resource : view.resources) json["resources"].push_back(json_of(resource));
   return write_json(json);
@@ -232,6 +236,8 @@ Result<ClusterView> cluster_view_from_json(std::string_view text) {
   fields.get_time("time", view.time_ns);
   fields.get("marsd", view.version);
   fields.get("warnings", view.warnings);
+  fields.get("memory_bytes", view.memory_bytes);
+  fields.get("memory_bytes_max", view.memory_bytes_max);
   fields.each("hosts", [&](const Json& item) { view.hosts.push_back(host_from(item, ok)); });
   fields.each("resources", [&](const Json& item) { view.resources.push_back(resource_from(item, ok)); });
   if (!ok || !fields.ok()) return failure(Status::invalid, "the status has a field of a wrong type");

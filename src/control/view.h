@@ -66,12 +66,13 @@ struct ReplicaView {
   std::optional<uint64_t> applied_time_ns;  // when the newest write that it has applied was made (primary's clock)
   std::optional<uint64_t> last_contact_ns;  // wall time; absent: it is the host that answers, or was never heard
   std::string disk;
-  std::string device;                   // "/dev/mars/mydata"; empty: none here
-  std::string front_end;                // "fuse", "nbd"; empty: none here
-  bool is_device_open = false;          // the device exists and serves
-  bool is_in_use = false;               // somebody has it open
-  std::optional<uint64_t> log_bytes;    // retained log here
-  std::optional<uint64_t> dirty_bytes;  // of log that is here and not yet on the data disk
+  std::string device;                      // "/dev/mars/mydata"; empty: none here
+  std::string front_end;                   // "fuse", "nbd"; empty: none here
+  bool is_device_open = false;             // the device exists and serves
+  bool is_in_use = false;                  // somebody has it open
+  std::optional<uint64_t> log_bytes;       // retained log here
+  std::optional<uint64_t> log_room_bytes;  // free on its disk above the reserve, of the host that answers
+  std::optional<uint64_t> dirty_bytes;     // of log that is here and not yet on the data disk
   std::vector<Transfer> transfers;
   friend bool operator==(const ReplicaView&, const ReplicaView&) = default;
 };
@@ -108,6 +109,9 @@ struct ClusterView {
   std::vector<HostView> hosts;          // by name
   std::vector<ResourceView> resources;  // by name
   std::vector<std::string> warnings;    // what this host could not have: mlock, tmpfs ...
+  // Of acknowledged writes of all resources here, and how much there may be; absent: there is none yet.
+  std::optional<uint64_t> memory_bytes;
+  std::optional<uint64_t> memory_bytes_max;
   friend bool operator==(const ClusterView&, const ClusterView&) = default;
 };
 

@@ -30,6 +30,7 @@ ReplicaView busy_replica() {
   replica.is_device_open = true;
   replica.is_in_use = true;
   replica.log_bytes = 64;
+  replica.log_room_bytes = 66;
   replica.dirty_bytes = 65;
   replica.transfers = {{TransferKind::fetch, 1, 2, 3, "gamma"}, {TransferKind::sync, 4, 0, 0, {}}};
   return replica;
@@ -43,6 +44,8 @@ ClusterView full_view() {
   view.time_ns = some_time;
   view.version = "0.1.0";
   view.warnings = {"no tmpfs"};
+  view.memory_bytes = 67;
+  view.memory_bytes_max = 68;
   view.hosts = {{"alpha", "u1", {"[::1]:7790"}, true, true, {}, "0.1.0"},
                 {"beta", "u2", {}, false, false, some_time, {}}};
   ReplicaView bare;

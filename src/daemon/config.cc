@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -191,8 +192,11 @@ Config defaults(const Surroundings& around) {
 
 Result<std::string> read_text(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
-  if (!stream)
-    return failure(errno == ENOENT ? Status::not_found : Status::io_error, fmt::format("cannot read {}", file));
+  if (!stream) {
+    return failure(
+        errno == ENOENT ? Status::not_found : Status::io_error,
+        fmt::format("cannot read {}: {}; make it readable, or give another with --config", file, std::strerror(errno)));
+  }
   std::string text(file_bytes_max + 1, '\0');
   stream.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<size_t>(stream.gcount()));

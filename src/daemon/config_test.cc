@@ -126,7 +126,8 @@ TEST(config, bad_flags_are_refused) {
                                                                                    {"--config"}}) {
     EXPECT_NE(complaint(bad), "accepted") << bad[0];
   }
-  EXPECT_EQ(complaint({"--config", "/nowhere/x.toml"}), "cannot read /nowhere/x.toml");
+  EXPECT_EQ(complaint({"--config", "/nowhere/x.toml"}),
+            "cannot read /nowhere/x.toml: No such file or directory; make it readable, or give another with --config");
 }
 
 TEST(config, bad_files_are_refused) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "front/fuse/users.h"
+
 namespace mars::daemon {
 
 using namespace std::chrono_literals;
@@ -26,6 +28,7 @@ class FrontDevice final : public replication::Device {
   Task<void> force_close() override;
   bool is_open() const override { return export_ != nullptr || (fuse_ != nullptr && fuse_->is_open()); }
   bool is_in_use() const override { return export_ ? export_->is_in_use() : fuse_ != nullptr && is_fuse_in_use_; }
+  std::string users() const override;
   std::string path() const override;
   std::string front_end() const override { return export_ ? "nbd" : fuse_ ? "fuse" : ""; }
 
@@ -44,6 +47,7 @@ class FrontDevice final : public replication::Device {
   std::unique_ptr<fuse::FuseDevice> fuse_;
   std::unique_ptr<nbd::NbdExport> export_;
   bool is_fuse_in_use_ = false;
+  std::string fuse_users_;
   bool is_barred_ = false;
   Event closing_;
   Scope scope_;
@@ -57,6 +61,13 @@ std::string FrontDevice::wanted() const {
 std::string FrontDevice::path() const {
   if (export_) return "nbd+unix:///" + order_.name + "?socket=" + options_.nbd_socket;
   return fuse_ ? fuse_->link() : "";
+}
+
+std::string FrontDevice::users() const {
+  if (!export_) return is_fuse_in_use_ ? fuse_users_ : "";
+  const size_t count = export_->is_in_use() ? export_->connection_count() : 0;
+  if (count == 0) return "";
+  return count == 1 ? "an NBD client is connected" : std::to_string(count) + " NBD clients are connected";
 }
 
 Task<Result<void>> FrontDevice::open(xio::Output& top) {
@@ -95,6 +106,7 @@ Task<Result<void>> FrontDevice::open_fuse(xio::Output& top) {
   }
   closing_.reset();
   is_fuse_in_use_ = false;
+  fuse_users_.clear();
   scope_.spawn(watch_users());
   co_return Result<void>();
 }
@@ -104,6 +116,7 @@ Task<void> FrontDevice::watch_users() {
   do {
     const auto users = co_await fuse_->users();
     is_fuse_in_use_ = !users.empty();
+    fuse_users_ = fuse::sentence(users);
   } while (co_await io::sleep_for(machine_, 2s, closing_));
 }
 
@@ -115,9 +128,7 @@ void FrontDevice::open_nbd(xio::Output& top) {
 Task<Result<void>> FrontDevice::close() {
   if (export_) {
     if (export_->is_in_use()) {
-      const size_t count = export_->connection_count();
-      co_return failure(Status::busy, (count == 1 ? "an NBD client is" : std::to_string(count) + " NBD clients are") +
-                                          " connected to " + order_.name + "; disconnect first");
+      co_return failure(Status::busy, users() + " to " + order_.name + "; disconnect first");
     }
     co_await close_nbd(false);
   }

@@ -94,6 +94,16 @@ Task<bool> Call::stays_in_use(Uuid id, Uuid host) {
   }
 }
 
+Answer Call::in_use(const ResourceRecord& record, const Uuid& host) {
+  if (host != self()) {
+    return refused("the device of " + record.name + " is in use on " + host_name(host), "unmount it there first");
+  }
+  replication::Replica* here = replica(record.id);
+  const std::string users = here == nullptr ? "" : here->device().users();
+  return refused("the device of " + record.name + " is in use here" + (users.empty() ? "" : ": " + users),
+                 "unmount it, or end whatever has it open");
+}
+
 Task<bool> Call::wait() {
   const io::Instant now = machine().now();
   if (node.is_stopping() || is_abandoned() || (deadline_ && now >= *deadline_)) co_return false;
@@ -143,9 +153,11 @@ bool is_broken(const Report& report) { return control::row(report.state).weight 
 
 Answer stuck(const Report& report, std::string what) {
   const bool is_fork = report.state == control::State::fork;
+  const bool is_other_disk = report.state == control::State::disk_changed;  // a safety check (D17)
   std::string text = std::move(what) + ": " + std::string(control::name(report.state));
   if (!report.reason.empty()) text += ", " + report.reason;
-  return {is_fork ? ExitCode::fork : ExitCode::failed, std::move(text), report.next_step, {}};
+  const ExitCode code = is_fork ? ExitCode::fork : is_other_disk ? ExitCode::refused : ExitCode::failed;
+  return {code, std::move(text), report.next_step, {}};
 }
 
 namespace {

@@ -44,6 +44,8 @@ class Call {
 
   // Somebody has its device open there. The list of users is up to 2 s old, so an unmount of just now is waited for.
   Task<bool> stays_in_use(Uuid id, Uuid host);
+  // What the command ends with then; names who uses it, as far as this host knows.
+  Answer in_use(const ResourceRecord& record, const Uuid& host);
   // Until something has changed. False: the time is over, nobody waits any more, or marsd stops; then see over().
   Task<bool> wait();
   std::optional<io::Instant> deadline() const { return deadline_; }

@@ -56,9 +56,7 @@ Task<Answer> open_disk(Call& call, ResourceRecord record, std::vector<std::strin
 
 // The switch first, so that the disk is not opened again behind the closing; a refusal turns it back.
 Task<Answer> close_disk(Call& call, ResourceRecord record, std::vector<std::string> kinds) {
-  if (co_await call.stays_in_use(record.id, call.self())) {
-    co_return refused("the device of " + record.name + " is in use", "unmount it, or end whatever has it open");
-  }
+  if (co_await call.stays_in_use(record.id, call.self())) co_return call.in_use(record, call.self());
   if (call.is_dry_run()) co_return Answer::done("the disk of " + record.name + " would be closed");
   Status status = co_await write_switch(call.registers(), record.id, call.self(), "attach", false);
   if (status != Status::ok) co_return failed({status, "the switch could not be written down"});
@@ -138,9 +136,7 @@ std::string only_here(Call& call, const ResourceRecord& record, const replicatio
 Task<Answer> invalidate(Call& call) {
   Result<ResourceRecord> record = own_resource(call);
   if (!record) co_return failed(record.error());
-  if (co_await call.stays_in_use(record->id, call.self())) {
-    co_return refused("the device of " + record->name + " is in use here", "unmount it first");
-  }
+  if (co_await call.stays_in_use(record->id, call.self())) co_return call.in_use(*record, call.self());
   const auto mine = call.report(record->id);
   if (!mine) co_return failed({Status::gone, "the replica has gone meanwhile"});
   if (!mine->is_attached) {

@@ -282,9 +282,7 @@ Task<Answer> leave_resource(Call& call) {
   co_await while_opening(call, record->id);
   const auto report = call.report(record->id);
   if (!report) co_return no_replica(*record);
-  if (co_await call.stays_in_use(record->id, call.self())) {
-    co_return refused("the device of " + name + " is in use here", "unmount it first");
-  }
+  if (co_await call.stays_in_use(record->id, call.self())) co_return call.in_use(*record, call.self());
   if (report->is_holder || report->is_primary) {
     co_return refused("this host has the right to write " + name,
                       "run `marsadm primary " + name + "` on another host first, or delete the resource");
@@ -329,9 +327,7 @@ Task<Answer> delete_resource(Call& call) {
   size_t others = 0;
   for (const Uuid& host : call.resources().members(record->id)) {
     if (host != call.self()) ++others;
-    if (co_await call.stays_in_use(record->id, host)) {
-      co_return refused("the device of " + name + " is in use on " + call.host_name(host), "unmount it first");
-    }
+    if (co_await call.stays_in_use(record->id, host)) co_return call.in_use(*record, host);
   }
   if (others > 0 && !call.command.flag("force")) {
     const std::string who =

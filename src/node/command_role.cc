@@ -205,10 +205,7 @@ Task<Answer> plan_primary(Call& call, ResourceRecord record) {
   };
   if (std::ranges::count_if(call.resources().members(record.id), holds) > 1) co_return would;
   if (auto fork = may_not_close(call, record)) co_return std::move(*fork);
-  if (co_await call.stays_in_use(record.id, holder)) {
-    co_return refused("the device of " + record.name + " is in use on " + call.host_name(holder),
-                      "unmount it there first");
-  }
+  if (co_await call.stays_in_use(record.id, holder)) co_return call.in_use(record, holder);
   const auto mine = call.report(record.id);
   const replication::Report* its = call.report_of(record.id, holder);
   if (!mine || its == nullptr) co_return would;
@@ -256,10 +253,7 @@ Task<Answer> secondary(Call& call) {
   const Uuid holder = call.holder(record->id, true);  // that nobody is to write is for all
   const Answer silent = may_ask(call, *record, holder);
   if (silent.code != ExitCode::done) co_return silent;
-  if (!holder.is_nil() && co_await call.stays_in_use(record->id, holder)) {
-    co_return refused("the device of " + record->name + " is in use on " + call.host_name(holder),
-                      "unmount it there first");
-  }
+  if (!holder.is_nil() && co_await call.stays_in_use(record->id, holder)) co_return call.in_use(*record, holder);
   if (call.is_dry_run()) co_return Answer::done("no host would be primary of " + record->name);
   const Uuid request = random_uuid(call.machine());
   replication::Designated former = find_designated(call.registers(), record->id);

@@ -107,7 +107,10 @@ std::string missing(Call& call, const Goal& goal) {
     if (holds(call, goal, host)) continue;
     names += (names.empty() ? "" : ", ") + call.host_name(host);
     const Report* report = call.report_of(goal.record.id, host);
-    if (report != nullptr && is_broken(*report)) names += " (" + std::string(control::name(report->state)) + ")";
+    if (!call.is_connected(host))
+      names += " (does not answer)";
+    else if (report != nullptr && is_broken(*report))
+      names += " (" + std::string(control::name(report->state)) + ")";
     ++count;
   }
   const bool is_any = goal.condition == Condition::primary && !goal.is_one;

@@ -54,7 +54,7 @@ Result<void> outcome(Status status, const std::string& doing) {
 Task<Result<std::optional<Identity>>> load_identity(io::Machine& machine, Places places) {
   Result<Json> json = co_await read_json(machine, places.host());
   if (!json && json.error().status == Status::not_found) co_return std::optional<Identity>();
-  if (!json) co_return failure(json.error());
+  if (!json) co_return failure(json.error().status, json.error().text + "; restore the state directory from a backup");
   Result<Identity> identity = identity_from(*json, places.host());
   if (!identity) co_return failure(identity.error());
   const std::pair<std::string, std::string*> files[] = {{places.key(), &identity->key_pem},

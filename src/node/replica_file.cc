@@ -8,10 +8,12 @@
 namespace mars::node {
 namespace {
 
+constexpr uint64_t format_version = 1;
+
 Json to_json(const ReplicaFile& file) {
   Json others = Json::object();
   for (const auto& [host, made_ns] : file.others) others[to_string(host)] = made_ns;
-  return {{"format", 1},
+  return {{"format", format_version},
           {"name", file.record.name},
           {"bytes", file.record.bytes},
           {"block", file.record.block_bytes},
@@ -21,6 +23,13 @@ Json to_json(const ReplicaFile& file) {
           {"is_creator", file.is_creator},
           {"was_published", file.was_published},
           {"others", std::move(others)}};
+}
+
+bool is_of_newer(const Json& json) {
+  Fields fields(json);
+  uint64_t version = 0;
+  fields.get("format", version);
+  return fields.ok() && version > format_version;
 }
 
 std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
@@ -49,7 +58,7 @@ std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
   }
   fields.get("made_ns", file.made_ns);
   const Result<Uuid> uuid = parse_uuid(creator);
-  const bool is_legal = fields.ok() && version == 1 && uuid && (block == 512 || block == 4096) &&
+  const bool is_legal = fields.ok() && version == format_version && uuid && (block == 512 || block == 4096) &&
                         file.record.bytes > 0 && !file.disk.empty() &&
                         control::check_name(file.record.name) == Status::ok;
   if (!is_legal) return std::nullopt;
@@ -63,6 +72,9 @@ std::optional<ReplicaFile> from_json(const Uuid& id, const Json& json) {
 Task<Result<ReplicaFile>> read_replica_file(io::Machine& machine, std::string path, Uuid id) {
   auto json = co_await read_json(machine, path);
   if (!json) co_return failure(json.error());
+  if (is_of_newer(*json)) {
+    co_return failure(Status::unsupported, path + " was written by a newer marsd; install that version again");
+  }
   std::optional<ReplicaFile> file = from_json(id, *json);
   if (!file) co_return failure(Status::damaged, path + " is damaged");
   co_return std::move(*file);

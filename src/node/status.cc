@@ -110,9 +110,8 @@ ReplicaView replica_view(const Known& known, const Uuid& host, const Uuid& desig
   if (is_self) {
     if (report == nullptr) view.reason = "no files of it are here; `marsadm events` says why";
     if (const replication::Replica* replica = cluster.resources().find(known.record.id)) {
-      view.front_end = const_cast<replication::Replica*>(replica)->device().is_open()
-                           ? const_cast<replication::Replica*>(replica)->device().front_end()
-                           : "";
+      view.front_end = replica->device().is_open() ? replica->device().front_end() : "";
+      view.log_room_bytes = replica->log_room();
     }
     return view;
   }
@@ -206,6 +205,10 @@ ClusterView status_of(Node& node) {
   view.version = node.options().version;
   view.warnings = node.options().warnings;
   view.host = node.options().name;
+  if (const bricks::Pool* pool = node.pool(); pool != nullptr) {
+    view.memory_bytes = (pool->pages() - pool->free_pages()) * bricks::Pool::page_bytes;
+    view.memory_bytes_max = pool->pages() * bricks::Pool::page_bytes;
+  }
   if (const bricks::Pool* pool = node.pool(); pool != nullptr && !pool->is_persistent()) {
     view.warnings.push_back("no write is acknowledged from memory, as with write-cache = off: " + pool->why_not());
   }

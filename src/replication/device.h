@@ -23,6 +23,8 @@ class Device {
   virtual Task<void> force_close() = 0;
   virtual bool is_open() const = 0;
   virtual bool is_in_use() const = 0;
+  // "mounted on /srv, ..." as it was seen a moment ago; empty when nobody is known.
+  virtual std::string users() const = 0;
   virtual std::string path() const = 0;       // "/dev/mars/mydata", "nbd+unix:///mydata?socket=..."; empty when closed
   virtual std::string front_end() const = 0;  // "fuse", "nbd"
 };

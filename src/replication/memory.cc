@@ -36,6 +36,17 @@ void remember(Memory& memory, const Report& report) {
   }
 }
 
+bool is_earlier(const Remembered& now, const Memory& former) {
+  const Position& then = former.what.tip.position;
+  if (now.life.is_nil()) return true;
+  if (now.life != former.what.life) return false;
+  if (now.tip.position.is_none()) return true;
+  if (now.tip.position.epoch == then.epoch) return now.tip.position.lsn < then.lsn;
+  // What the history has behind that epoch, a log that has lost its end shows too.
+  const auto at = std::ranges::find(former.history, then.epoch);
+  return at != former.history.end() && std::find(former.history.begin(), at, now.tip.position.epoch) != at;
+}
+
 Lsn evidence_of(const bricks::Branch& branch, const Uuid& life, const Remembered& remembered) {
   const Position& position = remembered.tip.position;
   const format::BranchEpoch* epoch = bricks::find_epoch(branch, position.epoch);

@@ -23,6 +23,9 @@ using Memories = std::map<Uuid, Memory>;  // by the host that is remembered
 // history; it is let go when the sender has begun another life, or stands on a history that the old one did not know.
 void remember(Memory& memory, const Report& report);
 
+// Of the same life, and remember() never goes from `former` to it; or nothing at all.
+bool is_earlier(const Remembered& now, const Memory& former);
+
 // Where on `branch` the remembered position lies, for the replica that lives this life: the log was durable up to
 // there. Zero: nothing that counts on this branch.
 Lsn evidence_of(const bricks::Branch& branch, const Uuid& life, const Remembered& remembered);

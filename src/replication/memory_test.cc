@@ -80,6 +80,21 @@ TEST_F(MemoryTest, an_end_that_a_later_epoch_has_bound_is_no_loss) {
   EXPECT_EQ(position(), (Position{id(3), {12288}}));
 }
 
+TEST_F(MemoryTest, of_two_of_one_life_the_earlier_is_known) {
+  const Remembered of_epoch_1{{{id(1), {4096}}}, id(7)};
+  const Remembered of_epoch_3{{{id(3), {20480}}}, id(7)};
+  EXPECT_TRUE(is_earlier({}, memory));
+  EXPECT_TRUE(is_earlier({{}, id(7)}, memory));
+  EXPECT_TRUE(is_earlier({{{id(2), {12288}}}, id(7)}, memory));
+  EXPECT_TRUE(is_earlier(of_epoch_1, memory));
+  EXPECT_FALSE(is_earlier({{{id(2), {16384}}}, id(7)}, memory));
+  EXPECT_FALSE(is_earlier(of_epoch_3, memory));
+  EXPECT_FALSE(is_earlier({{{id(1), {4096}}}, id(8)}, memory)) << "another life";
+  // A log that has lost its end still shows the epochs behind it.
+  memory.what.tip.position = {id(1), {2048}};
+  EXPECT_FALSE(is_earlier({{{id(2), {8192}}}, id(7)}, memory));
+}
+
 TEST_F(MemoryTest, is_evidence_on_the_branch_that_has_its_epoch) {
   EXPECT_EQ(evidence_of({epoch(2, 4096)}, id(7), memory.what).value, 16384u);
   EXPECT_EQ(evidence_of({ended(epoch(2, 4096), 8192)}, id(7), memory.what).value, 8192u);

@@ -126,9 +126,7 @@ void Replica::wake() { wake_.notify(); }
 
 void Replica::on_report(const Uuid& peer, Report report) {
   heard_[peer] = machine_.now();
-  const auto [memory, is_first] = memories_.try_emplace(peer);
-  if (is_first) memory->second = remembered_before(peer);
-  remember(memory->second, report);
+  remember(memory_of(peer), report);
   answered_.insert(peer);
   unable_.erase(peer);
   if (const auto former = peers_.find(peer); former != peers_.end()) complete(report, former->second);
@@ -429,6 +427,7 @@ Task<void> Replica::let_go() {
   if (log_ != nullptr) {
     co_await log_->close();
     co_await leave_clean();
+    co_await leave_doubt();
     // What could not be written is not on the disk, whatever the value says: there the next start finds an unclean end.
     const StateBlock& state = state_->value();
     needs_pool_ = state_->failed() != Status::ok || (!state.clean && !state.pool_id.is_nil());

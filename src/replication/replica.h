@@ -90,6 +90,9 @@ class Replica {
   const std::map<Uuid, Report>& peers() const { return peers_; }
   std::optional<io::Instant> heard(const Uuid& peer) const;
   Device& device() { return *device_; }
+  const Device& device() const { return *device_; }
+  // See bricks::Segments::room(); nothing: the log is not open.
+  std::optional<uint64_t> log_room() const { return log_ == nullptr ? std::nullopt : log_->segments().room(); }
   bool is_primary() const { return role_ == Role::primary; }
   bool is_attached() const { return log_ != nullptr; }
   std::string graph() const;
@@ -148,6 +151,11 @@ class Replica {
     io::Duration patience() const { return silent_source_after * (1 << std::min(count, 6)); }
     friend auto operator<=>(const Silence&, const Silence&) = default;
   };
+  // How a source of the sync was, since one was done. Who has a smaller place is asked first.
+  struct SyncTrial {
+    int failures = 0;
+    int place = 0;
+  };
   struct Sources {
     std::optional<Uuid> best;
     bool is_any_ahead = false;
@@ -176,6 +184,7 @@ class Replica {
   static Task<bricks::SegmentsOptions> segments_options(Environment& environment, const ReplicaOptions& options);
   Task<void> let_go();
   Task<void> leave_clean();
+  Task<void> leave_doubt();
   StartFacts facts() const;
   bool has_heard() const;
   Wish wish() const;
@@ -193,7 +202,7 @@ class Replica {
   // replica_memory.cc
   Task<void> keep_memories();
   std::vector<Position> remembered_of_me() const;
-  Memory remembered_before(const Uuid& member) const;
+  Memory& memory_of(const Uuid& member);
   void recall_memories();
   void note_evidence();
   void note_gap_in_pool();
@@ -253,6 +262,7 @@ class Replica {
   // replica_force.cc
   Task<Result<LossStatement>> force_in_turn(bool is_dry_run, bool now);
   Result<void> may_be_forced() const;
+  std::string answering_holder() const;
   LossStatement known_loss() const;
 
   // replica_follow.cc
@@ -306,6 +316,8 @@ class Replica {
   // replica_sync.cc
   std::optional<Uuid> choose_sync_source() const;
   bool is_decided_against(const Report& peer) const;
+  bool is_force_taken_back(const Report& follower) const;
+  int place_behind(const Uuid& source) const;
   void note_sync_failure(const Uuid& source, bool has_refused);
   void leave_silent_sync_source();
   bool is_ahead(const Report& peer) const;
@@ -392,8 +404,8 @@ class Replica {
   std::optional<control::Transfer> fetching_;
   std::optional<control::Transfer> syncing_;
   std::optional<SyncTrouble> sync_trouble_;
-  std::map<Uuid, int> sync_failures_;  // of each source, since a sync was done
-  std::map<Uuid, Silence> silences_;   // of sources of the log, until they send again
+  std::map<Uuid, SyncTrial> sync_trials_;
+  std::map<Uuid, Silence> silences_;  // of sources of the log, until they send again
   std::optional<control::Transfer> replaying_;
   Lsn replay_from_;  // where the backlog began that replaying_ is about
   io::Instant replay_began_ = {};

@@ -237,7 +237,7 @@ Task<void> Replica::become_follower() {
   following_stop_.reset();
   must_sync_ = false;
   sync_trouble_.reset();
-  sync_failures_.clear();
+  sync_trials_.clear();
   silences_.clear();
   lacks_log_ = false;
   // A clean end left nothing in the pool: a pool that is gone since then has cost nothing (D6).

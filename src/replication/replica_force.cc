@@ -1,6 +1,7 @@
 // Replica: forced primary (T8), and what is known to be lost by that.
 #include <algorithm>
 
+#include "replication/decide_force.h"
 #include "replication/replica.h"
 
 namespace mars::replication {
@@ -55,36 +56,33 @@ Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
 }
 
 Result<void> Replica::may_be_forced() const {
-  if (log_ == nullptr) return failure(Status::refused, "the replica is not attached: " + reason_);
-  if (role_ == Role::primary)
-    return failure(Status::refused, "this host is primary already; there is nothing to force");
-  if (is_giving_up_) return failure(Status::refused, "this replica is being given up; force another one");
-  if (state_->value().state != ReplicaState::consistent) {
-    return failure(Status::refused,
-                   "this replica is not consistent: its sync is not done; force one that is, see `marsadm status`");
+  ForceFacts facts;
+  facts.is_attached = log_ != nullptr;
+  facts.is_primary = role_ == Role::primary;
+  facts.is_giving_up = is_giving_up_;
+  std::string holder;
+  if (facts.is_attached) {
+    facts.is_consistent = state_->value().state == ReplicaState::consistent;
+    facts.has_failed = log_->failed() || state_->failed() != Status::ok;
+    facts.is_log_whole = is_log_whole();
+    facts.is_loss_accepted = accepts_loss_;
+    holder = answering_holder();
+    facts.is_holder_answering = !holder.empty();
   }
-  if (log_->failed() || state_->failed() != Status::ok) {
-    return failure(Status::refused,
-                   "the log of this replica has failed, or its state block: repair the log disk, then run `marsadm "
-                   "detach " +
-                       options_.name + "` and `marsadm attach " + options_.name + "`");
-  }
-  // The disk may hold writes that the log does not say any more (T8).
-  if (!is_log_whole() && !accepts_loss_) {
-    return failure(Status::refused,
-                   "the log of this replica has lost its end, and the disk may be ahead of it: connect a member that "
-                   "has the log, or run `marsadm attach " +
-                       options_.name + " --accept-loss` first and check the data afterwards");
-  }
+  const ForceObstacle obstacle = decide_force(facts);
+  if (obstacle == ForceObstacle::none) return {};
+  return failure(Status::refused, sentence(obstacle, options_.name, reason_, holder));
+}
+
+// Who has the right to write this history and can hand it over; empty: nobody.
+std::string Replica::answering_holder() const {
   const Report mine = report();
   for (const auto& [host, peer] : peers_) {
     // Whose log has parted from this one has the right in another history, and hands nothing over to this host. Not
     // where a rival reign began in ours: this host is the one that was given up.
     if (have_parted(mine, peer) && rival(peer) == Rival::none) continue;
     if (peer.is_holder && environment_.is_connected(host) && answered_.contains(host)) {
-      return failure(Status::refused, environment_.host_name(host) +
-                                          " holds the right to write and answers; use `marsadm primary` without "
-                                          "--force");
+      return environment_.host_name(host);
     }
   }
   return {};

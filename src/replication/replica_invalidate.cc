@@ -44,6 +44,15 @@ Task<Result<void>> Replica::agree_to_leave() {
   co_return result;
 }
 
+// Of a replica that has left, and whose last flush failed since it said so.
+Task<void> Replica::leave_doubt() {
+  if (!is_giving_up_ || !state_->value().sweep.rewrites) co_return;
+  auto left = co_await read_left_life(machine_, options_.state_directory);
+  if (!left || left->id != life_.id || left->is_disk_doubted) co_return;
+  left->is_disk_doubted = true;
+  static_cast<void>(co_await leave_life(machine_, options_.state_directory, std::move(*left)));
+}
+
 void Replica::stays_after_all() {
   is_giving_up_ = false;
   wake_.notify();

@@ -21,25 +21,16 @@ Task<void> Replica::keep_memories() {
   }
 }
 
-// What this host wrote down of a member before it was started.
-Memory Replica::remembered_before(const Uuid& member) const {
+// What this host knows of a member's log; at first what it wrote down before it was started.
+Memory& Replica::memory_of(const Uuid& member) {
+  const auto [memory, is_first] = memories_.try_emplace(member);
+  if (!is_first) return memory->second;
   const auto all = environment_.memories(options_.resource);
   const auto mine = all.find(environment_.self());
-  if (mine == all.end()) return {};
-  const auto former = mine->second.find(member);
-  return former == mine->second.end() ? Memory{} : former->second;
+  if (mine == all.end()) return memory->second;
+  if (const auto former = mine->second.find(member); former != mine->second.end()) memory->second = former->second;
+  return memory->second;
 }
-
-namespace {
-// Within one life remember() never goes back from one to the other.
-bool is_earlier(const Remembered& now, const Memory& former) {
-  const Position& then = former.what.tip.position;
-  if (now.life != former.what.life) return false;
-  if (now.tip.position.epoch == then.epoch) return now.tip.position.lsn < then.lsn;
-  return now.tip.position.is_none() ||
-         std::ranges::find(former.history, now.tip.position.epoch) != former.history.end();
-}
-}  // namespace
 
 // A store that was lost or restored got back from the others what this host remembered before: it is not written over.
 void Replica::recall_memories() {

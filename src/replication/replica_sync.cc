@@ -58,8 +58,8 @@ bool Replica::is_remembered_on_what_was_given_up(const Memory& memory) const {
 std::optional<Uuid> Replica::choose_sync_source() const {
   std::optional<Uuid> best;
   const auto rank = [this](const Uuid& host, const Report& peer) {
-    const auto failed = sync_failures_.find(host);
-    return std::pair(failed == sync_failures_.end() ? 0 : failed->second, !peer.is_primary);
+    const auto trial = sync_trials_.find(host);
+    return std::pair(trial == sync_trials_.end() ? 0 : trial->second.place, !peer.is_primary);
   };
   const bool is_consistent = state_->value().state == ReplicaState::consistent;
   const bool is_side_given_up =
@@ -83,19 +83,32 @@ std::optional<Uuid> Replica::choose_sync_source() const {
 // the force is the verdict (T9).
 bool Replica::is_decided_against(const Report& peer) const {
   return std::ranges::any_of(peers_, [&](const auto& other) {
-    return is_verdict(other.first, other.second, peer) && has_what_was_here(other.second);
+    return is_verdict(other.first, other.second, peer) && has_what_was_here(other.second) &&
+           !is_force_taken_back(other.second);
   });
+}
+
+// Whoever was forced there is here, and has given that up.
+bool Replica::is_force_taken_back(const Report& follower) const {
+  const auto forced = std::find_if(follower.branch.rbegin(), follower.branch.rend(),
+                                   [](const auto& epoch) { return epoch.cause == EpochCause::force; });
+  if (forced == follower.branch.rend()) return false;
+  const auto host = peers_.find(forced->host);
+  if (host == peers_.end() || !environment_.is_connected(host->first) || !host->second.is_attached) return false;
+  return !host->second.is_consistent || bricks::find_epoch(host->second.branch, forced->id) == nullptr;
 }
 
 // A source that is there and sends nothing, because its disk hangs, keeps nobody from another one.
 void Replica::leave_silent_sync_source() {
   if (!sync_awaited_) return;
-  int& failures = sync_failures_[sync_source_];
-  if (machine_.now() < *sync_awaited_ + Silence{failures, {}}.patience()) return;
-  ++failures;
+  SyncTrial& trial = sync_trials_[sync_source_];
+  if (machine_.now() < *sync_awaited_ + Silence{trial.failures, {}}.patience()) return;
+  const int before = std::exchange(trial.place, std::max(trial.place, place_behind(sync_source_)));
   const auto better = choose_sync_source();
-  --failures;
-  if (!better || *better == sync_source_) return;
+  if (!better || *better == sync_source_) {
+    trial.place = before;
+    return;
+  }
   reached("sync: a silent source is left for another one");
   sync_channel_->close();
 }
@@ -140,7 +153,7 @@ Task<void> Replica::sync_loop() {
       syncing_.reset();
       wake_.notify();
       if (status != Status::ok && has_begun) reached("sync: interrupted");
-      if (status == Status::ok) sync_failures_.clear();
+      if (status == Status::ok) sync_trials_.clear();
       if (status != Status::ok && !following_stop_.is_set() && environment_.is_connected(*source)) {
         note_sync_failure(*source, status == Status::refused && !has_begun);
       }
@@ -155,14 +168,24 @@ Task<void> Replica::sync_loop() {
   }
 }
 
-// Who refuses, because it has not heard the others yet, says so each second: it goes behind all others, and no further.
-void Replica::note_sync_failure(const Uuid& source, bool has_refused) {
+// Behind all others.
+int Replica::place_behind(const Uuid& source) const {
   int most = 0;
-  for (const auto& [host, failures] : sync_failures_) {
-    if (host != source) most = std::max(most, failures);
+  for (const auto& [host, trial] : sync_trials_) {
+    if (host != source) most = std::max(most, trial.place);
   }
-  int& failures = sync_failures_[source];
-  failures = has_refused ? std::max(failures, most + 1) : failures + 1;
+  return most + 1;
+}
+
+// Who refuses, because it has not heard the others yet, says so each second: that is no failure.
+void Replica::note_sync_failure(const Uuid& source, bool has_refused) {
+  SyncTrial& trial = sync_trials_[source];
+  if (has_refused) {
+    trial.place = std::max(trial.place, place_behind(source));
+    return;
+  }
+  ++trial.failures;
+  ++trial.place;
 }
 
 // The report by which the source was chosen may be older than what it is now (P6).
@@ -388,9 +411,11 @@ Task<Status> Replica::finish_sync(Position cmax) {
   start_replay();
   status = co_await reach(cmax);
   if (status == Status::ok) {
-    status = co_await state_->update([](StateBlock& state) {
+    status = co_await state_->update([this](StateBlock& state) {
       state.state = ReplicaState::consistent;
+      const bool is_doubted = state.sweep.rewrites;  // since the sweep
       state.sweep = {};
+      if (is_doubted) state.sweep.rewrites = true, state.sweep.cmax = log_->durable().position;
     });
   }
   if (status != Status::ok) {
@@ -412,6 +437,7 @@ Task<Status> Replica::reach(Position cmax) {
     if (following_stop_.is_set()) co_return Status::stopped;
     if (log_->failed()) co_return Status::io_error;
     if (replayer_->failed().status != Status::ok) co_return replayer_->failed().status;
+    if (replayer_->disk_status() != Status::ok) co_return replayer_->disk_status();
     const Lsn durable = log_->durable().position.lsn;
     const format::BranchEpoch* epoch = bricks::find_epoch(log_->branch(), cmax.epoch);
     const bool has_parted = epoch != nullptr ? epoch->ended && epoch->end < cmax.lsn : durable >= cmax.lsn;

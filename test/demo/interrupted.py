@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""The demo is ended in the middle: by Ctrl-C, or by kill -9 and a second start. Nothing of it is left."""
+"""The demo is ended in the middle: by Ctrl-C, by a failure, or by kill -9 and a second start. Nothing of it is left.
+What --keep leaves runs on until the next start."""
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +14,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import leftovers  # noqa: E402
 from common import expect, poll, run  # noqa: E402
-from harness import main, programs  # noqa: E402
+from harness import Lab, choose, main, programs  # noqa: E402
 
 
 def left_of(base):
@@ -47,6 +49,22 @@ def finish(process):
     return process.wait(60)
 
 
+def keep_a_lab(folder):
+    """What `--keep` does at its end, in a process that is over then. Returns its folder."""
+    can = choose()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            with Lab(folder, "ab", keep=True, **can) as lab:
+                lab.start_cluster()
+            code = 0
+        finally:
+            os._exit(code)
+    expect(os.waitpid(pid, 0)[1] == 0, "a lab that is to be kept did not come up")
+    return leftovers.ROOT / f"{leftovers.PREFIX}-{pid}"
+
+
 def ended_in_the_middle():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin")
@@ -60,12 +78,25 @@ def ended_in_the_middle():
         expect(not left_of(base), f"Ctrl-C behind \"{moment}\" left {left_of(base)}")
         print(f"Ctrl-C behind \"{moment}\": nothing is left")
     process, base = begin(folder, "Real data goes onto")
+    for pid in leftovers.processes_of(base / "b"):
+        os.kill(pid, signal.SIGKILL)
+    code = finish(process)
+    expect(code == 1, f"marsd on B was killed under the demo, which ended with {code}")
+    expect(not left_of(base), f"a failure left {left_of(base)}")
+    print("a failure in the middle: nothing is left")
+    process, base = begin(folder, "Real data goes onto")
     process.kill()
     finish(process)
     expect(left_of(base), "kill -9 left nothing, so the sweep has nothing to show")
     run(sys.executable, HERE / "demo.py", "--clean", "--bin", folder, timeout=120)
     poll("the next start has swept it", lambda: not left_of(base), 20)
     print("kill -9, and the next start: nothing is left")
+    base = keep_a_lab(folder)
+    kept = leftovers.processes_of(base)
+    expect(len(kept) == 2, f"two daemons were to be kept, and what is there is {left_of(base)}")
+    run(sys.executable, HERE / "demo.py", "--clean", "--bin", folder, timeout=120)
+    expect(not left_of(base), f"the start after --keep left {left_of(base)}")
+    print("--keep, and the next start: it ran on, and nothing is left")
 
 
 if __name__ == "__main__":
