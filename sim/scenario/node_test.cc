@@ -41,6 +41,26 @@ TEST_F(NodeFilm, of_two_creates_on_one_disk_one_is_done) {
   }
 }
 
+// Attacks: P13, R5
+TEST_F(NodeFilm, a_replica_that_a_newer_marsd_has_written_is_left_alone) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  const std::string path = resource_directory("a") + "/replica.json";
+  stop("a");
+  const io::Bytes content = disks("a").peek(path, 0, disks("a").file_bytes(path));
+  const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
+  const size_t at = text.find("\"format\":1");
+  ASSERT_NE(at, text.npos) << text;
+  disks("a").flip(path, at + 9, 1);  // 3
+  boot("a");
+  expect_event("a", "was written by a newer marsd; install that version again");
+  stop("a");
+  disks("a").flip(path, at + 9, 1);
+  boot("a");
+  expect_primary("a");
+  expect_equal();
+}
+
 // Attacks: P10, P13
 TEST_F(NodeFilm, what_is_bounded_is_shown_with_its_bound) {
   cast({"a", "b"});

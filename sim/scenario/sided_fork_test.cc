@@ -283,44 +283,48 @@ TEST_F(SidedForkFilm, an_interrupted_sync_from_the_deposed_primary_goes_on_from_
 
 // A follower that was away does not bring back what the forced host itself has given up.
 // Attacks: F13, T9
-TEST_F(SidedForkFilm, an_interrupted_sync_stays_with_the_side_that_the_operator_kept) {
-  cast({"a", "b", "c", "d"});
-  save("a", 0, 400, '0');
-  expect_up_to_date();
-  run("c", "pause-sync mydata");
-  invalidate("c");
-  forget_disk("c");
-  for (const char* one : {"a", "c"}) {
-    for (const char* other : {"b", "d"}) cut(one, other);
+TEST_F(SidedForkFilm, a_sync_stays_with_the_side_that_the_operator_kept) {
+  for (const bool is_begun : {true, false}) {
+    cast({"a", "b", "c", "d"});
+    save("a", 0, 400, '0');
+    expect_up_to_date();
+    run("c", "pause-sync mydata");
+    invalidate("c");
+    forget_disk("c");
+    for (const char* one : {"a", "c"}) {
+      for (const char* other : {"b", "d"}) cut(one, other);
+    }
+    save("a", 20, 30, 'a');
+    await_silence("b", "a");
+    force("b");
+    save_apart("b", 25, 35, 'b');
+    expect_on_disk("d", 25, 35, 'b');
+    kill("d");
+    for (const char* one : {"a", "c"}) {
+      for (const char* other : {"b", "d"}) heal(one, other);
+    }
+    expect_state("a", State::fork);
+    invalidate("b");
+    run("a", "primary mydata");
+    if (is_begun) {
+      network().set_link("a", "c", {.bytes_per_second = 300'000});
+      network().set_link("b", "c", {.bytes_per_second = 300'000});
+      run("c", "resume-sync mydata");
+      expect_state("c", State::syncing);
+      rest(2s);
+      run("c", "pause-sync mydata");
+      restart("c");
+      network().set_link("a", "c", {});
+      network().set_link("b", "c", {});
+    }
+    boot("d");
+    EXPECT_TRUE(until([&] { return cluster().connected("c", "a") && cluster().connected("c", "d"); }));
+    rest(2s);
+    run("c", "resume-sync mydata");
+    EXPECT_TRUE(until([&] { return applied("c") == durable("a") && state("c") != State::syncing; })) << describe();
+    invalidate("d");
+    expect_equal();
   }
-  save("a", 20, 30, 'a');
-  await_silence("b", "a");
-  force("b");
-  save_apart("b", 25, 35, 'b');
-  expect_on_disk("d", 25, 35, 'b');
-  kill("d");
-  for (const char* one : {"a", "c"}) {
-    for (const char* other : {"b", "d"}) heal(one, other);
-  }
-  expect_state("a", State::fork);
-  invalidate("b");
-  run("a", "primary mydata");
-  network().set_link("a", "c", {.bytes_per_second = 300'000});
-  network().set_link("b", "c", {.bytes_per_second = 300'000});
-  run("c", "resume-sync mydata");
-  expect_state("c", State::syncing);
-  rest(2s);
-  run("c", "pause-sync mydata");
-  restart("c");
-  network().set_link("a", "c", {});
-  network().set_link("b", "c", {});
-  boot("d");
-  EXPECT_TRUE(until([&] { return cluster().connected("c", "a") && cluster().connected("c", "d"); }));
-  rest(2s);
-  run("c", "resume-sync mydata");
-  EXPECT_TRUE(until([&] { return applied("c") == durable("a") && state("c") != State::syncing; })) << describe();
-  invalidate("d");
-  expect_equal();
 }
 
 // It saw neither side: the force is the verdict, whoever has more.

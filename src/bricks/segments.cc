@@ -77,11 +77,11 @@ Task<Result<void>> Segments::open_branch() {
 
 // The reserve is not taken by log files; several resources that ask at once may each take one file too many.
 Task<Status> Segments::has_room(uint64_t bytes) {
-  if (options_.reserve_bytes == 0) co_return Status::ok;
   auto space = co_await machine_.storage().free_space(options_.directory);
-  if (!space) co_return space.error().status;
+  if (!space) co_return options_.reserve_bytes == 0 ? Status::ok : space.error().status;
   room_ = space->free_bytes - std::min(space->free_bytes, options_.reserve_bytes);
-  co_return space->free_bytes < bytes + options_.reserve_bytes ? Status::no_space : Status::ok;
+  const bool is_short = options_.reserve_bytes > 0 && space->free_bytes < bytes + options_.reserve_bytes;
+  co_return is_short ? Status::no_space : Status::ok;
 }
 
 // Made under another name, so that the name stands for a whole file. Without room it has to wait.
@@ -338,6 +338,7 @@ Task<Status> Segments::trim(Lsn limit, Counts counts, Segment* const& current) {
     }
   }
   const Status status = co_await keep_control_segment();
+  static_cast<void>(co_await has_room(0));
   co_return status == Status::ok || status == Status::no_space ? worst : status;
 }
 

@@ -1,9 +1,12 @@
 // marsadm.
+#include <pwd.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 
 #include "cli/marsadm.h"
@@ -13,6 +16,20 @@ namespace {
 void print(FILE* to, std::string_view text) {
   std::fwrite(text.data(), 1, text.size(), to);
   std::fflush(to);
+}
+
+// The one who has logged in, whatever came in between; empty: root, or not known.
+std::string user() {
+  const char* sudo = std::getenv("SUDO_USER");
+  if (sudo != nullptr && *sudo != '\0') return sudo;
+  uid_t login = ::getuid();
+  if (std::ifstream file("/proc/self/loginuid"); file) {
+    unsigned long number = 0;
+    if (file >> number && number < UINT32_MAX) login = static_cast<uid_t>(number);
+  }
+  if (login == 0) return "";
+  const passwd* entry = ::getpwuid(login);
+  return entry != nullptr ? entry->pw_name : "uid:" + std::to_string(login);
 }
 
 }  // namespace
@@ -26,5 +43,6 @@ int main(int count, char** values) {
   terminal.in = &std::cin;
   terminal.is_tty = ::isatty(STDERR_FILENO) == 1;
   terminal.environment_socket = socket == nullptr ? "" : socket;
+  terminal.user = user();
   return mars::cli::run_marsadm({values + 1, values + count}, terminal);
 }

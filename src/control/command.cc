@@ -101,6 +101,12 @@ Status check_combination(const Command& command, std::string& text) {
   return Status::ok;
 }
 
+// It stands in events, and decides nothing.
+bool is_user(std::string_view name) {
+  constexpr size_t name_bytes_max = 64;
+  return name.size() <= name_bytes_max && std::ranges::all_of(name, [](char c) { return c > ' ' && c < 127; });
+}
+
 }  // namespace
 
 std::string Command::text(std::string_view arg) const {
@@ -116,6 +122,7 @@ const CommandSpec* find_command(std::string_view name) {
 }
 
 Result<Command> check_command(Command command) {
+  if (!is_user(command.by)) command.by.clear();
   const CommandSpec* spec = find_command(command.name);
   if (spec == nullptr) return failure(unknown_command(command.name));
   if (const auto option = command.args.find("host"); spec->is_forwardable && option != command.args.end()) {
@@ -173,6 +180,7 @@ std::string as_typed(const Command& command) {
 std::string encode(const Command& command) {
   Json json = {{"name", command.name}, {"args", command.args}};
   if (!command.host.empty()) json["host"] = command.host;
+  if (!command.by.empty()) json["by"] = command.by;
   return write_json(json);
 }
 
@@ -183,6 +191,7 @@ Result<Command> decode_command(std::string_view text) {
   Command command;
   fields.get("name", command.name);
   fields.get("host", command.host);
+  fields.get("by", command.by);
   if (const Json* args = fields.find("args")) {
     if (!args->is_object() || args->size() > argument_count_max) fields.fail();
     for (const auto& [name, value] : args->items()) {

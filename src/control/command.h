@@ -24,6 +24,7 @@ struct Command {
   std::string name;
   std::map<std::string, std::string> args;
   std::string host;  // the member that is to run it; empty: the one that is asked
+  std::string by;    // who gave it, as marsadm says; empty: root
 
   bool has(std::string_view arg) const { return args.contains(std::string(arg)); }
   bool flag(std::string_view arg) const { return text(arg) == "true"; }

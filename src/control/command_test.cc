@@ -155,10 +155,17 @@ TEST(as_typed, has_the_order_and_the_names_of_the_line) {
 }
 
 TEST(command_json, comes_back_as_it_went) {
-  Command original{"set", {{"resource", "a"}, {"key", "k\"\\"}, {"value", "ü"}}, "beta"};
+  Command original{"set", {{"resource", "a"}, {"key", "k\"\\"}, {"value", "ü"}}, "beta", "alice"};
   Result<Command> back = decode_command(encode(original));
   ASSERT_TRUE(back);
   EXPECT_EQ(*back, original);
+}
+
+TEST(command, who_gave_it_is_a_word_or_nothing) {
+  const auto checked = [](std::string by) { return check_command({"status", {}, "", std::move(by)})->by; };
+  EXPECT_EQ(checked("alice@EXAMPLE.ORG"), "alice@EXAMPLE.ORG");
+  EXPECT_EQ(checked("a\n2020-01-01Z mydata: command"), "");
+  EXPECT_EQ(checked(std::string(65, 'a')), "");
 }
 
 TEST(command_json, refuses_garbage) {

@@ -153,11 +153,9 @@ bool is_broken(const Report& report) { return control::row(report.state).weight 
 
 Answer stuck(const Report& report, std::string what) {
   const bool is_fork = report.state == control::State::fork;
-  const bool is_other_disk = report.state == control::State::disk_changed;  // a safety check (D17)
   std::string text = std::move(what) + ": " + std::string(control::name(report.state));
   if (!report.reason.empty()) text += ", " + report.reason;
-  const ExitCode code = is_fork ? ExitCode::fork : is_other_disk ? ExitCode::refused : ExitCode::failed;
-  return {code, std::move(text), report.next_step, {}};
+  return {is_fork ? ExitCode::fork : ExitCode::failed, std::move(text), report.next_step, {}};
 }
 
 namespace {
@@ -243,7 +241,8 @@ Task<Answer> run_command(Node& node, control::Command command, Node::Listener li
     if (const auto record = find_resource(node.cluster()->registers(), *id)) resource = record->name;
   }
   const std::string asked_by = caller.host.empty() ? "" : " (asked by " + caller.host + ")";
-  const std::string what = control::as_typed(*checked) + asked_by;
+  const std::string given_by = checked->by.empty() ? "" : " (by " + checked->by + ")";
+  const std::string what = control::as_typed(*checked) + given_by + asked_by;
   Call call(node, std::move(*checked), std::move(listener), std::move(caller));
   Task<Answer> running = other ? forward(call, std::move(*other)) : row->run(call);
   Answer answer = co_await std::move(running);

@@ -31,7 +31,7 @@ Result<Identity> identity_from(const Json& json, const std::string& path) {
   Result<Uuid> cluster = uuid_field(json, "cluster");
   Result<Uuid> host = uuid_field(json, "host");
   const bool is_whole = fields.ok() && version != 0 && cluster && host && !identity.name.empty();
-  if (!is_whole) return failure(Status::damaged, path + " is damaged; restore the state directory from a backup");
+  if (!is_whole) return failure(Status::damaged, path + " is damaged; bring that file back from a backup");
   identity.cluster = *cluster;
   identity.host = *host;
   return identity;
@@ -54,7 +54,10 @@ Result<void> outcome(Status status, const std::string& doing) {
 Task<Result<std::optional<Identity>>> load_identity(io::Machine& machine, Places places) {
   Result<Json> json = co_await read_json(machine, places.host());
   if (!json && json.error().status == Status::not_found) co_return std::optional<Identity>();
-  if (!json) co_return failure(json.error().status, json.error().text + "; restore the state directory from a backup");
+  if (status_of(json) == Status::damaged) {
+    co_return failure(Status::damaged, json.error().text + "; bring that file back from a backup");
+  }
+  if (!json) co_return failure(json.error());
   Result<Identity> identity = identity_from(*json, places.host());
   if (!identity) co_return failure(identity.error());
   const std::pair<std::string, std::string*> files[] = {{places.key(), &identity->key_pem},

@@ -83,7 +83,8 @@ Task<Status> Resources::take_in(Uuid resource, Result<ReplicaFile> file) {
     static_cast<void>(co_await write_replica_file(parts_.machine, path, std::move(written)));
   }
   if (!file) {
-    leave_alone(resource, path + (status_of(file) == Status::not_found ? " is missing" : " cannot be read"));
+    const bool is_newer = status_of(file) == Status::unsupported;
+    leave_alone(resource, is_newer ? file.error().text : is_missing ? path + " is missing" : path + " cannot be read");
   } else if (has_name_beside(*file)) {
     leave_alone(resource, path + " has the name of another resource here, " + file->record.name);
   } else {

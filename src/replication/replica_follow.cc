@@ -312,7 +312,20 @@ bool Replica::is_overruled(const Report& report) const {
 
 bool Replica::is_verdict(const Uuid& host, const Report& forced, const Report& against) const {
   const bool is_here = environment_.is_connected(host) && forced.is_attached && forced.is_consistent;
-  return is_here && overrules(forced, against) && !follows_what_was_given_up(forced);
+  return is_here && overrules(forced, against) && !follows_what_was_given_up(forced) && !is_force_taken_back(forced);
+}
+
+// Whoever was forced there is here with another history: the operator has kept the other side.
+bool Replica::is_force_taken_back(const Report& follower) const {
+  const auto is_forced = [](const format::BranchEpoch& epoch) { return epoch.cause == EpochCause::force; };
+  const auto forced = std::find_if(follower.branch.rbegin(), follower.branch.rend(), is_forced);
+  if (forced == follower.branch.rend()) return false;
+  const auto host = peers_.find(forced->host);
+  if (host == peers_.end() || !environment_.is_connected(host->first) || !answered_.contains(host->first)) return false;
+  const Report& its = host->second;
+  // A log that lost its end, and one that was put aside, say nothing.
+  if (!its.is_attached || !its.is_whole || its.branch.empty()) return false;
+  return bricks::find_epoch(its.branch, forced->id) == nullptr;
 }
 
 // Its log continues ours on a side that a force or this host's operator has decided against (T9).

@@ -54,7 +54,7 @@ bool Replica::is_remembered_on_what_was_given_up(const Memory& memory) const {
   });
 }
 
-// Who has failed least; of those the primary, because it has the newest.
+// Who has the smallest place (SyncTrial); of those the primary, because it has the newest.
 std::optional<Uuid> Replica::choose_sync_source() const {
   std::optional<Uuid> best;
   const auto rank = [this](const Uuid& host, const Report& peer) {
@@ -83,19 +83,8 @@ std::optional<Uuid> Replica::choose_sync_source() const {
 // the force is the verdict (T9).
 bool Replica::is_decided_against(const Report& peer) const {
   return std::ranges::any_of(peers_, [&](const auto& other) {
-    return is_verdict(other.first, other.second, peer) && has_what_was_here(other.second) &&
-           !is_force_taken_back(other.second);
+    return is_verdict(other.first, other.second, peer) && has_what_was_here(other.second);
   });
-}
-
-// Whoever was forced there is here, and has given that up.
-bool Replica::is_force_taken_back(const Report& follower) const {
-  const auto forced = std::find_if(follower.branch.rbegin(), follower.branch.rend(),
-                                   [](const auto& epoch) { return epoch.cause == EpochCause::force; });
-  if (forced == follower.branch.rend()) return false;
-  const auto host = peers_.find(forced->host);
-  if (host == peers_.end() || !environment_.is_connected(host->first) || !host->second.is_attached) return false;
-  return !host->second.is_consistent || bricks::find_epoch(host->second.branch, forced->id) == nullptr;
 }
 
 // A source that is there and sends nothing, because its disk hangs, keeps nobody from another one.

@@ -3,10 +3,12 @@
 What --keep leaves runs on until the next start."""
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -59,10 +61,14 @@ def keep_a_lab(folder):
             with Lab(folder, "ab", keep=True, **can) as lab:
                 lab.start_cluster()
             code = 0
-        finally:
-            os._exit(code)
-    expect(os.waitpid(pid, 0)[1] == 0, "a lab that is to be kept did not come up")
-    return leftovers.ROOT / f"{leftovers.PREFIX}-{pid}"
+        except BaseException:
+            traceback.print_exc()
+        os._exit(code)
+    base = leftovers.ROOT / f"{leftovers.PREFIX}-{pid}"
+    if os.waitpid(pid, 0)[1] != 0:
+        leftovers.sweep(base)
+        expect(False, "a lab that is to be kept did not come up")
+    return base
 
 
 def ended_in_the_middle():
@@ -79,7 +85,8 @@ def ended_in_the_middle():
         print(f"Ctrl-C behind \"{moment}\": nothing is left")
     process, base = begin(folder, "Real data goes onto")
     for pid in leftovers.processes_of(base / "b"):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     code = finish(process)
     expect(code == 1, f"marsd on B was killed under the demo, which ended with {code}")
     expect(not left_of(base), f"a failure left {left_of(base)}")
@@ -93,8 +100,8 @@ def ended_in_the_middle():
     print("kill -9, and the next start: nothing is left")
     base = keep_a_lab(folder)
     kept = leftovers.processes_of(base)
-    expect(len(kept) == 2, f"two daemons were to be kept, and what is there is {left_of(base)}")
     run(sys.executable, HERE / "demo.py", "--clean", "--bin", folder, timeout=120)
+    expect(len(kept) == 2, f"two daemons were to be kept, and there were {len(kept)}")
     expect(not left_of(base), f"the start after --keep left {left_of(base)}")
     print("--keep, and the next start: it ran on, and nothing is left")
 

@@ -159,7 +159,7 @@ def disk_changed_while_detached(can):
         with open(b.disk, "r+b") as file:
             file.write(b"somebody else")
         answer = b.adm("attach", "r")
-        expect(answer.code == REFUSED and "disk-changed" in answer.text and "--accept-disk" in answer.text,
+        expect(answer.code == FAILED and "disk-changed" in answer.text and "--accept-disk" in answer.text,
                f"attach of a changed disk: {answer.code} {answer.text}", [b])
         expect(b.replica("r")["state"] == "disk-changed", f"the state is {b.replica('r')}", [b])
         print(f"    {answer.code}  {answer.message()}")
@@ -197,7 +197,7 @@ def another_disk_with_a_partition_at_the_same_path(can):
         signature(b"else")
         a.start()
         a.wait_state("r", "disk-changed")
-        must_fail(a, REFUSED, ["disk-changed", "656e696d-01", "65736c65-01", "--accept-disk"], "attach", "r")
+        must_fail(a, FAILED, ["disk-changed", "656e696d-01", "65736c65-01", "--accept-disk"], "attach", "r")
         signature(b"mine")
         a.do("attach", "r")
         with Nbd(a.device("r")) as nbd:

@@ -2,6 +2,7 @@
 """Every command of marsadm once with real processes, in the order in which an operator would meet them."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -55,6 +56,11 @@ def watching(can):
             expect(key in replica, f"status --json has no {key}: {replica}", [a])
         events = a.do("events", "r").out
         expect(re.search(r"\d{4}-\d\d-\d\dT.*create-resource", events), f"events: {events}", [a])
+        os.environ["SUDO_USER"] = "alice"
+        a.do("resume-sync", "r")
+        del os.environ["SUDO_USER"]
+        events = a.do("events", "r").out
+        expect("command resume-sync r (by alice): done" in events, f"events: {events}", [a])
         expect(json.loads(a.do("events", "--json").out)["data"]["events"], "events --json is empty", [a])
         expect("trans_logger" in a.do("graph", "r").out, "graph does not show trans_logger", [a])
         expect("marsd" in a.do("version").out, "version", [a])
