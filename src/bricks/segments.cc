@@ -318,7 +318,9 @@ size_t Segments::past(Lsn limit, const Counts& counts) const {
 
 Task<Status> Segments::trim(Lsn limit, Counts counts, Segment* const& current) {
   if (past(limit, counts) > 0 && segments_[0]->readers > 0) reached("segment: kept for a reader");
+  bool has_retired = false;
   while (past(limit, counts) > 0 && segments_[0]->readers == 0 && segments_[0].get() != current) {
+    has_retired = true;
     std::unique_ptr<Segment> oldest = std::move(segments_.front());
     segments_.erase(segments_.begin());
     if (Status status = co_await retire(std::move(oldest)); status != Status::ok) co_return status;
@@ -338,7 +340,7 @@ Task<Status> Segments::trim(Lsn limit, Counts counts, Segment* const& current) {
     }
   }
   const Status status = co_await keep_control_segment();
-  static_cast<void>(co_await has_room(0));
+  if (has_retired) static_cast<void>(co_await has_room(0));
   co_return status == Status::ok || status == Status::no_space ? worst : status;
 }
 

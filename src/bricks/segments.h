@@ -86,8 +86,8 @@ class Segments {
   Task<Status> drop_all();
 
   uint64_t bytes() const;  // on disk, spares included
-  // What the log disk had above the reserve when it was asked last, which is at each new file and each trim();
-  // nothing: not known.
+  // What the log disk had above the reserve when it was asked last, which is at each new file and whenever old
+  // ones were removed; nothing: not known.
   std::optional<uint64_t> room() const { return room_; }
 
   // What lies in branch/: histories that were given up.

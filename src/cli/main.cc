@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <string_view>
 
 #include "cli/marsadm.h"
 
@@ -21,7 +22,7 @@ void print(FILE* to, std::string_view text) {
 // The one who has logged in, whatever came in between; empty: root, or not known.
 std::string user() {
   const char* sudo = std::getenv("SUDO_USER");
-  if (sudo != nullptr && *sudo != '\0') return sudo;
+  if (sudo != nullptr && *sudo != '\0') return sudo == std::string_view("root") ? "" : sudo;
   uid_t login = ::getuid();
   if (std::ifstream file("/proc/self/loginuid"); file) {
     unsigned long number = 0;
@@ -43,6 +44,6 @@ int main(int count, char** values) {
   terminal.in = &std::cin;
   terminal.is_tty = ::isatty(STDERR_FILENO) == 1;
   terminal.environment_socket = socket == nullptr ? "" : socket;
-  terminal.user = user();
+  terminal.user = user;
   return mars::cli::run_marsadm({values + 1, values + count}, terminal);
 }

@@ -129,7 +129,7 @@ int run_command(Client& client, Invocation& invocation, const Terminal& terminal
     }
     command.args["token"] = word;
   }
-  command.by = terminal.user;
+  if (terminal.user) command.by = terminal.user();
   ProgressDisplay display(terminal);
   Answer answer = client.run(command, [&](const control::Progress& progress) {
     if (!invocation.is_json) display.show(progress);

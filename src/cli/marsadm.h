@@ -13,9 +13,9 @@ struct Terminal {
   std::function<void(std::string_view)> out;
   std::function<void(std::string_view)> err;
   std::istream* in = nullptr;
-  bool is_tty = false;             // of err: progress is one line that is written again and again
-  std::string environment_socket;  // $MARS_SOCKET
-  std::string user;                // who is at it, when that is not root: for the history of events
+  bool is_tty = false;                // of err: progress is one line that is written again and again
+  std::string environment_socket;     // $MARS_SOCKET
+  std::function<std::string()> user;  // who is at it, when that is not root: for the history of events
 };
 
 inline constexpr std::string_view default_socket = "/run/mars/control.sock";

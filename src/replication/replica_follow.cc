@@ -315,7 +315,8 @@ bool Replica::is_verdict(const Uuid& host, const Report& forced, const Report& a
   return is_here && overrules(forced, against) && !follows_what_was_given_up(forced) && !is_force_taken_back(forced);
 }
 
-// Whoever was forced there is here with another history: the operator has kept the other side.
+// Whoever was forced there is here, and its log goes on beside that reign: the operator has kept the other side. One
+// that only ends before it, because it was restored or is just being fetched, says nothing.
 bool Replica::is_force_taken_back(const Report& follower) const {
   const auto is_forced = [](const format::BranchEpoch& epoch) { return epoch.cause == EpochCause::force; };
   const auto forced = std::find_if(follower.branch.rbegin(), follower.branch.rend(), is_forced);
@@ -323,9 +324,9 @@ bool Replica::is_force_taken_back(const Report& follower) const {
   const auto host = peers_.find(forced->host);
   if (host == peers_.end() || !environment_.is_connected(host->first) || !answered_.contains(host->first)) return false;
   const Report& its = host->second;
-  // A log that lost its end, and one that was put aside, say nothing.
-  if (!its.is_attached || !its.is_whole || its.branch.empty()) return false;
-  return bricks::find_epoch(its.branch, forced->id) == nullptr;
+  if (!its.is_attached || bricks::find_epoch(its.branch, forced->id) != nullptr) return false;
+  return bricks::common_position(its.branch, its.durable.position.lsn, follower.branch, follower.durable.position.lsn)
+      .mine_beyond;
 }
 
 // Its log continues ours on a side that a force or this host's operator has decided against (T9).

@@ -172,7 +172,7 @@ void Replica::give_up_sides(Life& life) const {
   });
   if (goes_on) return;
   for (const auto& [host, peer] : peers_) {
-    if (!has_parted_from(peer)) continue;
+    if (!has_parted_from(peer) || is_force_taken_back(peer)) continue;
     give_up_side(life, log_->branch(), end, peer.branch, peer.durable.position.lsn);
   }
 }
