@@ -365,7 +365,7 @@ TEST_F(DamageFilm, a_source_that_refuses_keeps_nobody_from_another_one) {
     expect_state(holder, State::writes_lost);
     disks("c").fail({.path = "/dev/sdb", .op = DiskOp::flush, .times = 2});
     run("c", "resume-sync mydata");
-    EXPECT_TRUE(until([&] { return view("c").state == State::up_to_date; })) << describe();
+    EXPECT_TRUE(until([&] { return state("c") == State::up_to_date; })) << describe();
     run(holder, "attach mydata --accept-loss");
     expect_primary(holder);
     expect_equal();

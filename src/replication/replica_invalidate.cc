@@ -50,7 +50,10 @@ Task<void> Replica::leave_doubt() {
   auto left = co_await read_left_life(machine_, options_.state_directory);
   if (!left || left->id != life_.id || left->is_disk_doubted) co_return;
   left->is_disk_doubted = true;
-  static_cast<void>(co_await leave_life(machine_, options_.state_directory, std::move(*left)));
+  if (co_await leave_life(machine_, options_.state_directory, std::move(*left)) == Status::ok) co_return;
+  environment_.event(options_.resource, "a flush of " + options_.disk +
+                                            " failed while this replica left, and that could not be written down: "
+                                            "check that disk before it is joined again");
 }
 
 void Replica::stays_after_all() {

@@ -400,11 +400,9 @@ Task<Status> Replica::finish_sync(Position cmax) {
   start_replay();
   status = co_await reach(cmax);
   if (status == Status::ok) {
-    status = co_await state_->update([this](StateBlock& state) {
+    status = co_await state_->update([](StateBlock& state) {
       state.state = ReplicaState::consistent;
-      const bool is_doubted = state.sweep.rewrites;  // since the sweep
-      state.sweep = {};
-      if (is_doubted) state.sweep.rewrites = true, state.sweep.cmax = log_->durable().position;
+      state.sweep = {};  // reach() saw no doubt
     });
   }
   if (status != Status::ok) {
