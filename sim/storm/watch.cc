@@ -154,9 +154,10 @@ void Watch::check_reason(const std::string& host, const Report& report, Seen& se
                        report.transfers.empty() && stage_.is_responsive(host);
   seen.applied = report.applied.position;
   seen.state = report.state;
-  if (!is_same) seen.since = now;
+  // A marsd that begins anew shows for a moment what the one before had a reason for.
   const bool needs_none = report.state == State::up_to_date || !report.reason.empty() || !report.next_step.empty();
-  if (needs_none || now - seen.since < silence_max) return;
+  if (!is_same || needs_none) seen.since = now;
+  if (now - seen.since < silence_max) return;
   stage_.broke("liveness: " + host + " is " + std::string(control::name(report.state)) + " for " +
                std::to_string((now - seen.since) / 1s) + " s and gives no reason");
 }
