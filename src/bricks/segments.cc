@@ -47,7 +47,7 @@ Task<Result<void>> Segments::open() {
   sort();
   if (auto opened = co_await open_branch(); !opened) co_return opened;
   if (co_await keep_control_segment() == Status::gone) co_return failure(Status::gone);
-  static_cast<void>(co_await has_room(0));
+  static_cast<void>(co_await ask_room());
   co_return Result<void>();
 }
 
@@ -75,13 +75,23 @@ Task<Result<void>> Segments::open_branch() {
   co_return Result<void>();
 }
 
+Task<Status> Segments::ask_room() {
+  const auto space = co_await machine_.storage().free_space(options_.directory);
+  free_ = space ? std::optional(space->free_bytes) : std::nullopt;
+  co_return space ? Status::ok : space.error().status;
+}
+
 // The reserve is not taken by log files; several resources that ask at once may each take one file too many.
 Task<Status> Segments::has_room(uint64_t bytes) {
-  auto space = co_await machine_.storage().free_space(options_.directory);
-  if (!space) co_return options_.reserve_bytes == 0 ? Status::ok : space.error().status;
-  room_ = space->free_bytes - std::min(space->free_bytes, options_.reserve_bytes);
-  const bool is_short = options_.reserve_bytes > 0 && space->free_bytes < bytes + options_.reserve_bytes;
-  co_return is_short ? Status::no_space : Status::ok;
+  const Status status = co_await ask_room();
+  if (options_.reserve_bytes == 0) co_return Status::ok;
+  if (status != Status::ok) co_return status;
+  co_return *free_ < bytes + options_.reserve_bytes ? Status::no_space : Status::ok;
+}
+
+std::optional<uint64_t> Segments::room() const {
+  if (!free_) return std::nullopt;
+  return *free_ - std::min(*free_, options_.reserve_bytes);
 }
 
 // Made under another name, so that the name stands for a whole file. Without room it has to wait.
@@ -340,7 +350,7 @@ Task<Status> Segments::trim(Lsn limit, Counts counts, Segment* const& current) {
     }
   }
   const Status status = co_await keep_control_segment();
-  if (has_retired) static_cast<void>(co_await has_room(0));
+  if (has_retired) static_cast<void>(co_await ask_room());
   co_return status == Status::ok || status == Status::no_space ? worst : status;
 }
 

@@ -88,7 +88,7 @@ class Segments {
   uint64_t bytes() const;  // on disk, spares included
   // What the log disk had above the reserve when it was asked last, which is at each new file and whenever old
   // ones were removed; nothing: not known.
-  std::optional<uint64_t> room() const { return room_; }
+  std::optional<uint64_t> room() const;
 
   // What lies in branch/: histories that were given up.
   uint64_t branch_bytes() const;
@@ -100,6 +100,7 @@ class Segments {
   Task<bool> remove_leftover(std::string name);
   Task<Result<void>> open_branch();
   size_t past(Lsn limit, const Counts& counts) const;
+  Task<Status> ask_room();
   Task<Status> has_room(uint64_t bytes);
   Task<Result<void>> open_one(std::string name);
   Task<Status> read_header(Segment& segment, const std::string& name);
@@ -121,8 +122,8 @@ class Segments {
   std::vector<std::string> damaged_;
   std::vector<format::SegmentName> lost_;
   std::vector<io::DirectoryEntry> kept_;  // in branch/, the oldest first
-  std::optional<uint64_t> room_;
-  uint64_t generation_ = 0;  // of what is moved there
+  std::optional<uint64_t> free_;          // on the log disk, when it was asked last
+  uint64_t generation_ = 0;               // of what is moved there
   uint64_t spare_number_ = 0;
   bool has_control_ = false;  // the control segment is there
   bool is_short_ = false;
