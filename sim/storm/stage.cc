@@ -132,6 +132,7 @@ bool Stage::start(const std::string& host) {
   if (cluster.host(host).is_running()) cluster.host(host).kill();
   const auto started = cluster.start(host);
   if (started) maybe_left.erase(host);
+  ++starts[host];
   if (!cluster.host(host).is_up()) history.forget_unflushed(id(host));
   tell("start " + host + (started ? "" : ": " + started.error().text));
   return started.has_value();

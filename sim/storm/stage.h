@@ -67,6 +67,7 @@ struct Stage {
   std::string problem;
   std::map<std::string, Uuid> ids;
   Uuid resource;
+  std::map<std::string, unsigned> starts;
   std::set<std::string> frozen;          // paused, or with a stuck disk
   std::set<std::string> rotten;          // bytes of its log were damaged: what only it had may be gone
   std::set<std::string> may_abandon;     // the operator gave its version up

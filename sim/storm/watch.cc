@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "replication/sync_messages.h"
 #include "sim/storm/log_overlay.h"
@@ -156,7 +157,8 @@ void Watch::check_reason(const std::string& host, const Report& report, Seen& se
   seen.state = report.state;
   // A marsd that begins anew shows for a moment what the one before had a reason for.
   const bool needs_none = report.state == State::up_to_date || !report.reason.empty() || !report.next_step.empty();
-  if (!is_same || needs_none) seen.since = now;
+  const bool is_another = std::exchange(seen.starts, stage_.starts[host]) != stage_.starts[host];
+  if (!is_same || needs_none || is_another) seen.since = now;
   if (now - seen.since < silence_max) return;
   stage_.broke("liveness: " + host + " is " + std::string(control::name(report.state)) + " for " +
                std::to_string((now - seen.since) / 1s) + " s and gives no reason");

@@ -24,6 +24,7 @@ class Watch {
     Position durable;
     Position applied;
     control::State state = control::State::unknown;
+    unsigned starts = 0;
     io::Instant since = {};         // so long it shows the same and no reason
     uint64_t changes = UINT64_MAX;  // of its disks, when the image was checked
     bool was_consistent = false;
