@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/out_of_memory.h"
 #include "io/linux/errno_status.h"
+#include "io/linux/reactor.h"
 
 namespace mars::io {
 namespace {
@@ -74,10 +75,18 @@ DiskOp& DiskOp::begin(FileOp& op, DiskFile& file, void (*ended)(Job& op)) {
     self.bounce_ = static_cast<std::byte*>(std::aligned_alloc(bounce_align, bytes));
     if (self.bounce_ == nullptr) out_of_memory();
   }
+  if (op.kind == FileOp::Kind::write && op.fua && !file.has_fua()) {
+    self.way_ = file.durable_way().next(self.total_);
+    self.began_ = monotonic_now();
+  }
   return self;
 }
 
-int DiskOp::write_flags(const FileOp& op) const { return op.fua && file_->has_fua() ? RWF_DSYNC : 0; }
+void DiskOp::teach(const FileOp& op, DurableWay& way) const {
+  if (began_ != Instant{} && op.status == Status::ok) way.took(way_, total_, monotonic_now() - began_);
+}
+
+int DiskOp::write_flags(const FileOp& op) const { return op.fua && way_ == DurableWay::one_call ? RWF_DSYNC : 0; }
 
 Piece DiskOp::next(FileOp& op) {
   Piece piece;
@@ -144,7 +153,7 @@ bool DiskOp::advance_move(FileOp& op, uint64_t moved) {
 }
 
 bool DiskOp::end_move(FileOp& op) {
-  is_flush_due_ = op.kind == FileOp::Kind::write && op.fua && !file_->has_fua();
+  is_flush_due_ = op.kind == FileOp::Kind::write && op.fua && way_ == DurableWay::two_calls;
   return is_flush_due_ ? false : end(op, Status::ok);
 }
 
@@ -231,6 +240,7 @@ void DiskFile::on_ended(Job& job) {
   DiskOp& state = DiskOp::of(op);
   DiskFile& file = state.file();
   op.run = state.completion();
+  state.teach(op, file.durable_way_);
   --file.in_flight_;
   if (Job* next = file.waiting_.pop()) file.pass(static_cast<FileOp&>(*next));
   op.run(op);  // perhaps the end of the file, too

@@ -12,6 +12,7 @@
 
 #include "io/file.h"
 #include "io/linux/descriptor.h"
+#include "io/linux/durable_way.h"
 #include "io/linux/fair_lines.h"
 #include "io/time.h"
 
@@ -63,14 +64,15 @@ class DiskOp {
 
   DiskFile& file() { return *file_; }
   auto completion() const { return completion_; }
-  // What comes next is a flush: the second step of a FUA write to a device without FUA. Left to the kernel, that flush
-  // waits for kernel workers which stand in line with everybody who computes: milliseconds on a busy processor.
+  // What comes next is a flush: the second call of a FUA write (DurableWay).
   bool is_flush_due() const { return is_flush_due_; }
   int write_flags(const FileOp& op) const;  // for pwritev2
   Piece next(FileOp& op);
   // `result`: what the kernel said, bytes or -errno. True: the operation has ended and op.status is set; false: the
   // next piece is due.
   bool advance(FileOp& op, int64_t result);
+  // In the reactor, after the end.
+  void teach(const FileOp& op, DurableWay& way) const;
 
  private:
   bool end(FileOp& op, Status status);
@@ -89,6 +91,8 @@ class DiskOp {
   uint64_t piece_bytes_ = 0;
   uint32_t retries_ = 0;
   bool is_flush_due_ = false;
+  DurableWay::Way way_ = DurableWay::one_call;  // of a FUA write
+  Instant began_{};                             // of one whose time counts
 };
 static_assert(sizeof(DiskOp) <= sizeof(FileOp::scratch));
 
@@ -104,6 +108,7 @@ class DiskFile final : public File {
 
   int descriptor() const { return disk_.descriptor.get(); }
   bool has_fua() const { return disk_.has_fua; }
+  DurableWay& durable_way() { return durable_way_; }
   bool fits_direct(std::span<const Buffer> buffers) const;
   std::optional<uint64_t> current_size() const;  // none: the kernel does not say
 
@@ -116,6 +121,7 @@ class DiskFile final : public File {
   Ready& ready_;
   DiskEngine& engine_;
   OpenedDisk disk_;
+  DurableWay durable_way_;
   mutable std::atomic<uint64_t> known_size_ = 0;
   uint32_t in_flight_ = 0;  // in the engine
   FairLines waiting_;       // for a place there
