@@ -358,6 +358,42 @@ TEST_F(SidedForkFilm, a_bystander_that_saw_neither_side_follows_who_was_forced) 
   expect_equal();
 }
 
+// Nobody is open: the operator's verdict counts, and not who has more.
+// Attacks: F13, T9
+TEST_F(SidedForkFilm, a_bystander_does_not_follow_what_is_left_of_a_force_that_was_taken_back) {
+  cast({"a", "b", "c", "d"});
+  save("a", 0, 40, '0');
+  expect_up_to_date();
+  run("c", "pause-fetch mydata");
+  for (const char* one : {"a", "c"}) {
+    for (const char* other : {"b", "d"}) cut(one, other);
+  }
+  save("a", 20, 25, 'a');
+  await_silence("b", "a");
+  force("b");
+  save_apart("b", 25, 60, 'b');
+  expect_on_disk("d", 25, 60, 'b');
+  kill("d");
+  for (const char* one : {"a", "c"}) {
+    for (const char* other : {"b", "d"}) heal(one, other);
+  }
+  expect_state("a", State::fork);
+  invalidate("b");
+  run("a", "primary mydata");
+  run("a", "secondary mydata");
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); })) << describe();
+  boot("d");
+  EXPECT_TRUE(until(
+      [&] { return cluster().connected("c", "a") && cluster().connected("c", "b") && cluster().connected("c", "d"); }));
+  rest(2s);
+  run("c", "resume-fetch mydata");
+  EXPECT_TRUE(until([&] { return applied("c") == durable("a"); })) << describe();
+  EXPECT_FALSE(is_on_disk("c", 25, 60, 'b')) << describe();
+  invalidate("d");
+  run("a", "primary mydata");
+  expect_equal();
+}
+
 // Attacks: F13, P13
 TEST_F(SidedForkFilm, a_lag_is_counted_from_the_primary_that_answers) {
   for (const char* dead : {"a", "c"}) {

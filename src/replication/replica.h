@@ -317,6 +317,7 @@ class Replica {
   std::optional<Uuid> choose_sync_source() const;
   bool is_decided_against(const Report& peer) const;
   bool is_force_taken_back(const Report& follower) const;
+  const Report* who_took_back(const Report& follower) const;
   int place_behind(const Uuid& source) const;
   void note_sync_failure(const Uuid& source, bool has_refused);
   void leave_silent_sync_source();

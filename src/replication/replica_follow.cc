@@ -317,22 +317,29 @@ bool Replica::is_verdict(const Uuid& host, const Report& forced, const Report& a
 
 // Whoever was forced there is here, and its log goes on beside that reign: the operator has kept the other side. One
 // that only ends before it, because it was restored or is just being fetched, says nothing.
-bool Replica::is_force_taken_back(const Report& follower) const {
+bool Replica::is_force_taken_back(const Report& follower) const { return who_took_back(follower) != nullptr; }
+
+const Report* Replica::who_took_back(const Report& follower) const {
   const auto is_forced = [](const format::BranchEpoch& epoch) { return epoch.cause == EpochCause::force; };
   const auto forced = std::find_if(follower.branch.rbegin(), follower.branch.rend(), is_forced);
-  if (forced == follower.branch.rend()) return false;
+  if (forced == follower.branch.rend()) return nullptr;
   const auto host = peers_.find(forced->host);
-  if (host == peers_.end() || !environment_.is_connected(host->first) || !answered_.contains(host->first)) return false;
+  if (host == peers_.end() || !environment_.is_connected(host->first) || !answered_.contains(host->first))
+    return nullptr;
   const Report& its = host->second;
-  if (!its.is_attached || bricks::find_epoch(its.branch, forced->id) != nullptr) return false;
-  return bricks::common_position(its.branch, its.durable.position.lsn, follower.branch, follower.durable.position.lsn)
-      .mine_beyond;
+  if (!its.is_attached || bricks::find_epoch(its.branch, forced->id) != nullptr) return nullptr;
+  const auto common =
+      bricks::common_position(its.branch, its.durable.position.lsn, follower.branch, follower.durable.position.lsn);
+  return common.mine_beyond ? &its : nullptr;
 }
 
 // Its log continues ours on a side that a force or this host's operator has decided against (T9).
 bool Replica::is_no_way_on(const Report& peer) const {
   const bool is_lost = is_of_lost_side(life_, peer.branch, peer.durable.position.lsn);
   if (is_lost && goes_on_elsewhere()) return true;
+  // What is left of a force that was taken back, and the forced host itself is on the way that was kept.
+  const Report* kept = who_took_back(peer);
+  if (kept != nullptr && kept->is_consistent && rival(*kept) != Rival::before_data) return true;
   // Who has parted from the forced one itself is on the other side, and follows that until the operator decides.
   return std::ranges::any_of(peers_, [&](const auto& other) {
     return is_verdict(other.first, other.second, peer) && rival(other.second) != Rival::before_data;
