@@ -293,14 +293,15 @@ TEST_F(ExecTest, program_that_takes_too_long_is_killed_with_its_children) {
   const Instant start = machine().now();
   const auto finished = exec({"/bin/sh", "-c", "sleep 1000 & echo started; wait"}, 50ms);
   EXPECT_EQ(status_of(finished), Status::timed_out);
-  EXPECT_LT(machine().now() - start, 5s);
+  EXPECT_LT(machine().now() - start, 30s);
 }
 
 TEST_F(ExecTest, grandchild_that_holds_the_output_does_not_delay) {
   const Instant start = machine().now();
-  const auto finished = exec({"/bin/sh", "-c", "sleep 3 & echo done"});
+  const auto finished = exec({"/bin/sh", "-c", "sleep 60 & echo done"}, 120s);
+  ASSERT_TRUE(finished) << finished.error().text;
   EXPECT_EQ(finished->output, "done\n");
-  EXPECT_LT(machine().now() - start, 2s);
+  EXPECT_LT(machine().now() - start, 30s);
 }
 
 TEST_F(ExecTest, output_is_bounded) {
