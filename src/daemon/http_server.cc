@@ -27,8 +27,6 @@ using control::ExitCode;
 constexpr size_t lines_max = 64;                            // of progress that a slow client has not read yet
 constexpr auto heartbeat = std::chrono::milliseconds(500);  // an empty line, by which a client that went away is found
 
-constexpr auto farewell = std::chrono::seconds(2);  // for clients to read why we stop
-
 // What one command has to say, between the reactor and the thread that writes to the client.
 class Call {
  public:
@@ -151,7 +149,7 @@ class HttpServer::Implementation {
       call->on_answer({ExitCode::failed, "marsd is stopping", "repeat the command when it runs again", {}});
     }
     // The server cuts what it still writes when it stops; a client that does not read is not waited for.
-    all_ended_.wait_for(lock, farewell, [&] { return calls_.empty(); });
+    all_ended_.wait_for(lock, options_.farewell, [&] { return calls_.empty(); });
     lock.unlock();
     is_over_ = true;
     // stop() has no effect while it is being opened again.

@@ -4,6 +4,7 @@
 // socket may do everything: its directory is 0700, the socket 0600.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -35,6 +36,7 @@ class HttpServer {
     std::function<void(Submission)> submit;
     // The newest status as JSON (control/view.h); never null. Called from threads of the server.
     std::function<std::shared_ptr<const std::string>()> snapshot;
+    std::chrono::milliseconds farewell = std::chrono::seconds(2);  // at most, for clients to read why we stop
   };
 
   explicit HttpServer(Options options);

@@ -88,7 +88,8 @@ class HttpServerTest : public testing::Test {
         path(), [this](Submission submission) { on_submit(std::move(submission)); },
         [] {
           return std::make_shared<const std::string>(R"({"version":1,"host":"alpha","resources":[{"name":"mydata"}]})");
-        }};
+        },
+        std::chrono::seconds(30)};
   }
   std::string exchange(std::string_view bytes) {
     RawClient client(path());
