@@ -1,9 +1,11 @@
 #include "daemon/config.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 
 namespace mars::daemon {
@@ -62,11 +64,14 @@ TEST(config, strange_host_names_become_names) {
 }
 
 TEST(config, flags_win_over_the_file) {
-  std::string file = testing::TempDir() + "marsd-test.toml";
+  std::string directory = testing::TempDir() + "mars-config-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  const std::string file = directory + "/marsd.toml";
   std::ofstream(file)
       << "name = \"beta\"\nlisten = \"10.0.0.1:1\"\nadvertise = [\"a:1\", \"b:2\"]\nmemory = \"128M\"\n";
   Config both = config({"--config", file, "--listen=[::1]:2", "--advertise", "c:3", "--advertise", "d:4"});
   std::remove(file.c_str());
+  ::rmdir(directory.c_str());
   EXPECT_EQ(both.name, "beta");
   EXPECT_EQ(both.listen, "[::1]:2");
   EXPECT_EQ(both.advertise, (std::vector<std::string>{"c:3", "d:4"}));
