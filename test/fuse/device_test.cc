@@ -145,7 +145,7 @@ TEST_F(FuseTest, an_error_below_is_an_error_above) {
 
 TEST_F(FuseTest, thirty_two_writers_arrive_thirty_two_deep) {
   if (shell("command -v fio") != 0) GTEST_SKIP() << "fio is not installed";
-  Served served(root_, {"--delay-us", "3000"});
+  Served served(root_, {"--delay-us", "30000"});
   served.open();
   std::string output;
   int code = shell("fio --name=x --filename=" + served.link() +
