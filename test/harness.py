@@ -98,7 +98,10 @@ class Host:
         """As the kernel's out-of-memory killer does it: no chance to say anything."""
         self.peak_bytes()
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"marsd of {self.name} does not end after SIGKILL", [self]) from None
 
     def stop(self, timeout=40):
         """Asks it to end. Returns its exit code."""
