@@ -114,7 +114,7 @@ function(mars_library folder below packages test_extra)
     target_link_libraries(${name}_test PRIVATE mars_${name} GTest::gtest_main)
     mars_link(${name}_test PRIVATE "${test_extra}" "-")
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 30
-                         PROPERTIES TIMEOUT 300
+                         PROPERTIES TIMEOUT 900
                          ENVIRONMENT TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tools/tsan.supp)
   endif()
 endfunction()

@@ -445,9 +445,8 @@ KINDS = [("io", "once", ""), ("io", "forever", ""), ("io", "once", "ENOSPC"), ("
 
 def chosen(arguments):
     """(workload, fault, n or None for those of the arguments): what was found once, then the loops."""
-    is_narrowed = any((arguments.workload, arguments.what, arguments.mode, arguments.call, arguments.path,
-                       arguments.error))
-    rows = [] if is_narrowed else FOUND
+    is_narrowed = any((arguments.what, arguments.mode, arguments.call, arguments.path, arguments.error))
+    rows = [] if is_narrowed else [row for row in FOUND if arguments.workload in (None, row[0].__name__)]
     kinds = KINDS if (arguments.what, arguments.mode) not in (("allocation", "forever"), ("socket", "forever")) else [
         (arguments.what, arguments.mode, "")]
     for workload in WORKLOADS:
