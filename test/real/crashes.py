@@ -72,11 +72,13 @@ def marsd_killed_under_a_mounted_filesystem(can):
         run("mount", device, a.mount_point)
         for round_number in range(3):
             synced = {}
-            ended = write_files(a.mount_point, synced, f"round-{round_number}")
+            ended, found = write_files(a.mount_point, synced, f"round-{round_number}")
             poll("some files are fsynced", lambda: len(synced) > 5, 30, hosts=[a])
             a.kill()
             ended.join(15)
             expect(not ended.is_alive(), "a writer hangs although marsd is dead", [a])
+            expect(len(found) == 1, f"a writer has ended {len(found)} times", [a])
+            expect(found[0].errno in (errno.EIO, errno.EROFS, errno.ESHUTDOWN), f"a writer got {found[0]}", [a])
             poll("the keeper has ended", lambda: not keepers(the_lab), 10, hosts=[a])
             if round_number == 1:  # the new marsd starts beside the dead device, which is still mounted
                 a.start()
@@ -108,7 +110,9 @@ def keepers(the_lab):
 
 
 def write_files(folder, synced, prefix):
-    """A thread that writes and fsyncs files until the device fails."""
+    """A thread that writes and fsyncs files until the device fails, and the list that gets the error then."""
+    found = []
+
     def work():
         for number in range(100000):
             name, data = f"{prefix}-{number}", os.urandom(20000)
@@ -123,13 +127,13 @@ def write_files(folder, synced, prefix):
                 finally:
                     os.close(directory)
             except OSError as error:
-                expect(error.errno in (errno.EIO, errno.EROFS, errno.ESHUTDOWN), f"a writer got {error}")
+                found.append(error)
                 return
             synced[name] = data
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    return thread
+    return thread, found
 
 
 def the_keeper_killed_in_use(can):
@@ -158,9 +162,19 @@ def the_keeper_of_an_unused_device_killed(can):
             first = poll("there is a keeper", lambda: keepers(the_lab), 10, hosts=[a])[0]
             os.kill(first, signal.SIGKILL)
             poll("there is another keeper", lambda: (k := keepers(the_lab)) and first not in k, 20, hosts=[a])
+            poll("the device can be read again", lambda: can_be_read(the_lab, a.devices / "r"), 30, hosts=[a])
             expect(a.is_running(), "marsd has died with its keeper", [a])
             check_ext4(a.device("r"))
         expect(a.stop() == 0, "marsd did not stop cleanly", [a])
+
+
+def can_be_read(the_lab, link):
+    """It is the only device of the lab, has its size, and gives bytes that nobody remembers."""
+    if len(loops_below(the_lab.base)) != 1 or not link.exists():
+        return False
+    size = run("blockdev", "--getsize64", link, check=False)
+    first = run("dd", f"if={link}", "of=/dev/null", f"bs={BLOCK}", "count=1", "iflag=direct", check=False)
+    return size.stdout.strip() == str(SIZE) and first.returncode == 0
 
 
 def both_killed(can):
