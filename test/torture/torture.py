@@ -31,10 +31,8 @@ FIO_BYTES = 24 << 20
 
 
 class Shipping:
-    """Knows which commits one host certainly has: the position of the primary is read when the commit is old enough to
-    be in it, and then that host must have reached it."""
-
-    STALE = 1.2  # what a status says may be so old
+    """Knows which commits one host certainly has: the position of the primary is taken from a status that was made when
+    the commit had been acknowledged, and then that host must have reached it."""
 
     def __init__(self, primary, secondary, ledger):
         self.primary, self.secondary, self.ledger = primary, secondary, ledger
@@ -45,11 +43,11 @@ class Shipping:
 
     def work(self):
         while not self.is_stopping.is_set():
-            committed = self.ledger.acknowledged
-            if self.is_stopping.wait(self.STALE):
+            committed, since = self.ledger.acknowledged, now()
+            if self.is_stopping.wait(0.5):
                 return
             try:
-                position = durable(self.primary)
+                position = durable(self.primary, since)
                 while position and durable(self.secondary) < position:
                     if self.is_stopping.wait(0.2):
                         return
@@ -63,12 +61,20 @@ class Shipping:
         self.thread.join(60)
 
 
-def durable(host):
-    """The end of its own log that it says is durable, or 0."""
+def now():
+    """As a status writes its time: the later of two is the greater text."""
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds:09}Z"
+
+
+def durable(host, since=""):
+    """The end of its own log that it says is durable, or 0: no status later than `since`. A host that was stopped
+    begins with one from before."""
     answer = host.adm("status", "--json", timeout=10)
-    if answer.code != harness.DONE:
+    status = answer.json() if answer.code == harness.DONE else {}
+    if status.get("time", "") <= since:
         return 0
-    for found in answer.json()["resources"]:
+    for found in status["resources"]:
         for replica in found["replicas"]:
             if replica["host"] == host.name:
                 return replica.get("durable_lsn", 0)
@@ -270,6 +276,8 @@ class Torture:
         self.start_load()
         end = self.prng.choice(self.ENDS) if number else "fail_over"
         time.sleep(self.prng.uniform(2.5, 4))
+        poll(f"a commit of this round is known to be on {self.successor.name}",
+             lambda: self.shipping.certain > self.last, 60, hosts=self.hosts)
         if self.prng.random() < 0.4 or not number:
             self.slow_down()
         for name in self.prng.sample(self.DISTURBANCES, self.prng.randrange(1, 3)):
