@@ -25,8 +25,8 @@ def left_of(base):
     found += leftovers.mounts_below(base) + leftovers.loops_below(base)
     found += [str(path) for path in (base, *shared_memory_of(base)) if path.exists()]
     namespaces = Path("/var/run/netns")
-    found += [str(path) for path in namespaces.glob(f"{base.name}*")] if namespaces.is_dir() else []
-    return found + [line for line in run("ip", "-o", "link").stdout.splitlines() if base.name in line]
+    found += [str(path) for path in namespaces.glob(f"{base.name}-*")] if namespaces.is_dir() else []
+    return found + [line for line in run("ip", "-o", "link").stdout.splitlines() if f"{base.name}-" in line]
 
 
 def shared_memory_of(base):
@@ -92,11 +92,13 @@ def ended_in_the_middle():
     expect(not left_of(base), f"a failure left {left_of(base)}")
     print("a failure in the middle: nothing is left")
     process, base = begin(folder, "Real data goes onto")
+    (base / "kept").touch()  # a test that begins just now in the other lane leaves it alone
     process.kill()
     finish(process)
     expect(left_of(base), "kill -9 left nothing, so the sweep has nothing to show")
+    (base / "kept").unlink()
     run(sys.executable, HERE / "demo.py", "--clean", "--bin", folder, timeout=120)
-    poll("the next start has swept it", lambda: not left_of(base), 20)
+    poll("the next start has swept it", lambda: not left_of(base), 60)
     print("kill -9, and the next start: nothing is left")
     base = keep_a_lab(folder)
     kept = leftovers.processes_of(base)
