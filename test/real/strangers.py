@@ -110,18 +110,26 @@ def servers_with_foreign_certificates(can):
     """B is down and somebody else answers at its address: A does not talk to it, and says so."""
     with lab(can, "ab", netns=False, fuse=False) as the_lab:
         a, b = cluster_of_two(the_lab)
+        cluster, own = identity(b)
         folder = the_lab.base / "papers"
         folder.mkdir()
         b.stop()
         for what, papers, _ in foreign_papers(folder, a, b):
             if papers is None:
                 continue
-            with Impostor(b, papers):
+            # What was wrong with the one before is shown until the next dial, which finds nobody here.
+            poll("A finds nobody in the place of B", lambda: not problem(a, "b"), 60, hosts=[a])
+            with Impostor(b, papers, frame(HELLO, hello(cluster, own, name=b"b"))) as impostor:
+                expect(impostor.was_tried.wait(60), f"A has not called {what}", [a])
                 said = poll(f"A says what is wrong with {what}", lambda: problem(a, "b"), 30, hosts=[a])
                 print(f"    {what}: {said}")
-                expect(not a.replica("r", "b").get("is_connected"), "A is connected with an impostor", [a])
+                expect(not is_connected(a, "b"), "A is connected with an impostor", [a])
         b.start()
         expect_well(the_lab, b"s")
+
+
+def is_connected(host, peer):
+    return next(found["is_connected"] for found in host.status()["hosts"] if found["name"] == peer)
 
 
 def problem(host, peer):

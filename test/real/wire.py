@@ -159,10 +159,12 @@ class Caller:
 
 
 class Impostor:
-    """A server in the place of a host that is down: answers TLS with these papers, and says `words` to each caller."""
+    """A server in the place of a host that is down: answers TLS with these papers, and says `words` to each caller.
+    `was_tried`: the handshake of a caller has ended, well or not."""
 
     def __init__(self, host, papers, words=b""):
         self.words = words
+        self.was_tried = threading.Event()
         self.context = tls("server", papers)
         self.server = socket.create_server(("127.0.0.1", host.lab.network.ports[host.name][1]))
         self.thread = threading.Thread(target=self.serve, daemon=True)
@@ -176,7 +178,7 @@ class Impostor:
                 return
             try:
                 connection.settimeout(5)
-                with self.context.wrap_socket(connection, server_side=True) as secure:
+                with self.shake_hands(connection) as secure:
                     secure.recv(4096)
                     secure.sendall(self.words)
                     secure.recv(4096)
@@ -184,6 +186,12 @@ class Impostor:
                 pass
             finally:
                 connection.close()
+
+    def shake_hands(self, connection):
+        try:
+            return self.context.wrap_socket(connection, server_side=True)
+        finally:
+            self.was_tried.set()
 
     def __enter__(self):
         return self
