@@ -5,13 +5,15 @@ import subprocess
 import time
 
 from common import Failure, expect
+from probe import Probe
 
 BLOCK = 16384
 PACE = 800  # writes per second
 
 
 class Load:
-    """Runs beside the scenario. Each block is written once, with a checksum inside, and read back at the end."""
+    """Runs beside the scenario. Each block is written once, with a checksum inside, and read back at the end. What the
+    host's own disk does meanwhile is measured beside it."""
 
     def __init__(self, host, target, seconds, folder):
         self.host = host
@@ -20,6 +22,7 @@ class Load:
         self.bytes = PACE * seconds * BLOCK
         self.process = None
         self.marks = []
+        self.probe = Probe(folder / "probe")
 
     def command(self):
         return ["fio", "--name=demo", "--rw=randwrite", f"--bs={BLOCK}", f"--size={self.bytes}", "--direct=1",
@@ -28,6 +31,7 @@ class Load:
                 "--eta=never", "--output-format=json", f"--output={self.folder}/load.json", *self.target]
 
     def start(self):
+        self.probe.start()
         self.process = subprocess.Popen(self.command(), cwd=self.folder, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                         start_new_session=True)
@@ -47,6 +51,8 @@ class Load:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise Failure("fio does not end", [self.host]) from None
+        self.probe.stop()
+        expect(self.probe.count > 0, "nothing could be written beside the load", [self.host])
         expect(self.process.returncode == 0, f"fio found an error: {text.strip()[-800:]}", [self.host])
         with open(self.folder / "load.json") as file:
             report = file.read()
