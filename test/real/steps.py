@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """kill -9 of marsd, of its keeper and of both at each step of a device's life: mount, spawn, configure, link, serve,
-clear, unlink, unmount. strace holds a process in the system call that is the step, and there the victims are killed.
+clear, unlink, unmount. strace holds a process in the system call that is the step, there the victims are killed, and
+then strace is, so that whoever is left goes on.
 Nothing stays stuck, the next start sweeps, and what was fsynced before is on the device."""
 
 import os
@@ -12,10 +13,10 @@ from pathlib import Path
 from cases import lab, run_cases
 from common import check_ext4, expect, poll, run
 from harness import DONE
-from leftovers import loops_below, mounts_below, processes_of
+from leftovers import loops_below, mounts_below, processes_of, send
 
 SIZE = 128 << 20
-HOLD = 3_000_000  # microseconds
+HOLD = 60_000_000  # microseconds; it ends when strace is killed
 LOOP_CONFIGURE, LOOP_CLR_FD = 0x4C0A, 0x4C01
 KEEPER = """#!/bin/sh
 [ -e {base}/hold-keeper ] || exec {keeper} "$@"
@@ -76,14 +77,15 @@ def write_file(a, text):
 
 def keepers(the_lab):
     """Those of this lab; strace holds none of them by its own name."""
-    found = []
-    for pid in processes_of(the_lab.base):
-        try:
-            if os.readlink(f"/proc/{pid}/exe") == str(the_lab.keeper):
-                found.append(pid)
-        except OSError:
-            continue
-    return found
+    return [pid for pid in processes_of(the_lab.base) if program_of(pid) == str(the_lab.keeper)]
+
+
+def program_of(pid):
+    """Empty: it has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return ""
 
 
 def is_held(pid, step):
@@ -105,9 +107,9 @@ def is_held(pid, step):
 
 
 def hold(the_lab, a, step):
-    """From the next start of that program on."""
+    """From the next start of that program on. Without --seccomp-bpf, which fails those calls when strace is gone."""
     if step.owner == "marsd":
-        a.wrapper = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", str(the_lab.base / "strace-marsd")] + \
+        a.wrapper = ["strace", "-D", "-f", "-qq", "-o", str(the_lab.base / "strace-marsd")] + \
             step.words(a)
     else:
         (the_lab.base / "hold-keeper").write_text(" ".join(step.words(a)))
@@ -118,14 +120,22 @@ def let_go(the_lab, a):
     (the_lab.base / "hold-keeper").unlink(missing_ok=True)
 
 
+def end_hold(the_lab):
+    """The tracee of a tracer that dies goes on."""
+    def tracers():
+        return [pid for pid in processes_of(the_lab.base) if program_of(pid).endswith("/strace")]
+
+    send(tracers(), signal.SIGKILL)
+    poll("strace is gone", lambda: not tracers(), 20)
+
+
 def kill(the_lab, a, victims):
-    """Returns the keepers that were killed."""
+    """Returns the keepers that were killed. Whom strace holds is waited for when strace is gone."""
     killed = keepers(the_lab) if "keeper" in victims else []
-    for pid in killed:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    send(killed, signal.SIGKILL)
+    if "marsd" in victims:
+        send([a.process.pid], signal.SIGKILL)
+    end_hold(the_lab)
     if "marsd" in victims:
         a.kill()
     return killed
