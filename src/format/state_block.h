@@ -1,5 +1,6 @@
-// What a host must know about a resource before it has read the log (D9): two slots of 64 KiB beside the log, written
-// in turn and in place. Bytes: doc/format/state_block.md. Its one writer is the resource's replication on this host.
+// What a host must know about a resource before it has read the log (D9): two slots of 64 KiB in the state directory,
+// written in turn and in place. Bytes: doc/format/state_block.md. Its one writer is the resource's replication on this
+// host.
 #pragma once
 
 #include <array>

@@ -1,5 +1,5 @@
-// Places: where things lie in the state directory and on the log disk (doc: README, "Places"). Folders of resources are
-// named by uuid, never by name. Pure values.
+// Places: where things lie in the state directory and on the log disk (doc/format/host_files.md). Folders of resources
+// are named by uuid, never by name. Pure values.
 #pragma once
 
 #include <string>
