@@ -197,8 +197,17 @@ constexpr std::string_view manual_tail = R"(.SH ENVIRONMENT
 control socket of marsd, unless \fB\-\-socket\fR is given
 .SH FILES
 .TP
+/etc/mars/marsd.toml
+settings of this host, read by marsd when it starts; \fBmarsd \-\-help\fR lists them
+.TP
+/var/lib/mars
+state directory: keys, metadata and, unless log\-dir names another place, the logs
+.TP
 /run/mars/control.sock
-where marsd listens
+where marsd listens for marsadm
+.TP
+/run/mars/nbd.sock
+where marsd listens for NBD clients on this host
 .TP
 /dev/mars/\fIRESOURCE\fR
 the device, on the primary

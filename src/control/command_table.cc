@@ -14,7 +14,17 @@ const Argument any_resource = {
     .name = "resource", .type = resource, .help = "name of the resource", .is_required = true};
 const Argument maybe_resource = {.name = "resource", .type = resource, .help = "only this resource"};
 const Argument dry_run = {
-    .name = "dry-run", .type = flag, .help = "make all checks, say what would be done, change nothing"};
+    .name = "dry-run",
+    .type = flag,
+    .help = "say what would be done, change nothing; not all checks are made, so the command itself may still refuse"};
+const Argument accept_loss = {
+    .name = "accept-loss",
+    .type = flag,
+    .help = "give up acknowledged writes that were lost with marsd's memory, or with the end of a damaged log"};
+const Argument force_disk = {
+    .name = "force",
+    .type = flag,
+    .help = "with --accept-disk: also on the primary, and where the log here has what no other replica has"};
 const Argument timeout = {.name = "timeout",
                           .type = duration,
                           .help = "give up waiting after this time; 0 waits for ever",
@@ -39,15 +49,16 @@ void add_cluster(std::vector<CommandSpec>& table) {
                    {},
                    {dry_run},
                    {refused}});
-  table.push_back({"invite",
-                   Group::cluster,
-                   "print a one-time token with which another host can join",
-                   "The token carries the addresses of the members, the fingerprint of the cluster's authority and a "
-                   "secret. It can be used by one host, once. Give it to that host by a way that you trust, and run "
-                   "`marsadm join-cluster TOKEN` there.",
-                   {},
-                   {{"expires", duration, "the token is worth nothing after this time", false, "1h", {}}},
-                   {refused}});
+  table.push_back(
+      {"invite",
+       Group::cluster,
+       "print a one-time token with which another host can join",
+       "The token carries the addresses of this member, and of no other, the fingerprint of the cluster's authority "
+       "and a secret. It can be used by one host, once. Give it to that host by a way that you trust, and run "
+       "`marsadm join-cluster TOKEN` there.",
+       {},
+       {{"expires", duration, "the token is worth nothing after this time", false, "1h", {}}},
+       {refused}});
   table.push_back({"join-cluster",
                    Group::cluster,
                    "make this host a member of the cluster that the token is from",
@@ -134,8 +145,8 @@ void add_resources(std::vector<CommandSpec>& table) {
        "because the replicas differ from then on until they have synced.",
        {any_resource},
        {{"accept-disk", flag, "the disk may have changed while it was detached", false, {}, {}},
-        {"accept-loss", flag, "acknowledged writes that were lost with marsd's memory are given up", false, {}, {}},
-        {"force", flag, "with --accept-disk on the primary", false, {}, {}},
+        accept_loss,
+        force_disk,
         dry_run,
         timeout},
        {refused, timed_out, not_found}});
@@ -211,8 +222,9 @@ void add_roles(std::vector<CommandSpec>& table) {
       {"secondary",
        Group::roles,
        "no host shall be the primary of a resource",
-       "The device is closed; refused while it is in use. The replicas catch up and the right to write stays "
-       "parked where it is, until `marsadm primary` is run somewhere.",
+       "Whichever host is primary closes its device; it does not matter where this is run. Refused while the device "
+       "is in use. The replicas catch up and the right to write stays parked where it is, until `marsadm primary` is "
+       "run somewhere. To move the role to another host, run `marsadm primary` there instead.",
        {any_resource},
        {dry_run, timeout},
        {refused, timed_out, unreachable, not_found}});

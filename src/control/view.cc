@@ -245,7 +245,8 @@ Result<ClusterView> cluster_view_from_json(std::string_view text) {
 }
 
 Result<ClusterView> only(ClusterView view, std::string_view resource) {
-  auto at = std::ranges::find(view.resources, resource, &ResourceView::name);
+  auto at = std::ranges::find(view.resources, resource, &ResourceView::uuid);
+  if (at == view.resources.end()) at = std::ranges::find(view.resources, resource, &ResourceView::name);
   if (at == view.resources.end()) {
     std::vector<std::string_view> names;
     for (const ResourceView& known : view.resources) names.push_back(known.name);

@@ -121,7 +121,7 @@ std::string to_json(const ResourceView& view);
 // invalid: no JSON, another version, fields of wrong types. Unknown fields are passed over.
 Result<ClusterView> cluster_view_from_json(std::string_view json);
 
-// Only this resource, and the hosts as they are; not_found names the nearest.
+// Only this resource, by name or uuid, and the hosts as they are; not_found names the nearest.
 Result<ClusterView> only(ClusterView view, std::string_view resource);
 
 }  // namespace mars::control

@@ -115,6 +115,16 @@ TEST(view, only_one_resource) {
   EXPECT_EQ(none.error().text, "there is no resource \"mydta\"; did you mean \"mydata\"?");
 }
 
+// Two hosts may have made resources of one name; the alarm gives the uuids.
+TEST(view, only_one_resource_by_its_uuid) {
+  ClusterView view = full_view();
+  view.resources[1].name = view.resources[0].name;
+  Result<ClusterView> one = only(std::move(view), "u4");
+  ASSERT_TRUE(one);
+  ASSERT_EQ(one->resources.size(), 1u);
+  EXPECT_EQ(one->resources[0].uuid, "u4");
+}
+
 TEST(states, have_unique_names_and_explanations) {
   for (const StateRow& entry : states()) {
     EXPECT_EQ(find_state(entry.name), entry.state);

@@ -20,7 +20,7 @@ struct Config {
   std::string run_dir;
   std::string device_dir;
   std::string listen;                  // "[::]:7790"
-  std::vector<std::string> advertise;  // what is told to the others; empty: the local addresses
+  std::vector<std::string> advertise;  // what is told to the others; empty: made of name and listen
   std::string nbd_listen;              // empty: no NBD over TCP
   uint32_t nbd_socket_mode = 0600;
   std::string front_end = "auto";    // auto, fuse, nbd, none

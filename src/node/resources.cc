@@ -426,7 +426,10 @@ std::optional<Report> Resources::local_report(const Uuid& resource) const {
   }
   report.state = control::State::log_missing;
   report.reason = found->second.problem;
-  report.next_step = log_problem_.empty() ? "it goes on by itself" : "mount the log disk; it goes on by itself then";
+  report.next_step = log_problem_.empty()
+                         ? "it goes on by itself"
+                         : "mount the log disk; it goes on by itself then; a new, empty log disk: see 'When the log "
+                           "disk is replaced' in doc/manual.md";
   if (left_alone_.contains(resource)) {
     report.state = control::State::failed;
     report.next_step =

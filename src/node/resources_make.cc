@@ -165,7 +165,7 @@ Task<Result<void>> Resources::agree_to_leave_idle(Uuid resource) {
   const std::string name = hosted_.at(resource).file.record.name;
   if (designated(resource).host == self()) {
     co_return failure(Status::refused, "this host is wanted as primary of " + name + ": run `marsadm primary " + name +
-                                           "` on another host first, or `marsadm secondary " + name + "` here");
+                                           "` on another host first");
   }
   const std::string folder = parts_.places.resource(resource);
   const auto reign = co_await replication::own_reign(parts_.machine, folder, self());
@@ -275,7 +275,12 @@ Task<void> Resources::finish_removal(Uuid resource, std::shared_ptr<Removal> rem
   }
   removing_.erase(resource);
   leftovers_.erase(resource);
-  if (removal->status != Status::ok) {
+  if (removal->status == Status::not_found) {
+    removal->status = Status::io_error;
+    leftovers_[resource] =
+        "this host has left " + removal->hosted.file.record.name +
+        ", but its log disk is not there: the first start of marsd with that disk removes what is on it";
+  } else if (removal->status != Status::ok) {
     leftovers_[resource] = "the log and state files of " + removal->hosted.file.record.name +
                            " could not be removed (" + std::string(name(removal->status)) +
                            "): the next start of marsd removes them";
@@ -285,7 +290,7 @@ Task<void> Resources::finish_removal(Uuid resource, std::shared_ptr<Removal> rem
 }
 
 // replica.json goes first: what is left after a crash is rubbish, not half a replica, and a directory beside it says
-// so. Without room for that the next start leaves alone what is left.
+// so. Without room for that the next start leaves alone what is left. not_found: the log disk is not there.
 Task<Status> Resources::remove_folders(Uuid resource) {
   io::Storage& storage = parts_.machine.storage();
   if (!log_problem_.empty())

@@ -90,15 +90,15 @@ void Replica::show_follower(const control::Switches& on) {
   const StartAction action = decide_start(facts());
   const bool is_synced = state_->value().state == ReplicaState::consistent;
   if (is_forked_ && is_synced) return say(State::fork, reason_of_fork(), way_out_of_fork());
-  if (log_->failed()) return say(State::log_failed, "the log disk failed", "repair it, then detach and attach");
+  const std::string way_to_reopen =
+      "run `marsadm detach " + options_.name + "` and `marsadm attach " + options_.name + "` here";
+  if (log_->failed()) return say(State::log_failed, "the log disk failed", "repair it, then " + way_to_reopen);
   if (state_->failed() != Status::ok)
-    return say(State::log_failed, "the state block cannot be written", "repair its disk, then detach and attach");
+    return say(State::log_failed, "the state block cannot be written", "repair its disk, then " + way_to_reopen);
   if (replayer_ && replayer_->failed().status != Status::ok) {
     const bool is_disk = replayer_->failed().status == Status::io_error;
     return say(is_disk ? State::disk_failed : State::log_damaged, replayer_->failed().text,
-               is_disk ? "check " + options_.disk + ", then run `marsadm detach " + options_.name +
-                             "` and `marsadm attach " + options_.name + "` here"
-                       : way_out_of_bad_log());
+               is_disk ? "check " + options_.disk + ", then " + way_to_reopen : way_out_of_bad_log());
   }
   if (!is_synced) return show_unsynced(on);
   if (has_lost_log()) {
@@ -113,7 +113,8 @@ void Replica::show_follower(const control::Switches& on) {
   }
   if (action == StartAction::wait) return say(State::opening, "waiting for the other members");
   if (must_sync_)
-    return say(State::waiting_for_peer, "the log that continues here is gone everywhere", "resume the sync");
+    return say(State::waiting_for_peer, "the log that continues here is gone everywhere",
+               "run `marsadm resume-sync " + options_.name + "` here");
   if (lacks_log_) {
     return say(State::waiting_for_peer, "no member that can be reached has the log that continues here",
                "connect the other members; else it is synced in a moment");
@@ -150,7 +151,7 @@ void Replica::show_unsynced(const control::Switches& on) {
                "run " + way_to_resume(on, options_.name));
   }
   if (syncing_) return say(State::syncing, "from " + syncing_->source);
-  if (!on.sync) return say(State::paused, "the sync is paused", "run `marsadm resume-sync " + options_.name + "`");
+  if (!on.sync) return say(State::paused, "the sync is paused", "run `marsadm resume-sync " + options_.name + "` here");
   // The registers may reach the source a moment later than its report reached us: it is asked again.
   if (const auto source = choose_sync_source()) {
     return say(State::syncing, "from " + environment_.host_name(*source));

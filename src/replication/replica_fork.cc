@@ -111,7 +111,9 @@ Task<bool> Replica::drop_empty_tail() {
   const bool is_disk = log_->failed() || state_->failed() != Status::ok;
   say(is_disk ? State::log_failed : State::log_damaged,
       "the end of the log, which another reign replaces, cannot be dropped (" + std::string(mars::name(status)) + ")",
-      is_disk ? "check the log disk; then detach and attach" : "run `marsadm invalidate " + options_.name + "` here");
+      is_disk ? "check the log disk, then run `marsadm detach " + options_.name + "` and `marsadm attach " +
+                    options_.name + "` here"
+              : "run `marsadm invalidate " + options_.name + "` here");
   co_return false;
 }
 

@@ -67,8 +67,8 @@ Task<Result<void>> Replica::may_leave() {
     co_return failure(Status::refused, "this host has the right to write " + options_.name);
   }
   if (successions_ > 0 || wish() == Wish::me) {
-    co_return failure(Status::refused,
-                      "this host is to become primary: run `marsadm secondary " + options_.name + "` here first");
+    co_return failure(Status::refused, "this host is to become primary: run `marsadm primary " + options_.name +
+                                           "` on the host that shall be it first");
   }
   // What a detached disk has is not known now; it may be all that there is.
   if (mine.is_attached && !mine.is_consistent) co_return Result<void>();
@@ -112,7 +112,8 @@ Task<Result<void>> Replica::invalidate() {
 Task<Result<void>> Replica::invalidate_in_turn() {
   if (log_ == nullptr) co_return failure(Status::refused, "the replica is not attached: " + reason_);
   if (role_ == Role::primary && !has_parted()) {
-    co_return failure(Status::refused, "this host is primary; run `marsadm secondary` first");
+    co_return failure(Status::refused,
+                      "this host is primary: run `marsadm primary " + options_.name + "` on another host first");
   }
   // What others have may be older, and nobody would have the right to write (T2).
   if (report().is_holder && !has_parted()) {

@@ -161,7 +161,8 @@ Task<void> Replica::open_device() {
   auto opened = co_await device_->open(*entrance_);
   if (!opened) {
     co_return say(State::failed, "the device cannot be opened: " + opened.error().text,
-                  "mend that: it is tried again; or start marsd with --front-end nbd, which needs no kernel module");
+                  "mend that: it is tried again; or run `marsadm set " + options_.name +
+                      " front-end nbd`, which needs no kernel module");
   }
   say(State::up_to_date);
 }
