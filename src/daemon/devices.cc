@@ -94,6 +94,7 @@ Task<Result<void>> FrontDevice::open(xio::Output& top) {
 Task<Result<void>> FrontDevice::open_fuse(xio::Output& top) {
   // One that went by itself, because its keeper was killed while nobody used it, has its activities still.
   if (fuse_ != nullptr) co_await drop_fuse();
+  if (is_barred_) co_return failure(Status::stopped, "marsd is stopping");
   fuse::DeviceOptions options;
   options.name = order_.name;
   options.places = options_.places;

@@ -275,6 +275,18 @@ TEST_F(FuseTest, abort_ends_a_request_that_hangs_below) {
   EXPECT_TRUE(Direct(served.link()).write(0, 4096, 'x'));
 }
 
+TEST_F(FuseTest, what_was_hidden_while_it_opened_gets_no_link_and_takes_no_file_of_others) {
+  Served served(root_);
+  ASSERT_EQ(served.ask("ready"), "READY");
+  shell("echo mine > " + served.link());
+  EXPECT_EQ(served.ask("open-and-hide").substr(0, 14), "FAILED stopped");
+  EXPECT_EQ(shell("grep -q mine " + served.link()), 0);
+  shell("rm " + served.link());
+  EXPECT_EQ(leftovers(), "");
+  served.open();
+  EXPECT_EQ(served.ask("close"), "CLOSED");
+}
+
 TEST_F(FuseTest, two_servers_on_one_machine_do_not_see_each_other) {
   Served one(root_ + "/one");
   one.open();

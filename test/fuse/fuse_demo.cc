@@ -1,6 +1,6 @@
 // fuse_demo ROOT KEEPER [options]: serves one memory brick as a FUSE + loop device, by hand or for a test. Its run
-// directory is ROOT/run, the link ROOT/dev/disk0. Reads commands line by line: open, close, abort, users, grow,
-// fail, hold, depth, swept, ready; answers each with one line; says GONE when the device went away by itself. Ends
+// directory is ROOT/run, the link ROOT/dev/disk0. Reads commands line by line: open, open-and-hide, close, abort,
+// users, grow, fail, hold, depth, swept, ready; answers each with one line; says GONE when the device went away by itself. Ends
 // at end of file.
 #include <signal.h>
 #include <sys/stat.h>
@@ -126,6 +126,7 @@ class Demo {
     is_busy_ = true;
     std::string answer = "UNKNOWN";
     if (line == "open") answer = co_await open();
+    if (line == "open-and-hide") answer = co_await open_and_hide();
     if (line == "close") answer = co_await close();
     if (line == "abort") answer = co_await abort();
     if (line == "grow") answer = co_await grow();
@@ -150,6 +151,17 @@ class Demo {
     if (!opened) co_return "FAILED " + std::string(name(opened.error().status)) + " " + opened.error().text;
     expects_open_ = true;
     co_return "OPEN " + device_.loop_path();
+  }
+
+  Task<std::string> open_and_hide() {
+    std::string answer;
+    Scope scope(machine_.ready());
+    auto opening = [](Demo& self, std::string& said) -> Task<void> { said = co_await self.open(); };
+    scope.spawn(opening(*this, answer));
+    while (device_.is_closed()) co_await device_.changed().wait();
+    co_await device_.hide();
+    co_await scope.join();
+    co_return answer;
   }
 
   Task<std::string> close() {

@@ -44,6 +44,7 @@ void FuseDevice::set(Stage stage) {
 // ---- opening
 
 Task<Result<void>> FuseDevice::open() {
+  is_hidden_ = false;
   co_await verb_.acquire();
   Result<void> outcome;
   if (stage_ == Stage::detached) outcome = co_await wait_released();
@@ -74,11 +75,18 @@ Task<Result<void>> FuseDevice::assemble() {
   Result<void> outcome = co_await session_->mount();
   if (outcome && aborts_ > 0) outcome = failure(Status::gone, "the device was aborted");
   if (outcome) outcome = co_await start_keeper(-1);
-  if (!outcome) co_return outcome;
-  made = co_await machine_.storage().make_directory(options_.places.device_directory);
-  if (made == Status::ok) made = co_await machine_.storage().replace_link(link(), loop_path_);
-  if (made != Status::ok) outcome = failure(made, "cannot make the link " + link());
+  if (outcome) outcome = co_await make_link();
   co_return outcome;
+}
+
+// Who hides the device while the link is being made may look for it too early: then it is taken away here.
+Task<Result<void>> FuseDevice::make_link() {
+  Status made = co_await machine_.storage().make_directory(options_.places.device_directory);
+  if (made == Status::ok && !is_hidden_) made = co_await machine_.storage().replace_link(link(), loop_path_);
+  if (made != Status::ok) co_return failure(made, "cannot make the link " + link());
+  if (!is_hidden_) co_return Result<void>{};
+  co_await remove_link();
+  co_return failure(Status::stopped, link() + " shall not be seen any more");
 }
 
 std::vector<std::string> FuseDevice::keeper_command(int adopt_number) const {
@@ -226,6 +234,11 @@ Task<void> FuseDevice::dismiss_keeper() {
     keeper_->kill();
     is_gone = co_await keeper_->join(dismiss_limit);
   }
+}
+
+Task<void> FuseDevice::hide() {
+  is_hidden_ = true;
+  co_await remove_link();
 }
 
 Task<void> FuseDevice::remove_link() {

@@ -38,8 +38,9 @@ class FuseDevice {
   Task<Result<void>> open();
   // busy: in use, by whom the text says; the device stays as it was. timed_out: under way, ask again.
   Task<Result<void>> close();
-  // Nobody finds it by its name any more; who has it open keeps it. The next open() shows it again.
-  Task<void> hide() { return remove_link(); }
+  // Nobody finds it by its name any more; who has it open keeps it. An open() under way ends as stopped; the next one
+  // shows it again.
+  Task<void> hide();
   // Dead at once, in use or not: whoever uses it gets EIO until he lets go. Also ends an open() or close() that
   // hangs. What is in flight below still comes back; force_off below if that can take long.
   Task<void> abort();
@@ -70,6 +71,7 @@ class FuseDevice {
 
   Task<Result<void>> build();
   Task<Result<void>> assemble();
+  Task<Result<void>> make_link();
   Task<Result<void>> start_keeper(int adopt_number);
   std::vector<std::string> keeper_command(int adopt_number) const;
   Task<Result<void>> detach();
@@ -95,6 +97,7 @@ class FuseDevice {
   Stage stage_ = Stage::closed;
   int aborts_ = 0;         // abort() calls under way
   bool is_asked_ = false;  // "close" was said and not answered yet
+  bool is_hidden_ = false;
   bool is_stopping_ = false;
   bool has_lost_pages_ = false;
   std::string loop_path_;

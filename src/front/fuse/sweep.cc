@@ -161,7 +161,7 @@ Swept sweep(const Places& places) {
 }
 
 void remove_link(const std::string& link, const std::string& target) {
-  if (link_target(link) == target) unlink(link.c_str());
+  if (!target.empty() && link_target(link) == target) unlink(link.c_str());
 }
 
 }  // namespace mars::fuse

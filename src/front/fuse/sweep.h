@@ -31,7 +31,8 @@ struct Swept {
 };
 Swept sweep(const Places& places);
 
-// Removes the link of one device if it leads to that device. Blocking.
+// Removes the link of one device if it leads to that device; what is no link stays, and so does all when `target` is
+// empty. Blocking.
 void remove_link(const std::string& link, const std::string& target);
 
 }  // namespace mars::fuse

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "front/fuse/proc_files.h"
 #include "front/fuse/users.h"
@@ -65,6 +66,13 @@ TEST_F(SweepTest, a_link_that_leads_elsewhere_by_now_is_not_removed) {
   EXPECT_EQ(names_in(places_.device_directory).size(), 1u);
   remove_link(link_path(places_, "a"), "/dev/loop7");
   EXPECT_TRUE(names_in(places_.device_directory).empty());
+}
+
+TEST_F(SweepTest, without_a_target_nothing_is_removed) {
+  std::ofstream(link_path(places_, "a")) << "somebody's";
+  link("b", "/dev/loop7");
+  for (const char* name : {"a", "b"}) remove_link(link_path(places_, name), "");
+  EXPECT_EQ(names_in(places_.device_directory).size(), 2u);
 }
 
 TEST_F(SweepTest, labels_fit_and_tell_run_directories_apart) {
