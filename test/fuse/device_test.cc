@@ -210,6 +210,17 @@ TEST_F(FuseTest, close_is_refused_while_a_plain_process_has_it_open_and_names_th
   EXPECT_EQ(served.ask("close"), "CLOSED");
 }
 
+// As udev and blkid do it after whoever has written.
+TEST_F(FuseTest, close_waits_for_a_process_that_looks_at_the_device_for_a_moment) {
+  Served served(root_);
+  served.open();
+  Direct disk(served.link());
+  served.post("close");
+  EXPECT_EQ(served.next_line(300), "");
+  disk.release();
+  EXPECT_EQ(served.next_line(), "CLOSED");
+}
+
 // A mapping keeps the device open without a descriptor that anybody could list.
 TEST_F(FuseTest, the_kernel_refuses_to_close_for_a_user_that_no_list_shows) {
   Served served(root_);

@@ -160,15 +160,23 @@ Task<Result<void>> FuseDevice::detach() {
   std::vector<std::string> found;
   for (int attempt = 0; attempt < busy_attempts; ++attempt) {
     if (!is_asked_) found = co_await users();
-    if (!found.empty()) break;
-    Result<bool> closed = co_await ask_close();
-    if (!closed && closed.error().status == Status::gone) co_return co_await keeper_lost_in_close();
-    if (!closed) co_return failure(closed.error());
-    if (*closed) co_return Result<void>{};
-    co_await io::wait_until(machine_, changed_, machine_.now() + busy_pause);
+    if (!found.empty() && !may_be_probes(found)) break;
+    if (found.empty()) {
+      Result<bool> closed = co_await ask_close();
+      if (!closed && closed.error().status == Status::gone) co_return co_await keeper_lost_in_close();
+      if (!closed) co_return failure(closed.error());
+      if (*closed) co_return Result<void>{};
+    }
+    co_await pause(busy_pause);
   }
   std::string who = found.empty() ? "open in a process that cannot be seen from here" : sentence(found);
   co_return failure(Status::busy, link() + " is in use: " + who + "; end that first, or unmount it");
+}
+
+// The whole time, whatever changes meanwhile, but for an abort.
+Task<void> FuseDevice::pause(io::Duration duration) {
+  const io::Instant end = machine_.now() + duration;
+  while (machine_.now() < end && aborts_ == 0) co_await io::wait_until(machine_, changed_, end);
 }
 
 // True: detached. False: somebody has it open.

@@ -75,6 +75,7 @@ class FuseDevice {
   Task<Result<void>> start_keeper(int adopt_number);
   std::vector<std::string> keeper_command(int adopt_number) const;
   Task<Result<void>> detach();
+  Task<void> pause(io::Duration duration);
   Task<Result<bool>> ask_close();
   Task<Result<void>> keeper_lost_in_close();
   Task<void> detached(bool is_lossy);

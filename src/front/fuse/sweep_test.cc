@@ -95,6 +95,13 @@ TEST(LoopNumber, only_whole_names_count) {
   EXPECT_EQ(loop_number("loop"), -1);
 }
 
+TEST(Users, only_open_descriptors_may_be_probes) {
+  EXPECT_FALSE(may_be_probes({}));
+  EXPECT_TRUE(may_be_probes({"open in blkid (pid 5)", "open in udevd (pid 6)"}));
+  EXPECT_FALSE(may_be_probes({"mounted on /mnt", "open in blkid (pid 5)"}));
+  EXPECT_FALSE(may_be_probes({"held by dm-0"}));
+}
+
 TEST(Users, a_long_list_is_cut) {
   EXPECT_EQ(sentence({}), "");
   EXPECT_EQ(sentence({"a", "b"}), "a, b");

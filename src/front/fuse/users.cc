@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <set>
 
 #include "front/fuse/mounts.h"
@@ -86,6 +87,10 @@ std::vector<std::string> find_users(int loop_number, pid_t self) {
   find_loops_above(name, users);
   find_processes(device, self, users);
   return users;
+}
+
+bool may_be_probes(const std::vector<std::string>& users) {
+  return !users.empty() && std::ranges::all_of(users, [](const auto& user) { return user.starts_with("open in "); });
 }
 
 std::string sentence(const std::vector<std::string>& users) {

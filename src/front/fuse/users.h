@@ -14,6 +14,9 @@ namespace mars::fuse {
 // `self` (the keeper).
 std::vector<std::string> find_users(int loop_number, pid_t self);
 
+// Whether all of them only have it open: a probe of udev or blkid is over in a moment. Not when there is nobody.
+bool may_be_probes(const std::vector<std::string>& users);
+
 // "mounted on /mnt, open in dd (pid 5)"; at most four of them, then "and N more".
 std::string sentence(const std::vector<std::string>& users);
 
