@@ -24,6 +24,10 @@ constexpr io::Duration care_pause = 1s;
 constexpr io::Duration busy_pause = 100ms;  // a probe of udev or blkid is over by then
 constexpr int busy_attempts = 10;
 
+std::string why(Status status) {
+  return status == Status::exists ? "something else is in the way; move it away" : std::string(name(status));
+}
+
 }  // namespace
 
 FuseDevice::FuseDevice(io::Machine& machine, xio::Output& below, DeviceOptions options)
@@ -69,7 +73,7 @@ Task<Result<void>> FuseDevice::build() {
 Task<Result<void>> FuseDevice::assemble() {
   std::string directory = mount_directory(options_.places, options_.name);
   Status made = co_await machine_.storage().make_directory(directory);
-  if (made != Status::ok) co_return failure(made, "cannot make the directory " + directory);
+  if (made != Status::ok) co_return failure(made, "cannot make the directory " + directory + ": " + why(made));
   SessionOptions session{directory, options_.name, options_.requests_max, options_.large_max};
   session_ = std::make_unique<Session>(machine_, below_, changed_, std::move(session));
   Result<void> outcome = co_await session_->mount();
@@ -83,7 +87,7 @@ Task<Result<void>> FuseDevice::assemble() {
 Task<Result<void>> FuseDevice::make_link() {
   Status made = co_await machine_.storage().make_directory(options_.places.device_directory);
   if (made == Status::ok && !is_hidden_) made = co_await machine_.storage().replace_link(link(), loop_path_);
-  if (made != Status::ok) co_return failure(made, "cannot make the link " + link());
+  if (made != Status::ok) co_return failure(made, "cannot make the link " + link() + ": " + why(made));
   if (!is_hidden_) co_return Result<void>{};
   co_await remove_link();
   co_return failure(Status::stopped, link() + " shall not be seen any more");
