@@ -322,5 +322,37 @@ TEST_F(FuseTest, two_servers_on_one_machine_do_not_see_each_other) {
   EXPECT_TRUE(Direct(other.link()).holds(0, 4096, 0));
 }
 
+TEST_F(FuseTest, the_link_of_another_live_server_is_not_taken) {
+  Served one(root_ + "/one");
+  one.open();
+  shell("mkdir " + root_ + "/two && ln -s ../one/dev " + root_ + "/two/dev");
+  Served other(root_ + "/two");
+  EXPECT_EQ(other.ask("swept"), "SWEPT 0 0");
+  std::string answer = other.ask("open");
+  EXPECT_TRUE(answer.starts_with("FAILED refused ")) << answer;
+  EXPECT_NE(answer.find("of another marsd; give this one its own --device-dir"), std::string::npos) << answer;
+  std::string target;
+  shell("readlink " + one.link(), &target);
+  EXPECT_EQ(target, one.loop() + "\n");
+  EXPECT_EQ(one.ask("close"), "CLOSED");
+  other.open();
+}
+
+// Two containers that share /dev, each with a run directory of its own at the same path.
+TEST_F(FuseTest, a_run_directory_at_the_same_path_is_another_one) {
+  Served one(root_);
+  one.open();
+  Direct disk(one.link());
+  Served other(root_, {"--contained"});
+  EXPECT_EQ(other.ask("swept"), "SWEPT 0 0");
+  EXPECT_EQ(other.ask("open").substr(0, 14), "FAILED refused");
+  EXPECT_TRUE(disk.write(0, 4096, 'x'));
+  disk.release();
+  EXPECT_EQ(one.ask("close"), "CLOSED");
+  other.open();
+  EXPECT_TRUE(Direct(other.link()).holds(0, 4096, 0));
+  EXPECT_EQ(other.ask("close"), "CLOSED");
+}
+
 }  // namespace
 }  // namespace mars::test

@@ -2,7 +2,9 @@
 // directory is ROOT/run, the link ROOT/dev/disk0. Reads commands line by line: open, open-and-hide, close, abort,
 // users, grow, fail, hold, depth, swept, ready; answers each with one line; says GONE when the device went away by itself. Ends
 // at end of file.
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +32,7 @@ struct DemoOptions {
   bricks::MemoryOptions memory{uint64_t{64} << 20, 512, 1 << 20, 0};
   long delay_us = 0;
   bool discards = true;
+  bool is_contained = false;  // its own run directory at the path of others
 };
 
 bool parse(int argc, char** argv, DemoOptions& options) {
@@ -40,6 +43,10 @@ bool parse(int argc, char** argv, DemoOptions& options) {
     const std::string word = argv[i];
     if (word == "--no-discard") {
       options.discards = false;
+      continue;
+    }
+    if (word == "--contained") {
+      options.is_contained = true;
       continue;
     }
     if (i + 1 == argc) return false;
@@ -56,6 +63,12 @@ bool parse(int argc, char** argv, DemoOptions& options) {
       return false;
   }
   return true;
+}
+
+// As a container does it that shares /dev with others.
+bool contain(const std::string& run_directory) {
+  return unshare(CLONE_NEWNS) == 0 && mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         mount("none", run_directory.c_str(), "tmpfs", 0, nullptr) == 0;
 }
 
 class Demo {
@@ -210,13 +223,15 @@ int main(int argc, char** argv) {
   test::DemoOptions options;
   if (!test::parse(argc, argv, options)) {
     fprintf(stderr,
-            "usage: fuse_demo ROOT KEEPER [--block N] [--bytes-max N] [--supply N] [--delay-us N] [--no-discard]\n");
+            "usage: fuse_demo ROOT KEEPER [--block N] [--bytes-max N] [--supply N] [--delay-us N] [--no-discard]\n"
+            "       [--contained]\n");
     return 2;
   }
   signal(SIGINT, SIG_IGN);  // the tests kill, they do not interrupt
   for (const std::string& directory : {options.root, options.root + "/run", options.root + "/dev"}) {
     mkdir(directory.c_str(), 0700);
   }
+  if (options.is_contained && !test::contain(options.root + "/run")) return 1;
   fuse::Places places = fuse::resolved({options.root + "/run", options.root + "/dev"});
   io::LinuxOptions linux_options;
   linux_options.run_dir = places.run_directory;

@@ -83,8 +83,18 @@ Task<Result<void>> FuseDevice::assemble() {
   co_return outcome;
 }
 
+// Empty, or the refusal: two marsd with one device directory would take each other's links.
+Task<std::string> FuseDevice::name_is_taken() {
+  std::string taken;
+  auto work = [this, &taken] { taken = device_of_another_marsd(link(), options_.places); };
+  co_await machine_.off_load(std::move(work));
+  if (taken.empty()) co_return taken;
+  co_return link() + " is " + taken + " of another marsd; give this one its own --device-dir, or unmount what that one left";
+}
+
 // Who hides the device while the link is being made may look for it too early: then it is taken away here.
 Task<Result<void>> FuseDevice::make_link() {
+  if (std::string taken = co_await name_is_taken(); !taken.empty()) co_return failure(Status::refused, taken);
   Status made = co_await machine_.storage().make_directory(options_.places.device_directory);
   if (made == Status::ok && !is_hidden_) made = co_await machine_.storage().replace_link(link(), loop_path_);
   if (made != Status::ok) co_return failure(made, "cannot make the link " + link() + ": " + why(made));

@@ -71,6 +71,7 @@ class FuseDevice {
 
   Task<Result<void>> build();
   Task<Result<void>> assemble();
+  Task<std::string> name_is_taken();
   Task<Result<void>> make_link();
   Task<Result<void>> start_keeper(int adopt_number);
   std::vector<std::string> keeper_command(int adopt_number) const;

@@ -5,6 +5,7 @@
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -42,6 +43,7 @@ struct Leftover {
   int fd = -1;
 };
 
+// The path of the file says nothing: it may be that of another container.
 bool carries_label(int fd, const std::string& prefix) {
   loop_info64 info = {};
   if (ioctl(fd, LOOP_GET_STATUS64, &info) != 0) return false;
@@ -53,12 +55,10 @@ bool carries_label(int fd, const std::string& prefix) {
 std::vector<Leftover> find_loops(const Places& places) {
   std::vector<Leftover> found;
   for (const std::string& loop : names_in("/sys/block")) {
-    if (loop_number(loop) < 0) continue;
-    const std::string file = backing_file(loop);
-    if (!may_be_ours(file, places)) continue;
+    if (loop_number(loop) < 0 || !may_be_ours(backing_file(loop), places)) continue;
     int fd = open(("/dev/" + loop).c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) continue;
-    if (lies_below(file, fuse_directory(places)) || carries_label(fd, label_prefix(places))) {
+    if (carries_label(fd, label_prefix(places))) {
       found.push_back({loop, fd});
     } else {
       close(fd);
@@ -72,7 +72,7 @@ void unmount_all(const Places& places, Swept& swept) {
     if (!mount.type.starts_with("fuse") || !lies_below(mount.path, fuse_directory(places))) continue;
     if (umount2(mount.path.c_str(), MNT_FORCE | MNT_DETACH | UMOUNT_NOFOLLOW) == 0) {
       swept.done.push_back("unmounted the dead " + mount.path);
-    } else if (errno != EINVAL) {  // EINVAL: its keeper was faster
+    } else if (errno != EINVAL && errno != ENOENT) {  // its keeper was faster; or it is a copy below another mount
       swept.left.push_back("cannot unmount " + mount.path + ": " + strerror(errno));
     }
   }
@@ -97,8 +97,15 @@ void detach(const Leftover& loop, Swept& swept) {
   }
 }
 
-// Another marsd that was given the same device directory is alive there.
+// The mount of a device whose marsd died is detached by its keeper, and then the path of the file begins there.
+bool is_detached(const std::string& backing_file) {
+  return backing_file == "/disk" || backing_file == "/disk (deleted)";
+}
+
+// Another marsd that was given the same device directory is alive there. What is not bound, or dead, is not opened.
 bool is_of_another_marsd(const std::string& loop, const Places& places) {
+  const std::string file = backing_file(loop.substr(loop.rfind('/') + 1));
+  if (file.empty() || is_detached(file)) return false;
   const int fd = open(loop.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return false;
   const bool is_others = carries_label(fd, any_label_prefix) && !carries_label(fd, label_prefix(places));
@@ -129,7 +136,14 @@ std::string resolved(const std::string& path) {
 
 }  // namespace
 
-Places resolved(const Places& places) { return {resolved(places.run_directory), resolved(places.device_directory)}; }
+Places resolved(const Places& places) {
+  Places real{resolved(places.run_directory), resolved(places.device_directory)};
+  struct stat found = {};
+  if (stat(real.run_directory.c_str(), &found) == 0) {
+    real.run_identity = std::to_string(found.st_dev) + ":" + std::to_string(found.st_ino);
+  }
+  return real;
+}
 
 std::string mount_directory(const Places& places, const std::string& name) {
   return fuse_directory(places) + "/" + name;
@@ -138,7 +152,8 @@ std::string mount_directory(const Places& places, const std::string& name) {
 std::string link_path(const Places& places, const std::string& name) { return places.device_directory + "/" + name; }
 
 std::string label_prefix(const Places& places) {
-  return any_label_prefix + to_string(hash(std::as_bytes(std::span(places.run_directory)))).substr(0, 16) + ":";
+  const std::string whose = places.run_directory + '\0' + places.run_identity;
+  return any_label_prefix + to_string(hash(std::as_bytes(std::span(whose)))).substr(0, 16) + ":";
 }
 
 std::string label(const Places& places, const std::string& name) {
@@ -158,6 +173,12 @@ Swept sweep(const Places& places) {
   remove_links(places, swept);
   remove_directories(places);
   return swept;
+}
+
+std::string device_of_another_marsd(const std::string& link, const Places& places) {
+  const std::string target = link_target(link);
+  const bool is_others = target.starts_with("/dev/") && loop_number(target) >= 0 && is_of_another_marsd(target, places);
+  return is_others ? target : "";
 }
 
 void remove_link(const std::string& link, const std::string& target) {

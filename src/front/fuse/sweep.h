@@ -14,6 +14,8 @@ namespace mars::fuse {
 struct Places {
   std::string run_directory;     // mounts lie in <run>/fuse/<resource>
   std::string device_directory;  // links <device>/<resource>
+  // Which directory the run directory is, because two containers may each have one at the same path; by resolved().
+  std::string run_identity = {};
 };
 // Follows symbolic links; the directories must exist. Blocking.
 Places resolved(const Places& places);
@@ -30,6 +32,10 @@ struct Swept {
   std::vector<std::string> left;
 };
 Swept sweep(const Places& places);
+
+// Where the link leads when that is the device of a marsd with another run directory that was given the same device
+// directory; empty otherwise. Blocking.
+std::string device_of_another_marsd(const std::string& link, const Places& places);
 
 // Removes the link of one device if it leads to that device; what is no link stays, and so does all when `target` is
 // empty. Blocking.

@@ -81,6 +81,14 @@ TEST_F(SweepTest, labels_fit_and_tell_run_directories_apart) {
   EXPECT_NE(label_prefix(places_), label_prefix({root_, root_}));
 }
 
+TEST_F(SweepTest, labels_tell_two_run_directories_at_one_path_apart) {
+  const std::string before = label_prefix(resolved(places_));
+  EXPECT_EQ(before, label_prefix(resolved(places_)));
+  std::filesystem::rename(places_.run_directory, root_ + "/aside");
+  std::filesystem::create_directories(places_.run_directory);
+  EXPECT_NE(before, label_prefix(resolved(places_)));
+}
+
 TEST_F(SweepTest, resolved_follows_links_of_the_directories) {
   std::filesystem::create_directory_symlink(places_.run_directory, root_ + "/alias");
   EXPECT_EQ(resolved({root_ + "/alias", root_ + "/missing"}).run_directory, places_.run_directory);
