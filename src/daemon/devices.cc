@@ -27,13 +27,14 @@ class FrontDevice final : public replication::Device {
   Task<void> bar() override;
   Task<void> force_close() override;
   bool is_open() const override { return export_ != nullptr || (fuse_ != nullptr && fuse_->is_open()); }
-  bool is_in_use() const override { return export_ ? export_->is_in_use() : fuse_ != nullptr && is_fuse_in_use_; }
+  bool is_in_use() const override { return export_ ? export_->is_in_use() : is_fuse_in_use(); }
   std::string users() const override;
   std::string path() const override;
   std::string front_end() const override { return export_ ? "nbd" : fuse_ ? "fuse" : ""; }
 
  private:
   std::string wanted() const;
+  bool is_fuse_in_use() const { return fuse_ != nullptr && (!fuse_users_.empty() || fuse_->has_unseen_user()); }
   Task<Result<void>> open_fuse(xio::Output& top);
   void open_nbd(xio::Output& top);
   Task<void> watch_users();
@@ -46,7 +47,6 @@ class FrontDevice final : public replication::Device {
   const node::DeviceOrder order_;
   std::unique_ptr<fuse::FuseDevice> fuse_;
   std::unique_ptr<nbd::NbdExport> export_;
-  bool is_fuse_in_use_ = false;
   std::string fuse_users_;
   bool is_barred_ = false;
   Event closing_;
@@ -64,7 +64,7 @@ std::string FrontDevice::path() const {
 }
 
 std::string FrontDevice::users() const {
-  if (!export_) return is_fuse_in_use_ ? fuse_users_ : "";
+  if (!export_) return !fuse_users_.empty() || !is_fuse_in_use() ? fuse_users_ : fuse::unseen_user;
   const size_t count = export_->is_in_use() ? export_->connection_count() : 0;
   if (count == 0) return "";
   return count == 1 ? "an NBD client is connected" : std::to_string(count) + " NBD clients are connected";
@@ -106,7 +106,6 @@ Task<Result<void>> FrontDevice::open_fuse(xio::Output& top) {
     co_return opened;
   }
   closing_.reset();
-  is_fuse_in_use_ = false;
   fuse_users_.clear();
   scope_.spawn(watch_users());
   co_return Result<void>();
@@ -115,9 +114,7 @@ Task<Result<void>> FrontDevice::open_fuse(xio::Output& top) {
 // For status only; whether it may be closed is decided by the kernel at that moment.
 Task<void> FrontDevice::watch_users() {
   do {
-    const auto users = co_await fuse_->users();
-    is_fuse_in_use_ = !users.empty();
-    fuse_users_ = fuse::sentence(users);
+    fuse_users_ = fuse::sentence(co_await fuse_->users());
   } while (co_await io::sleep_for(machine_, 2s, closing_));
 }
 
@@ -136,7 +133,7 @@ Task<Result<void>> FrontDevice::close() {
   if (fuse_ == nullptr) co_return Result<void>();
   auto closed = co_await fuse_->close();
   if (!closed) {
-    is_fuse_in_use_ = closed.error().status == Status::busy;
+    fuse_users_ = fuse::sentence(co_await fuse_->users());
     co_return closed;
   }
   if (fuse_->has_lost_pages() && options_.log) {

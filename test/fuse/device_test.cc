@@ -197,6 +197,17 @@ TEST_F(FuseTest, close_is_refused_while_mounted_and_names_the_mount) {
   EXPECT_EQ(leftovers(), "");
 }
 
+// As btrfs does it, which the machine may not have: the number of the mount is not that of the device.
+TEST_F(FuseTest, a_mount_that_names_the_device_only_as_its_source_is_named) {
+  Served served(root_);
+  served.open();
+  ASSERT_EQ(shell("mount -t tmpfs " + served.loop() + " " + mounted_), 0);
+  std::string answer = served.ask("close");
+  EXPECT_NE(answer.find("mounted on " + mounted_), std::string::npos) << answer;
+  ASSERT_TRUE(unmount());
+  EXPECT_EQ(served.ask("close"), "CLOSED");
+}
+
 TEST_F(FuseTest, close_is_refused_while_a_plain_process_has_it_open_and_names_the_process) {
   Served served(root_);
   served.open();

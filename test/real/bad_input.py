@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """What operators do wrong: each has its exit code, a sentence that names the thing, and a next step."""
 
+import ctypes
+import mmap
 import os
 import re
 import socket
@@ -238,6 +240,28 @@ def a_device_that_somebody_has_mounted(can):
         a.do("secondary", "r")
 
 
+def a_device_with_a_user_that_no_list_shows(can):
+    """A mapping keeps it open without a descriptor. What the kernel said of it is not forgotten at the next look."""
+    if not can["fuse"]:
+        print("    NOT RUN: there is no FUSE")
+        return
+    with lab(can) as the_lab:
+        a = the_lab.host("a")
+        a.start()
+        a.do("create-cluster")
+        a.do("create-resource", "r", make_file(a.disk))
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        with open(a.device("r"), "r+b") as device:
+            mapped = libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, device.fileno(), 0)
+        expect(mapped != ctypes.c_void_p(-1).value, "the device cannot be mapped", [a])
+        must_fail(a, REFUSED, ["cannot be seen from here"], "secondary", "r")
+        time.sleep(3)
+        must_fail(a, REFUSED, ["in use here: open in a process that cannot be seen from here"], "delete-resource", "r")
+        libc.munmap(ctypes.c_void_p(mapped), 4096)
+        poll("it can be closed", lambda: a.adm("secondary", "r").code == DONE, 60, 1, [a])
+
+
 def a_second_marsd_on_the_same_directories(can):
     with lab(can) as the_lab:
         a = the_lab.host("a")
@@ -295,5 +319,6 @@ def a_command_line_that_marsd_does_not_know(can):
 
 run_cases([tokens, a_token_is_for_one_host, names_and_words, disks, disks_in_use, disk_changed_while_detached,
            another_disk_with_a_partition_at_the_same_path, a_device_that_somebody_has_mounted,
+           a_device_with_a_user_that_no_list_shows,
            a_second_marsd_on_the_same_directories, a_port_that_is_taken,
            a_command_line_that_marsd_does_not_know])

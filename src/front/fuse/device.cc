@@ -23,6 +23,7 @@ constexpr io::Duration dismiss_limit = 5s;
 constexpr io::Duration care_pause = 1s;
 constexpr io::Duration busy_pause = 100ms;  // a probe of udev or blkid is over by then
 constexpr int busy_attempts = 10;
+constexpr io::Duration unseen_limit = 10s;
 
 std::string why(Status status) {
   return status == Status::exists ? "something else is in the way; move it away" : std::string(name(status));
@@ -171,6 +172,7 @@ Task<Result<void>> FuseDevice::close() {
 // alone decides: a user that opened the device after the list, or that cannot be seen from here, makes it BUSY.
 Task<Result<void>> FuseDevice::detach() {
   has_lost_pages_ = false;
+  unseen_until_ = {};
   std::vector<std::string> found;
   for (int attempt = 0; attempt < busy_attempts; ++attempt) {
     if (!is_asked_) found = co_await users();
@@ -183,7 +185,8 @@ Task<Result<void>> FuseDevice::detach() {
     }
     co_await pause(busy_pause);
   }
-  std::string who = found.empty() ? "open in a process that cannot be seen from here" : sentence(found);
+  if (found.empty()) unseen_until_ = machine_.now() + unseen_limit;
+  const std::string who = found.empty() ? unseen_user : sentence(found);
   co_return failure(Status::busy, link() + " is in use: " + who + "; end that first, or unmount it");
 }
 

@@ -62,6 +62,9 @@ class FuseDevice {
   std::string link() const { return link_path(options_.places, options_.name); }
   // "/dev/loop3"; empty while closed.
   const std::string& loop_path() const { return loop_path_; }
+  // The kernel has refused a close a moment ago, and no list named a user. For ten seconds: then only another close can
+  // tell.
+  bool has_unseen_user() const { return machine_.now() < unseen_until_; }
   // The last close() met dirty pages of somebody who never called fsync, and they could not be written.
   bool has_lost_pages() const { return has_lost_pages_; }
 
@@ -102,6 +105,7 @@ class FuseDevice {
   bool is_hidden_ = false;
   bool is_stopping_ = false;
   bool has_lost_pages_ = false;
+  io::Instant unseen_until_ = {};
   std::string loop_path_;
   std::unique_ptr<Session> session_;
   std::unique_ptr<KeeperProcess> keeper_;

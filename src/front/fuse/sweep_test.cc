@@ -103,6 +103,16 @@ TEST(LoopNumber, only_whole_names_count) {
   EXPECT_EQ(loop_number("loop"), -1);
 }
 
+TEST_F(SweepTest, a_part_of_a_btrfs_is_found) {
+  const std::string btrfs = root_ + "/btrfs";
+  for (const char* path : {"/features", "/one/devices/loop7", "/one/devices/loop8", "/two/devices/loop77"}) {
+    std::filesystem::create_directories(btrfs + path);
+  }
+  EXPECT_EQ(find_btrfs("loop7", btrfs), (std::vector<std::string>{"one"}));
+  EXPECT_TRUE(find_btrfs("loop9", btrfs).empty());
+  EXPECT_TRUE(find_btrfs("loop7", root_ + "/none").empty());
+}
+
 TEST(Users, only_open_descriptors_may_be_probes) {
   EXPECT_FALSE(may_be_probes({}));
   EXPECT_TRUE(may_be_probes({"open in blkid (pid 5)", "open in udevd (pid 6)"}));

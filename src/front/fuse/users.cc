@@ -16,12 +16,15 @@ namespace {
 
 constexpr size_t named_max = 4;
 
+bool is_node_of(const std::string& path, dev_t device) {
+  struct stat found;
+  return stat(path.c_str(), &found) == 0 && S_ISBLK(found.st_mode) && found.st_rdev == device;
+}
+
 // Only links that lead into /dev are looked at further: a stat of anything else could hang, on a file system whose
 // server is gone or on our own.
 bool is_device_open(const std::string& link, dev_t device) {
-  if (!link_target(link).starts_with("/dev/")) return false;
-  struct stat found;
-  return stat(link.c_str(), &found) == 0 && S_ISBLK(found.st_mode) && found.st_rdev == device;
+  return link_target(link).starts_with("/dev/") && is_node_of(link, device);
 }
 
 void find_processes(dev_t device, pid_t self, std::vector<std::string>& users) {
@@ -38,11 +41,18 @@ void find_processes(dev_t device, pid_t self, std::vector<std::string>& users) {
   }
 }
 
+// A file system that may have several devices (btrfs) is mounted under a number of its own, 0:N, and names one of them as
+// its source.
+bool lies_on(const Mount& mount, dev_t device) {
+  if (mount.device_major != 0) return mount.device_major == major(device) && mount.device_minor == minor(device);
+  return mount.source.starts_with("/dev/") && is_node_of(mount.source, device);
+}
+
 // Where the device is mounted, as one process sees it.
 std::vector<std::string> mount_paths(const std::string& pid, dev_t device) {
   std::vector<std::string> paths;
   for (const Mount& mount : parse_mounts(read_whole("/proc/" + pid + "/mountinfo"))) {
-    if (mount.device_major == major(device) && mount.device_minor == minor(device)) paths.push_back(mount.path);
+    if (lies_on(mount, device)) paths.push_back(mount.path);
   }
   return paths;
 }
@@ -80,6 +90,7 @@ std::vector<std::string> find_users(int loop_number, pid_t self) {
   const std::string name = "loop" + std::to_string(loop_number);
   std::vector<std::string> users;
   find_mounts(device, users);
+  for (const std::string& uuid : find_btrfs(name)) users.push_back("in use by the btrfs " + uuid);
   for (const std::string& path : parse_swaps(read_whole("/proc/swaps"))) {
     if (path == "/dev/" + name) users.push_back("used as swap");
   }
@@ -87,6 +98,15 @@ std::vector<std::string> find_users(int loop_number, pid_t self) {
   find_loops_above(name, users);
   find_processes(device, self, users);
   return users;
+}
+
+std::vector<std::string> find_btrfs(const std::string& name, const std::string& below) {
+  std::vector<std::string> found;
+  for (const std::string& uuid : names_in(below)) {
+    const std::vector<std::string> devices = names_in(below + "/" + uuid + "/devices");
+    if (std::ranges::find(devices, name) != devices.end()) found.push_back(uuid);
+  }
+  return found;
 }
 
 bool may_be_probes(const std::vector<std::string>& users) {
