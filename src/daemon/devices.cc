@@ -92,7 +92,9 @@ Task<Result<void>> FrontDevice::open(xio::Output& top) {
 }
 
 Task<Result<void>> FrontDevice::open_fuse(xio::Output& top) {
-  // One that went by itself, because its keeper was killed while nobody used it, has its activities still.
+  // One that went by itself, because its keeper was killed while nobody used it, has its activities still. One that was
+  // aborted may wait for its disks for ever, and the replica's turn must not.
+  if (fuse_ != nullptr && fuse_->in_flight() > 0) co_return failure(Status::busy, fuse_->still_waits());
   if (fuse_ != nullptr) co_await drop_fuse();
   if (is_barred_) co_return failure(Status::stopped, "marsd is stopping");
   fuse::DeviceOptions options;
@@ -102,7 +104,7 @@ Task<Result<void>> FrontDevice::open_fuse(xio::Output& top) {
   fuse_ = std::make_unique<fuse::FuseDevice>(machine_, top, std::move(options));
   auto opened = co_await fuse_->open();
   if (!opened) {
-    co_await drop_fuse();
+    if (fuse_->in_flight() == 0) co_await drop_fuse();
     co_return opened;
   }
   closing_.reset();

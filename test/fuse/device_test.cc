@@ -297,6 +297,27 @@ TEST_F(FuseTest, abort_ends_a_request_that_hangs_below) {
   EXPECT_TRUE(Direct(served.link()).write(0, 4096, 'x'));
 }
 
+// The users are free at once. What is below is not, so the device is not closed, and whoever asks gets an answer.
+TEST_F(FuseTest, an_abort_by_hand_below_a_disk_that_hangs_keeps_nobody_waiting) {
+  Served served(root_);
+  served.open();
+  EXPECT_EQ(served.ask("hold"), "HOLDING");
+  shell("dd if=/dev/zero of=" + served.link() + " bs=4k count=1 oflag=direct >" + root_ + "/dd 2>&1 &");
+  ASSERT_TRUE(eventually([&] { return served.ask("held") == "HELD 1"; }));
+  shell("umount -f " + served.mount());
+  EXPECT_TRUE(eventually([&] { return shell("grep -q 'Input/output error' " + root_ + "/dd") == 0; }));
+  served.post("close");
+  std::string answer = served.next_line(20'000);
+  EXPECT_TRUE(answer.starts_with("REFUSED timed_out ")) << answer;
+  EXPECT_NE(answer.find("still waits for 1 request "), std::string::npos) << answer;
+  EXPECT_EQ(shell("test -L " + served.link()), 1);
+  served.post("release");
+  EXPECT_EQ(served.next_line(), "RELEASED");
+  EXPECT_EQ(served.next_line(), "GONE");
+  served.open();
+  EXPECT_TRUE(Direct(served.link()).write(0, 4096, 'x'));
+}
+
 TEST_F(FuseTest, what_was_hidden_while_it_opened_gets_no_link_and_takes_no_file_of_others) {
   Served served(root_);
   ASSERT_EQ(served.ask("ready"), "READY");

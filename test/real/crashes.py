@@ -5,12 +5,14 @@ import errno
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
 
 from cases import lab, run_cases
 from common import check_ext4, expect, poll, run
+from harness import DONE
 from leftovers import loops_below, mounts_below, processes_of
 from nbd import Nbd
 
@@ -221,6 +223,57 @@ def stopping_while_in_use(can):
         run("umount", a.mount_point)
 
 
+class HangingDisk:
+    """A loop device whose server can hold every request: a data disk that does not answer."""
+
+    def __init__(self, the_lab, base):
+        base.mkdir()
+        self.process = subprocess.Popen([the_lab.bin / "fuse_demo", base, the_lab.bin / "mars-keeper"], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self.path = self.say("open").removeprefix("OPEN ")
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+def aborted_by_hand_above_a_disk_that_hangs(can):
+    """What the operator does to free an application: its users get EIO, commands are answered, and when the disk answers
+    the device is back."""
+    with lab(can) as the_lab:
+        a = the_lab.host("a")
+        disk = HangingDisk(the_lab, a.base / "below")
+        a.start()
+        a.do("create-cluster")
+        a.do("create-resource", "r", disk.path)
+        device = a.device("r")
+        expect(disk.say("hold") == "HOLDING", "the disk does not hold", [a])
+        reader = subprocess.Popen(["dd", f"if={device}", "of=/dev/null", "bs=4k", "count=1", "iflag=direct"],
+                                  stderr=subprocess.PIPE, text=True)
+        poll("a read hangs", lambda: disk.say("held") != "HELD 0", 10, hosts=[a])
+        run("umount", "-f", a.run_dir / "fuse" / "r", check=False)
+        said = reader.communicate(timeout=15)[1]
+        expect("Input/output error" in said, f"the reader ended with: {said}", [a])
+        shown = poll("why there is no device", lambda: (r := a.replica("r")) and "still waits" in r.get("reason", "") and r,
+                     20, hosts=[a])
+        print(f"    {shown['reason']}")
+        answer = a.adm("detach", "r", timeout=40)
+        expect(answer.code != DONE and "still waits for" in answer.text, f"detach: {answer.code} {answer.text}", [a])
+        print(f"    {answer.code}  {answer.message()}")
+        disk.say("release")
+        a.do("attach", "r")
+        with open(a.device("r"), "rb") as back:
+            expect(len(back.read(4096)) == 4096, "the device cannot be read", [a])
+        a.stop()
+        disk.end()
+
+
 CASES = [every_acknowledged_write_survives_marsd, marsd_killed_under_a_mounted_filesystem, the_keeper_killed_in_use,
-         the_keeper_of_an_unused_device_killed, both_killed, stopping_while_in_use]
+         the_keeper_of_an_unused_device_killed, both_killed, stopping_while_in_use,
+         aborted_by_hand_above_a_disk_that_hangs]
 run_cases(CASES)

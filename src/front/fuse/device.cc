@@ -66,7 +66,7 @@ Task<Result<void>> FuseDevice::build() {
   if (outcome) {
     set(Stage::open);
   } else {
-    co_await take_down();
+    co_await give_up();
   }
   co_return outcome;
 }
@@ -159,7 +159,11 @@ Task<Result<void>> FuseDevice::start_keeper(int adopt_number) {
 // ---- closing
 
 Task<Result<void>> FuseDevice::close() {
-  co_await verb_.acquire();
+  const io::Instant deadline = machine_.now() + close_limit;
+  while (!verb_.try_acquire(1)) {
+    if (machine_.now() >= deadline) co_return failure(Status::timed_out, still_waits());
+    co_await io::wait_until(machine_, changed_, std::min(deadline, machine_.now() + busy_pause));
+  }
   Result<void> outcome;
   if (stage_ == Stage::open) outcome = co_await detach();
   if (outcome && stage_ == Stage::detached) outcome = co_await wait_released();
@@ -226,16 +230,36 @@ Task<Result<void>> FuseDevice::keeper_lost_in_close() {
   co_return failure(Status::busy, "the keeper of " + link() + " died; ask again");
 }
 
-// Only when RELEASE is here, nobody's write can be under way any more (T3).
+// Only when RELEASE is here, nobody's write can be under way any more (T3). After an abort writes may be: what their users
+// were told is EIO, but the disk has not answered yet.
 Task<Result<void>> FuseDevice::wait_released() {
   const io::Instant deadline = machine_.now() + release_limit;
-  while (!session_->is_released() && !session_->is_ended()) {
+  for (;;) {
+    const bool is_over = session_->is_released() || session_->is_ended();
+    if (is_over && in_flight() == 0) co_return Result<void>{};
     if (machine_.now() >= deadline) {
-      co_return failure(Status::timed_out, "the kernel has not let go of " + loop_path_ + " yet; ask again");
+      const std::string text = is_over ? still_waits() : "the kernel has not let go of " + loop_path_ + " yet; ask again";
+      co_return failure(Status::timed_out, text);
     }
-    co_await io::wait_until(machine_, changed_, deadline);
+    const io::Instant again = is_over ? std::min(deadline, machine_.now() + busy_pause) : deadline;
+    co_await io::wait_until(machine_, changed_, again);
   }
-  co_return Result<void>{};
+}
+
+std::string FuseDevice::still_waits() const {
+  const size_t count = in_flight();
+  return "the former device of " + options_.name + " still waits for " + std::to_string(count) +
+         (count == 1 ? " request" : " requests") + " that its disks do not answer; look at the disk";
+}
+
+// What nobody can use any more. Taken down here, or by mind() as soon as nothing is in flight: the disks may never answer,
+// and whoever waits for the verb waits for them then.
+Task<void> FuseDevice::give_up() {
+  set(Stage::detached);
+  co_await remove_link();
+  co_await unmount_now();
+  is_given_up_ = in_flight() > 0;
+  if (!is_given_up_) co_await take_down();
 }
 
 // From any stage. The mount goes before the keeper, so that nothing that the keeper does can wait for the session.
@@ -246,6 +270,7 @@ Task<void> FuseDevice::take_down() {
   session_.reset();
   keeper_.reset();
   loop_path_.clear();
+  is_given_up_ = false;
   std::string directory = mount_directory(options_.places, options_.name);
   auto work = [directory] { rmdir(directory.c_str()); };
   co_await machine_.off_load(std::move(work));
@@ -334,6 +359,7 @@ Task<std::vector<std::string>> FuseDevice::users() {
 // ---- what happens by itself
 
 bool FuseDevice::needs_care() const {
+  if (is_given_up_) return stage_ == Stage::detached && in_flight() == 0;
   if (stage_ != Stage::open) return false;
   return !keeper_->is_running() || session_->is_released() || session_->is_ended();
 }
@@ -357,6 +383,7 @@ Task<void> FuseDevice::mind() {
 // used: a new keeper adopts it. If nobody used it, the kernel has detached it with the death of the keeper, or does
 // so just now.
 Task<void> FuseDevice::care() {
+  if (is_given_up_) co_return co_await take_down();
   if (!session_->is_released() && !session_->is_ended()) {
     co_await dismiss_keeper();
     Result<void> adopted = co_await start_keeper(loop_number(loop_path_));
@@ -367,8 +394,7 @@ Task<void> FuseDevice::care() {
     }
   }
   if (!session_->is_released() && !session_->is_ended()) co_return;
-  co_await remove_link();
-  co_await take_down();
+  co_await give_up();
 }
 
 }  // namespace mars::fuse

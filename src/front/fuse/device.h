@@ -33,10 +33,11 @@ class FuseDevice {
 
   // The verbs wait for each other and are idempotent; after a failed one the next try goes on where it ended.
 
-  // open: afterwards the link is there. On failure nothing is left behind. unsupported: no FUSE or no loop in this
+  // open: afterwards the link is there. On failure nothing is left behind but what is in flight. unsupported: no FUSE or no loop in this
   // kernel.
   Task<Result<void>> open();
-  // busy: in use, by whom the text says; the device stays as it was. timed_out: under way, ask again.
+  // busy: in use, by whom the text says; the device stays as it was. timed_out: under way, or the disks do not answer
+  // what is in flight; ask again.
   Task<Result<void>> close();
   // Nobody finds it by its name any more; who has it open keeps it. An open() under way ends as stopped; the next one
   // shows it again.
@@ -53,6 +54,10 @@ class FuseDevice {
   bool is_open() const { return stage_ == Stage::open; }
   // Nothing in flight, nothing mounted, no process: led_off.
   bool is_closed() const { return stage_ == Stage::closed; }
+  // Of requests that have not come back from below; also of a device that is dead already.
+  size_t in_flight() const { return session_ == nullptr ? 0 : session_->in_flight(); }
+  // What a refusal says while there are some.
+  std::string still_waits() const;
   // Notified when one of these changed; also when the device went away by itself (the keeper killed, then the last
   // user gone): then it is closed, and open() makes a new one.
   Notifier& changed() { return changed_; }
@@ -84,6 +89,7 @@ class FuseDevice {
   Task<Result<void>> keeper_lost_in_close();
   Task<void> detached(bool is_lossy);
   Task<Result<void>> wait_released();
+  Task<void> give_up();
   Task<void> take_down();
   Task<void> dismiss_keeper();
   Task<void> remove_link();
@@ -103,6 +109,7 @@ class FuseDevice {
   int aborts_ = 0;         // abort() calls under way
   bool is_asked_ = false;  // "close" was said and not answered yet
   bool is_hidden_ = false;
+  bool is_given_up_ = false;
   bool is_stopping_ = false;
   bool has_lost_pages_ = false;
   io::Instant unseen_until_ = {};
