@@ -60,7 +60,7 @@ std::string FrontDevice::wanted() const {
 
 std::string FrontDevice::path() const {
   if (export_) return "nbd+unix:///" + order_.name + "?socket=" + options_.nbd_socket;
-  return fuse_ ? fuse_->link() : "";
+  return is_open() ? fuse_->link() : "";
 }
 
 std::string FrontDevice::users() const {

@@ -261,6 +261,7 @@ def aborted_by_hand_above_a_disk_that_hangs(can):
         expect("Input/output error" in said, f"the reader ended with: {said}", [a])
         shown = poll("why there is no device", lambda: (r := a.replica("r")) and "still waits" in r.get("reason", "") and r,
                      20, hosts=[a])
+        expect(not shown["device"] and not shown["is_device_open"], f"a device is shown that is not open: {shown}", [a])
         print(f"    {shown['reason']}")
         answer = a.adm("detach", "r", timeout=40)
         expect(answer.code != DONE and "still waits for" in answer.text, f"detach: {answer.code} {answer.text}", [a])
