@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "front/fuse/own_disk.h"
 #include "front/fuse/users.h"
 
 namespace mars::daemon {
@@ -183,6 +184,13 @@ Devices::Devices(io::Machine& machine, nbd::NbdServer& nbd, DevicesOptions optio
 
 std::unique_ptr<replication::Device> Devices::make(node::DeviceOrder order) {
   return std::make_unique<FrontDevice>(machine_, nbd_, options_, std::move(order));
+}
+
+Task<bool> Devices::is_own(std::string disk) {
+  bool is_own = false;
+  auto work = [&] { is_own = fuse::lies_on_own_device(disk, options_.places); };
+  co_await machine_.off_load(std::move(work));
+  co_return is_own;
 }
 
 }  // namespace mars::daemon

@@ -27,6 +27,7 @@ class Devices final : public node::DeviceMaker {
   Devices(io::Machine& machine, nbd::NbdServer& nbd, DevicesOptions options);
 
   std::unique_ptr<replication::Device> make(node::DeviceOrder order) override;
+  Task<bool> is_own(std::string disk) override;
 
  private:
   io::Machine& machine_;

@@ -20,11 +20,18 @@ struct Inspected {
   std::string content;  // what was recognised on it
 };
 
-Task<Result<Inspected>> inspect(Call& call, std::string path) {
+Task<Result<void>> refuse_own(Call& call, std::string path) {
   const std::string& devices = call.node.options().device_directory;
-  if (!devices.empty() && path.starts_with(devices + "/")) {
-    co_return failure(Status::refused, path + " is a device of MARS itself; give the disk below it");
+  const bool is_named_so = !devices.empty() && path.starts_with(devices + "/");
+  if (is_named_so || co_await call.node.devices().is_own(path)) {
+    co_return failure(Status::refused, path + " is a device of MARS itself, or lies on one; give the disk below it");
   }
+  co_return Result<void>{};
+}
+
+Task<Result<Inspected>> inspect(Call& call, std::string path) {
+  Result<void> may = co_await refuse_own(call, path);
+  if (!may) co_return failure(may.error());
   // Not even opened: the command that is just making the other replica needs it for itself.
   const std::string maker = call.resources().holder_of(path, {});
   if (!maker.empty()) {
@@ -72,7 +79,7 @@ Task<Result<void>> may_make_file(Call& call, std::string path) {
   exists = co_await storage.exists(directory);
   if (!exists) co_return failure(exists.error());
   if (!*exists) co_return failure(Status::refused, "the directory of " + path + " is not there; make it first");
-  co_return Result<void>{};
+  co_return co_await refuse_own(call, path);
 }
 
 // --create-file: sparse, and not there before, however many commands want it at once.

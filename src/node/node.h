@@ -55,6 +55,7 @@ class Node {
   const Options& options() const { return options_; }
   const Places& places() const { return places_; }
   Events& events() { return events_; }
+  DeviceMaker& devices() { return devices_; }
   Cluster* cluster() { return cluster_.get(); }             // null: in no cluster
   uint64_t written_bytes() const;                           // to all data disks, by replicas that are still here
   const bricks::Pool* pool() const { return pool_.get(); }  // null: not started yet, or stopped

@@ -44,6 +44,8 @@ class DeviceMaker {
  public:
   virtual ~DeviceMaker() = default;
   virtual std::unique_ptr<replication::Device> make(DeviceOrder order) = 0;
+  // Whether this disk is one of the devices made here, under whatever name, or lies on one.
+  virtual Task<bool> is_own(std::string /*disk*/) { co_return false; }
 };
 
 }  // namespace mars::node

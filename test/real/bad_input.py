@@ -240,6 +240,31 @@ def a_device_that_somebody_has_mounted(can):
         a.do("secondary", "r")
 
 
+def a_disk_that_is_our_own_device(can):
+    """Under whatever name: it would wait for marsd, which would wait for it."""
+    if not can["fuse"]:
+        print("    NOT RUN: there is no FUSE")
+        return
+    with lab(can) as the_lab:
+        a = the_lab.host("a")
+        a.start()
+        a.do("create-cluster")
+        a.do("create-resource", "r", make_file(a.disk))
+        device = Path(a.device("r"))
+        loop = device.resolve()
+        alias = a.base / "alias"
+        alias.symlink_to(device)
+        for path in (device, loop, f"{device.parent}//{device.name}", alias):
+            must_fail(a, REFUSED, ["device of MARS itself"], "create-resource", "s", path)
+        run("mkfs.ext4", "-q", device)
+        run("mount", device, a.mount_point)
+        file = make_file(a.mount_point / "file", SIZE // 4)
+        must_fail(a, REFUSED, ["device of MARS itself, or lies on one"], "create-resource", "s", file)
+        must_fail(a, REFUSED, ["device of MARS itself, or lies on one"], "create-resource", "s",
+                  a.mount_point / "other", "--size", SIZE // 4, "--create-file", "--dry-run")
+        run("umount", a.mount_point)
+
+
 def a_device_with_a_user_that_no_list_shows(can):
     """A mapping keeps it open without a descriptor. What the kernel said of it is not forgotten at the next look."""
     if not can["fuse"]:
@@ -319,6 +344,6 @@ def a_command_line_that_marsd_does_not_know(can):
 
 run_cases([tokens, a_token_is_for_one_host, names_and_words, disks, disks_in_use, disk_changed_while_detached,
            another_disk_with_a_partition_at_the_same_path, a_device_that_somebody_has_mounted,
-           a_device_with_a_user_that_no_list_shows,
+           a_device_with_a_user_that_no_list_shows, a_disk_that_is_our_own_device,
            a_second_marsd_on_the_same_directories, a_port_that_is_taken,
            a_command_line_that_marsd_does_not_know])
