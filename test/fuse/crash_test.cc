@@ -1,6 +1,7 @@
 // kill -9 of the server, of the keeper and of both, at every step: nothing stays stuck, and the next start sweeps.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,6 +52,46 @@ TEST_F(FuseCrash, kill_of_the_server_under_a_mounted_file_system_leaves_nothing_
   EXPECT_TRUE(eventually([&] { return !is_bound(served.loop()); })) << "the loop device stays";
   sweep();
   EXPECT_EQ(leftovers(), "");
+}
+
+// Its descriptors stay open then, and nobody hears an end of file.
+TEST_F(FuseCrash, kill_of_a_server_with_a_thread_that_hangs_in_a_disk_frees_its_users) {
+  Served disk(root_ + "/disk");
+  disk.open();
+  EXPECT_EQ(disk.ask("hold"), "HOLDING");
+  Served served(root_);
+  served.open();
+  EXPECT_EQ(served.ask("read " + disk.loop()), "READING");
+  ASSERT_TRUE(eventually([&] { return disk.ask("held") == "HELD 1"; }));
+  kill(served.pid(), SIGKILL);
+  pid_t reader = fork();
+  if (reader == 0) {
+    execlp("dd", "dd", ("if=" + served.loop()).c_str(), "of=/dev/null", "bs=4k", "count=1", "iflag=direct", "status=none",
+           nullptr);
+    _exit(1);
+  }
+  EXPECT_TRUE(ends(reader)) << "a reader hangs";
+  EXPECT_EQ(waitpid(served.pid(), nullptr, WNOHANG), 0) << "nothing hung: this shows nothing";
+  EXPECT_TRUE(eventually([&] { return !is_bound(served.loop()); })) << "the loop device stays";
+  EXPECT_EQ(disk.ask("release"), "RELEASED");
+  served.kill();
+  EXPECT_EQ(disk.ask("close"), "CLOSED");
+}
+
+TEST_F(FuseCrash, kill_of_a_server_whose_descriptors_live_on_elsewhere_frees_its_users) {
+  Served served(root_);
+  served.open();
+  const int process = static_cast<int>(syscall(SYS_pidfd_open, served.pid(), 0));
+  std::vector<int> copies;
+  for (int fd = 3; fd < 64; ++fd) {
+    const auto copy = static_cast<int>(syscall(SYS_pidfd_getfd, process, fd, 0));
+    if (copy >= 0) copies.push_back(copy);
+  }
+  served.kill();
+  EXPECT_TRUE(eventually([this] { return keepers().empty(); })) << "the keeper stays";
+  EXPECT_GE(copies.size(), 2u);
+  for (int copy : copies) close(copy);
+  close(process);
 }
 
 TEST_F(FuseCrash, a_new_device_opens_beside_the_dead_one_that_is_still_mounted) {

@@ -1,7 +1,8 @@
 // fuse_demo ROOT KEEPER [options]: serves one memory brick as a FUSE + loop device, by hand or for a test. Its run
 // directory is ROOT/run, the link ROOT/dev/disk0. Reads commands line by line: open, open-and-hide, close, abort,
-// users, grow, fail, hold, depth, swept, ready; answers each with one line; says GONE when the device went away by itself. Ends
+// users, grow, fail, read PATH, hold, depth, swept, ready; answers each with one line; says GONE when the device went away by itself. Ends
 // at end of file.
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -13,6 +14,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "bricks/delay.h"
 #include "bricks/memory.h"
@@ -153,10 +155,21 @@ class Demo {
     if (line == "ready") answer = "READY";
     if (line == "fail") valve_.fail(), answer = "FAILING";
     if (line == "release") valve_.let_go(), answer = "RELEASED";
+    if (line.starts_with("read ")) read_beside(line.substr(5)), answer = "READING";
     if (line == "hold") valve_.hold(), answer = "HOLDING";
     is_busy_ = false;
     device_.changed().notify();
     co_return answer;
+  }
+
+  // On a thread that may hang for ever, as one of marsd's may on its disk.
+  static void read_beside(std::string path) {
+    std::thread([path = std::move(path)] {
+      alignas(4096) static char block[4096];
+      const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+      [[maybe_unused]] ssize_t got = read(fd, block, sizeof block);
+      ::close(fd);
+    }).detach();
   }
 
   Task<std::string> open() {

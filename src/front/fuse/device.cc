@@ -115,6 +115,8 @@ std::vector<std::string> FuseDevice::keeper_command(int adopt_number) const {
                                    label(options_.places, options_.name),
                                    "--link",
                                    link(),
+                                   "--parent",
+                                   std::to_string(getpid()),
                                    "--block-size",
                                    std::to_string(info.block_bytes <= 512 ? 512 : 4096)};
   if (!session_->takes_discard()) argv.push_back("--no-discard");

@@ -2,12 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 namespace mars::fuse {
+
+namespace {
+
+constexpr int look_ms = 1000;
+
+}  // namespace
 
 Keeper::~Keeper() {
   if (file_ >= 0) ::close(file_);
@@ -44,13 +52,40 @@ int Keeper::run() {
   }
   fprintf(answers_, "READY %s\n", loop_.path());
   fflush(answers_);
+  setvbuf(commands_, nullptr, _IONBF, 0);  // what is not read yet shall be seen by poll
   char line[64];
-  while (fgets(line, sizeof line, commands_) != nullptr) {
+  while (listen(line, sizeof line)) {
     line[strcspn(line, "\n")] = 0;
     if (obey(line)) return 0;
   }
   give_up();
   return 1;
+}
+
+// False when marsd is gone.
+bool Keeper::listen(char* line, int bytes) {
+  for (;;) {
+    pollfd ready = {fileno(commands_), POLLIN, 0};
+    const int found = poll(&ready, 1, look_ms);
+    if (found > 0) return fgets(line, bytes, commands_) != nullptr;
+    if (found == 0 && is_parent_gone()) return false;
+  }
+}
+
+// A process whose first thread is dead is being taken down, whatever its other threads still wait for: their parent is
+// not changed before the last of them has gone. "pid (name) Z ..."; the name may have blanks and brackets.
+bool Keeper::is_parent_gone() const {
+  if (options_.parent == 0) return false;
+  if (getppid() != options_.parent) return true;
+  char path[32];
+  char text[512] = {};
+  snprintf(path, sizeof path, "/proc/%d/stat", options_.parent);
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const ssize_t got = read(fd, text, sizeof text - 1);
+  ::close(fd);
+  const char* name_end = got > 0 ? strrchr(text, ')') : nullptr;
+  return name_end != nullptr && (strncmp(name_end, ") Z", 3) == 0 || strncmp(name_end, ") X", 3) == 0);
 }
 
 // True when the device is closed and the work done.

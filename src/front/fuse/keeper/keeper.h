@@ -6,8 +6,10 @@
 //               "FAILED <errno> <what>: <why>" in place of any of them
 //   from marsd: "close", "resize"; end of file: marsd is gone or has given up
 //
+// A marsd that was killed while one of its threads waits for a disk that hangs keeps its descriptors open, and no end of
+// file comes: once a second the keeper looks whether the process that started it is dead otherwise.
 // It removes the link with the device: a link that stayed would lead to whoever gets the number next.
-// At the end of file it aborts the FUSE connection and unmounts it lazily, so that nothing waits for a server that
+// At the end it aborts the FUSE connection and unmounts it lazily, so that nothing waits for a server that
 // is gone even if a copy of its descriptor survives somewhere.
 #pragma once
 
@@ -23,6 +25,7 @@ struct KeeperOptions {
   const char* file_name = "disk";         // its file
   const char* link = nullptr;             // removed at the end if it still leads to this loop device
   int adopt_number = -1;                  // a loop device that is bound to that file already; -1: bind a new one
+  int parent = 0;                         // the pid of marsd; 0: only the end of file counts
   LoopOptions loop;
 };
 
@@ -39,6 +42,8 @@ class Keeper {
 
  private:
   Outcome take();
+  bool listen(char* line, int bytes);
+  bool is_parent_gone() const;
   bool obey(const char* command);
   bool close();
   void resize();

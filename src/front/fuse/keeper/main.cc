@@ -1,6 +1,7 @@
 // mars-keeper: holds one loop device for marsd. Started by marsd only; see keeper.h for what it says and hears.
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@ using mars::fuse::KeeperOptions;
 
 const char usage[] =
     "usage: mars-keeper --mount DIR [--file NAME] [--block-size N] [--label TEXT] [--link PATH]\n"
-    "                   [--no-discard] [--adopt N]\n"
+    "                   [--no-discard] [--adopt N] [--parent PID]\n"
     "Holds a loop device over DIR/NAME. marsd starts it and speaks to it on standard input and output.\n";
 
 bool parse_number(const char* text, long limit, long& value) {
@@ -51,6 +52,10 @@ bool take_option(int option, const char* value, KeeperOptions& options) {
       if (!parse_number(value, 1 << 20, number)) return false;
       options.adopt_number = static_cast<int>(number);
       return true;
+    case 'p':
+      if (!parse_number(value, INT_MAX, number)) return false;
+      options.parent = static_cast<int>(number);
+      return true;
     default:
       return false;
   }
@@ -61,7 +66,8 @@ bool parse(int argc, char** argv, KeeperOptions& options) {
       {"mount", required_argument, nullptr, 'm'},      {"file", required_argument, nullptr, 'f'},
       {"block-size", required_argument, nullptr, 'b'}, {"label", required_argument, nullptr, 'l'},
       {"link", required_argument, nullptr, 'k'},       {"no-discard", no_argument, nullptr, 'n'},
-      {"adopt", required_argument, nullptr, 'a'},      {nullptr, 0, nullptr, 0},
+      {"adopt", required_argument, nullptr, 'a'},      {"parent", required_argument, nullptr, 'p'},
+      {nullptr, 0, nullptr, 0},
   };
   for (int found; (found = getopt_long(argc, argv, "", names, nullptr)) != -1;) {
     if (!take_option(found, optarg, options)) return false;
