@@ -66,8 +66,8 @@ TEST_F(FuseCrash, kill_of_a_server_with_a_thread_that_hangs_in_a_disk_frees_its_
   kill(served.pid(), SIGKILL);
   pid_t reader = fork();
   if (reader == 0) {
-    execlp("dd", "dd", ("if=" + served.loop()).c_str(), "of=/dev/null", "bs=4k", "count=1", "iflag=direct", "status=none",
-           nullptr);
+    execlp("dd", "dd", ("if=" + served.loop()).c_str(), "of=/dev/null", "bs=4k", "count=1", "iflag=direct",
+           "status=none", nullptr);
     _exit(1);
   }
   EXPECT_TRUE(ends(reader)) << "a reader hangs";

@@ -334,8 +334,8 @@ TEST_F(FuseTest, what_is_in_the_way_of_the_link_is_told_and_left_alone) {
   Served served(root_);
   ASSERT_EQ(served.ask("ready"), "READY");
   shell("echo mine > " + served.link());
-  EXPECT_EQ(served.ask("open"), "FAILED exists cannot make the link " + served.link() +
-                                    ": something else is in the way; move it away");
+  EXPECT_EQ(served.ask("open"),
+            "FAILED exists cannot make the link " + served.link() + ": something else is in the way; move it away");
   EXPECT_EQ(shell("rm " + served.link()), 0);
   served.open();
   EXPECT_EQ(served.ask("close"), "CLOSED");

@@ -1,7 +1,7 @@
 // fuse_demo ROOT KEEPER [options]: serves one memory brick as a FUSE + loop device, by hand or for a test. Its run
 // directory is ROOT/run, the link ROOT/dev/disk0. Reads commands line by line: open, open-and-hide, close, abort,
-// users, grow, fail, read PATH, hold, depth, swept, ready; answers each with one line; says GONE when the device went away by itself. Ends
-// at end of file.
+// users, grow, fail, read PATH, hold, depth, swept, ready; answers each with one line; says GONE when the device went
+// away by itself. Ends at end of file.
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>

@@ -243,8 +243,8 @@ class HangingDisk:
 
 
 def aborted_by_hand_above_a_disk_that_hangs(can):
-    """What the operator does to free an application: its users get EIO, commands are answered, and when the disk answers
-    the device is back."""
+    """What the operator does to free an application: its users get EIO, commands are answered, and when the disk
+    answers the device is back."""
     with lab(can) as the_lab:
         a = the_lab.host("a")
         disk = HangingDisk(the_lab, a.base / "below")
@@ -259,8 +259,12 @@ def aborted_by_hand_above_a_disk_that_hangs(can):
         run("umount", "-f", a.run_dir / "fuse" / "r", check=False)
         said = reader.communicate(timeout=15)[1]
         expect("Input/output error" in said, f"the reader ended with: {said}", [a])
-        shown = poll("why there is no device", lambda: (r := a.replica("r")) and "still waits" in r.get("reason", "") and r,
-                     20, hosts=[a])
+
+        def waiting():
+            replica = a.replica("r")
+            return "still waits" in replica.get("reason", "") and replica
+
+        shown = poll("it is said why there is no device", waiting, 20, hosts=[a])
         expect(not shown["device"] and not shown["is_device_open"], f"a device is shown that is not open: {shown}", [a])
         print(f"    {shown['reason']}")
         answer = a.adm("detach", "r", timeout=40)

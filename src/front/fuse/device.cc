@@ -90,7 +90,8 @@ Task<std::string> FuseDevice::name_is_taken() {
   auto work = [this, &taken] { taken = device_of_another_marsd(link(), options_.places); };
   co_await machine_.off_load(std::move(work));
   if (taken.empty()) co_return taken;
-  co_return link() + " is " + taken + " of another marsd; give this one its own --device-dir, or unmount what that one left";
+  co_return link() + " is " + taken +
+      " of another marsd; give this one its own --device-dir, or unmount what that one left";
 }
 
 // Who hides the device while the link is being made may look for it too early: then it is taken away here.
@@ -232,15 +233,16 @@ Task<Result<void>> FuseDevice::keeper_lost_in_close() {
   co_return failure(Status::busy, "the keeper of " + link() + " died; ask again");
 }
 
-// Only when RELEASE is here, nobody's write can be under way any more (T3). After an abort writes may be: what their users
-// were told is EIO, but the disk has not answered yet.
+// Only when RELEASE is here, nobody's write can be under way any more (T3). After an abort writes may be: what their
+// users were told is EIO, but the disk has not answered yet.
 Task<Result<void>> FuseDevice::wait_released() {
   const io::Instant deadline = machine_.now() + release_limit;
   for (;;) {
     const bool is_over = session_->is_released() || session_->is_ended();
     if (is_over && in_flight() == 0) co_return Result<void>{};
     if (machine_.now() >= deadline) {
-      const std::string text = is_over ? still_waits() : "the kernel has not let go of " + loop_path_ + " yet; ask again";
+      const std::string text =
+          is_over ? still_waits() : "the kernel has not let go of " + loop_path_ + " yet; ask again";
       co_return failure(Status::timed_out, text);
     }
     const io::Instant again = is_over ? std::min(deadline, machine_.now() + busy_pause) : deadline;
@@ -254,8 +256,8 @@ std::string FuseDevice::still_waits() const {
          (count == 1 ? " request" : " requests") + " that its disks do not answer; look at the disk";
 }
 
-// What nobody can use any more. Taken down here, or by mind() as soon as nothing is in flight: the disks may never answer,
-// and whoever waits for the verb waits for them then.
+// What nobody can use any more. Taken down here, or by mind() as soon as nothing is in flight: the disks may never
+// answer, and whoever waits for the verb waits for them then.
 Task<void> FuseDevice::give_up() {
   set(Stage::detached);
   co_await remove_link();

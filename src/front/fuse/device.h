@@ -33,8 +33,8 @@ class FuseDevice {
 
   // The verbs wait for each other and are idempotent; after a failed one the next try goes on where it ended.
 
-  // open: afterwards the link is there. On failure nothing is left behind but what is in flight. unsupported: no FUSE or no loop in this
-  // kernel.
+  // open: afterwards the link is there. On failure nothing is left behind but what is in flight. unsupported: no FUSE
+  // or no loop in this kernel.
   Task<Result<void>> open();
   // busy: in use, by whom the text says; the device stays as it was. timed_out: under way, or the disks do not answer
   // what is in flight; ask again.

@@ -9,12 +9,12 @@
 
 namespace mars::fuse {
 
-// The files of all loop devices below a block device: of itself, of the disk of a partition, of what a volume is made of.
-// `folder`: of the device in sysfs.
+// The files of all loop devices below a block device: of itself, of the disk of a partition, of what a volume is made
+// of. `folder`: of the device in sysfs.
 std::vector<std::string> loop_files_below(const std::string& folder);
 
-// The disk may be a block device under any name, or a file, which need not be there yet, on a file system that is mounted
-// from one.
+// The disk may be a block device under any name, or a file, which need not be there yet, on a file system that is
+// mounted from one.
 bool lies_on_own_device(const std::string& disk, const Places& places);
 
 }  // namespace mars::fuse

@@ -41,8 +41,8 @@ void find_processes(dev_t device, pid_t self, std::vector<std::string>& users) {
   }
 }
 
-// A file system that may have several devices (btrfs) is mounted under a number of its own, 0:N, and names one of them as
-// its source.
+// A file system that may have several devices (btrfs) is mounted under a number of its own, 0:N, and names one of them
+// as its source.
 bool lies_on(const Mount& mount, dev_t device) {
   if (mount.device_major != 0) return mount.device_major == major(device) && mount.device_minor == minor(device);
   return mount.source.starts_with("/dev/") && is_node_of(mount.source, device);

@@ -10,12 +10,12 @@
 
 namespace mars::fuse {
 
-// "mounted on /mnt", "swap", "held by dm-0", "below /dev/loop4", "in use by the btrfs UUID", "open in qemu (pid 123)"; without the process
-// `self` (the keeper).
+// "mounted on /mnt", "swap", "held by dm-0", "below /dev/loop4", "in use by the btrfs UUID", "open in qemu (pid 123)";
+// without the process `self` (the keeper).
 std::vector<std::string> find_users(int loop_number, pid_t self);
 
-// The mounted btrfs file systems that the device `name` ("loop3") is part of, by uuid: they have no holder, and name only
-// one of their devices as the source of a mount.
+// The mounted btrfs file systems that the device `name` ("loop3") is part of, by uuid: they have no holder, and name
+// only one of their devices as the source of a mount.
 std::vector<std::string> find_btrfs(const std::string& name, const std::string& below = "/sys/fs/btrfs");
 
 // Whether all of them only have it open: a probe of udev or blkid is over in a moment. Not when there is nobody.

@@ -6,11 +6,11 @@
 //               "FAILED <errno> <what>: <why>" in place of any of them
 //   from marsd: "close", "resize"; end of file: marsd is gone or has given up
 //
-// A marsd that was killed while one of its threads waits for a disk that hangs keeps its descriptors open, and no end of
-// file comes: once a second the keeper looks whether the process that started it is dead otherwise.
-// It removes the link with the device: a link that stayed would lead to whoever gets the number next.
-// At the end it aborts the FUSE connection and unmounts it lazily, so that nothing waits for a server that
-// is gone even if a copy of its descriptor survives somewhere.
+// A marsd that was killed while one of its threads waits for a disk that hangs keeps its descriptors open, and no end
+// of file comes: once a second the keeper looks whether the process that started it is dead otherwise. It removes the
+// link with the device: a link that stayed would lead to whoever gets the number next. At the end it aborts the FUSE
+// connection and unmounts it lazily, so that nothing waits for a server that is gone even if a copy of its descriptor
+// survives somewhere.
 #pragma once
 
 #include <cstdint>

@@ -63,10 +63,14 @@ bool take_option(int option, const char* value, KeeperOptions& options) {
 
 bool parse(int argc, char** argv, KeeperOptions& options) {
   static const option names[] = {
-      {"mount", required_argument, nullptr, 'm'},      {"file", required_argument, nullptr, 'f'},
-      {"block-size", required_argument, nullptr, 'b'}, {"label", required_argument, nullptr, 'l'},
-      {"link", required_argument, nullptr, 'k'},       {"no-discard", no_argument, nullptr, 'n'},
-      {"adopt", required_argument, nullptr, 'a'},      {"parent", required_argument, nullptr, 'p'},
+      {"mount", required_argument, nullptr, 'm'},
+      {"file", required_argument, nullptr, 'f'},
+      {"block-size", required_argument, nullptr, 'b'},
+      {"label", required_argument, nullptr, 'l'},
+      {"link", required_argument, nullptr, 'k'},
+      {"no-discard", no_argument, nullptr, 'n'},
+      {"adopt", required_argument, nullptr, 'a'},
+      {"parent", required_argument, nullptr, 'p'},
       {nullptr, 0, nullptr, 0},
   };
   for (int found; (found = getopt_long(argc, argv, "", names, nullptr)) != -1;) {
