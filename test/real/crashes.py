@@ -265,7 +265,8 @@ def aborted_by_hand_above_a_disk_that_hangs(can):
             return "still waits" in replica.get("reason", "") and replica
 
         shown = poll("it is said why there is no device", waiting, 20, hosts=[a])
-        expect(not shown.get("device") and not shown.get("is_device_open"), f"a device is shown that is not open: {shown}", [a])
+        expect(not shown.get("device") and not shown.get("is_device_open"),
+               f"a device is shown that is not open: {shown}", [a])
         print(f"    {shown['reason']}")
         answer = a.adm("detach", "r", timeout=40)
         expect(answer.code != DONE and "still waits for" in answer.text, f"detach: {answer.code} {answer.text}", [a])
