@@ -412,7 +412,7 @@ TEST_F(ForkFilm, what_the_loser_had_is_kept_aside) {
 // Attacks: P6, SY8
 TEST_F(ForkFilm, the_winner_cannot_be_given_up_by_mistake_while_it_is_the_primary_of_all) {
   cast({"a", "b"});
-  expect_exit("a", "invalidate mydata", ExitCode::refused, "secondary");
+  expect_exit("a", "invalidate mydata", ExitCode::refused, "primary mydata");
   isolate("b");
   await_silence("a", "b");
   await_silence("b", "a");

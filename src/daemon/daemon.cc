@@ -56,6 +56,8 @@ int Daemon::run() {
   for (const int number : {SIGTERM, SIGINT}) {
     machine_.on_signal(number, [this] { stop_.set(); });
   }
+  // Whoever rotates logs sends it by habit. It must not take a device away.
+  machine_.on_signal(SIGHUP, [] { log_line(LogLevel::info, "SIGHUP: settings are read at the start; restart marsd"); });
   scope_.spawn(live());
   machine_.run();
   return exit_code_;

@@ -4,6 +4,7 @@ that programs can read, and serves no state directory twice."""
 
 import json
 import re
+import signal
 import socket
 import subprocess
 
@@ -48,6 +49,9 @@ def it_says_when_it_is_ready_and_when_it_ends(can):
             begin(a, a.command(), NOTIFY_SOCKET=str(path))
             expect(b"READY=1" in told.recv(4096).split(b"\n"), "the first message is not READY=1", [a])
             expect(a.adm("version").code == DONE, "it says that it is ready, and does not answer", [a])
+            a.process.send_signal(signal.SIGHUP)
+            poll("SIGHUP is heard", lambda: "SIGHUP" in a.log_file.read_text(), 30, hosts=[a])
+            expect(a.adm("version").code == DONE, "SIGHUP ended it", [a])
             a.process.terminate()
             expect(b"STOPPING=1" in told.recv(4096).split(b"\n"), "the second message is not STOPPING=1", [a])
             expect(a.process.wait(40) == 0, f"marsd ended with {a.process.returncode}", [a])
