@@ -249,6 +249,12 @@ void Operators::recover_host(const std::string& host, const std::string& winner)
       stage_.start(host);
       break;
     case State::log_damaged:
+      // It rotted after the log had been read: it is read anew first, as the status says.
+      if (host == winner && report.next_step.find("marsadm detach") != std::string::npos) {
+        order(host, "detach " + name_of_it);
+        order(host, "attach " + name_of_it);
+        break;
+      }
       order(host, host == winner ? "attach " + name_of_it + " --accept-loss" : "invalidate " + name_of_it);
       break;
     case State::fork:
