@@ -79,7 +79,7 @@ std::string way_to_resume(const control::Switches& on, const std::string& resour
 
 // What is read at attach is looked for at the others, batch by batch; a sync would look at everything.
 std::string Replica::way_out_of_bad_log() const {
-  const std::string invalidate = "run `marsadm invalidate " + options_.name + "` here";
+  std::string invalidate = "run `marsadm invalidate " + options_.name + "` here";
   if (state_->value().state != ReplicaState::consistent) return invalidate;
   return "run `marsadm detach " + options_.name + "` and `marsadm attach " + options_.name +
          "` here: what is damaged is fetched again; if nobody has it, " + invalidate;
