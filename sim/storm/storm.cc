@@ -22,6 +22,13 @@ Storm::Storm(const StormOptions& options, Reached& reached)
       client_(stage_),
       watch_(stage_) {}
 
+// What is in flight comes back to those who are still there.
+Storm::~Storm() {
+  for (const std::string& host : stage_.hosts) {
+    if (stage_.cluster.is_up(host)) stage_.cluster.stop(host);
+  }
+}
+
 Outcome Storm::run() {
   stage_.set_up();
   const Plan plan = make_plan(options_.seed, options_.faults, options_.steps);

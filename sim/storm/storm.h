@@ -42,6 +42,7 @@ struct DrillOutcome;
 class Storm {
  public:
   Storm(const StormOptions& options, Reached& reached);
+  ~Storm();
   // Either, once.
   Outcome run();
   DrillOutcome drill(const Drill& drill, const DrillOptions& options);  // drill.h
