@@ -31,6 +31,26 @@ class SidedForkFilm : public Film {
     EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
     rest(1s);
   }
+
+  // b is forced without a and c and goes on to block b_end, d follows it and dies; then b is given up, and a is
+  // primary.
+  void force_and_take_back(uint64_t a_end, uint64_t b_end) {
+    for (const char* one : {"a", "c"}) {
+      for (const char* other : {"b", "d"}) cut(one, other);
+    }
+    save("a", 20, a_end, 'a');
+    await_silence("b", "a");
+    force("b");
+    save_apart("b", 25, b_end, 'b');
+    expect_on_disk("d", 25, b_end, 'b');
+    kill("d");
+    for (const char* one : {"a", "c"}) {
+      for (const char* other : {"b", "d"}) heal(one, other);
+    }
+    expect_state("a", State::fork);
+    invalidate("b");
+    run("a", "primary mydata");
+  }
 };
 
 // Attacks: F19, P6, T9, P13
@@ -293,21 +313,7 @@ TEST_F(SidedForkFilm, a_sync_stays_with_the_side_that_the_operator_kept) {
       invalidate("c");
       forget_disk("c");
     }
-    for (const char* one : {"a", "c"}) {
-      for (const char* other : {"b", "d"}) cut(one, other);
-    }
-    save("a", 20, 30, 'a');
-    await_silence("b", "a");
-    force("b");
-    save_apart("b", 25, 35, 'b');
-    expect_on_disk("d", 25, 35, 'b');
-    kill("d");
-    for (const char* one : {"a", "c"}) {
-      for (const char* other : {"b", "d"}) heal(one, other);
-    }
-    expect_state("a", State::fork);
-    invalidate("b");
-    run("a", "primary mydata");
+    force_and_take_back(30, 35);
     if (how == "it was interrupted") {
       network().set_link("a", "c", {.bytes_per_second = 300'000});
       network().set_link("b", "c", {.bytes_per_second = 300'000});
@@ -365,21 +371,7 @@ TEST_F(SidedForkFilm, a_bystander_does_not_follow_what_is_left_of_a_force_that_w
   save("a", 0, 40, '0');
   expect_up_to_date();
   run("c", "pause-fetch mydata");
-  for (const char* one : {"a", "c"}) {
-    for (const char* other : {"b", "d"}) cut(one, other);
-  }
-  save("a", 20, 25, 'a');
-  await_silence("b", "a");
-  force("b");
-  save_apart("b", 25, 60, 'b');
-  expect_on_disk("d", 25, 60, 'b');
-  kill("d");
-  for (const char* one : {"a", "c"}) {
-    for (const char* other : {"b", "d"}) heal(one, other);
-  }
-  expect_state("a", State::fork);
-  invalidate("b");
-  run("a", "primary mydata");
+  force_and_take_back(25, 60);
   run("a", "secondary mydata");
   EXPECT_TRUE(until([&] { return durable("b") == durable("a"); })) << describe();
   boot("d");

@@ -67,12 +67,12 @@ struct Stage {
   std::string problem;
   std::map<std::string, Uuid> ids;
   Uuid resource;
-  std::map<std::string, unsigned> starts;
-  std::set<std::string> frozen;          // paused, or with a stuck disk
-  std::set<std::string> rotten;          // bytes of its log were damaged: what only it had may be gone
-  std::set<std::string> may_abandon;     // the operator gave its version up
-  std::multiset<std::string> giving_up;  // is about to: the command is not over
-  std::set<std::string> maybe_left;      // a leave failed or is not over; the next start tells
+  std::map<std::string, unsigned> starts;  // of marsd, by host
+  std::set<std::string> frozen;            // paused, or with a stuck disk
+  std::set<std::string> rotten;            // bytes of its log were damaged: what only it had may be gone
+  std::set<std::string> may_abandon;       // the operator gave its version up
+  std::multiset<std::string> giving_up;    // is about to: the command is not over
+  std::set<std::string> maybe_left;        // a leave failed or is not over; the next start tells
   std::map<std::string, io::Instant> late_until;
 };
 

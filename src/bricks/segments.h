@@ -100,7 +100,7 @@ class Segments {
   Task<bool> remove_leftover(std::string name);
   Task<Result<void>> open_branch();
   size_t past(Lsn limit, const Counts& counts) const;
-  Task<Status> ask_room();
+  Task<Status> ask_room();  // room() has the answer
   Task<Status> has_room(uint64_t bytes);
   Task<Result<void>> open_one(std::string name);
   Task<Status> read_header(Segment& segment, const std::string& name);

@@ -65,7 +65,8 @@ std::string FrontDevice::path() const {
 }
 
 std::string FrontDevice::users() const {
-  if (!export_) return !fuse_users_.empty() || !is_fuse_in_use() ? fuse_users_ : fuse::unseen_user;
+  if (!export_ && !fuse_users_.empty()) return fuse_users_;
+  if (!export_) return is_fuse_in_use() ? fuse::unseen_user : "";
   const size_t count = export_->is_in_use() ? export_->connection_count() : 0;
   if (count == 0) return "";
   return count == 1 ? "an NBD client is connected" : std::to_string(count) + " NBD clients are connected";

@@ -164,7 +164,10 @@ Task<Result<void>> FuseDevice::start_keeper(int adopt_number) {
 Task<Result<void>> FuseDevice::close() {
   const io::Instant deadline = machine_.now() + close_limit;
   while (!verb_.try_acquire(1)) {
-    if (machine_.now() >= deadline) co_return failure(Status::timed_out, still_waits());
+    if (machine_.now() >= deadline) {
+      co_return failure(Status::timed_out,
+                        in_flight() > 0 ? still_waits() : link() + " is still being opened; ask again");
+    }
     co_await io::wait_until(machine_, changed_, std::min(deadline, machine_.now() + busy_pause));
   }
   Result<void> outcome;
