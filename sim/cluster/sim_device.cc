@@ -2,18 +2,25 @@
 
 namespace mars::sim {
 
+namespace {
+// As long as the FUSE device waits.
+constexpr io::Duration write_back_limit = std::chrono::seconds(60);
+constexpr io::Duration release_limit = std::chrono::seconds(10);
+}  // namespace
+
 SimDevice::SimDevice(io::Machine& machine, std::string name, SimDevice** slot)
-    : machine_(machine), name_(std::move(name)), slot_(slot), idle_(machine.ready()) {
+    : machine_(machine), name_(std::move(name)), slot_(slot), idle_(machine.ready()), scope_(machine.ready()) {
   *slot_ = this;
 }
 
 SimDevice::~SimDevice() {
-  CHECK(!port_ && in_flight_ == 0);
+  CHECK(!is_open() && in_flight_ == 0);
   if (*slot_ == this) *slot_ = nullptr;
 }
 
 Task<Result<void>> SimDevice::open(xio::Output& top) {
-  CHECK(!port_);
+  CHECK(!is_open());
+  if (in_flight_ > 0) co_return failure(Status::busy, still_waits());
   if (is_barred_) co_return failure(Status::stopped, "marsd is stopping");
   is_closing_ = false;
   ++open_count_;
@@ -23,15 +30,34 @@ Task<Result<void>> SimDevice::open(xio::Output& top) {
 
 Task<Result<void>> SimDevice::close() {
   if (is_in_use()) co_return failure(Status::busy, name_ + " is mounted");
-  const io::Instant deadline = machine_.now() + std::chrono::minutes(1);
-  while (!dirty_.empty()) {
+  if (!dirty_.empty() && scope_.count() == 0) scope_.spawn(write_back());
+  io::Instant deadline = machine_.now() + write_back_limit;
+  while (scope_.count() > 0) {
     if (machine_.now() >= deadline) co_return failure(Status::timed_out, name_ + " is still being written back");
+    co_await io::wait_until(machine_, idle_, deadline);
+  }
+  is_closing_ = true;
+  deadline = machine_.now() + release_limit;
+  while (in_flight_ > 0) {
+    if (machine_.now() >= deadline) co_return failure(Status::timed_out, still_waits());
+    co_await io::wait_until(machine_, idle_, deadline);
+  }
+  port_.reset();
+  co_return Result<void>{};
+}
+
+// What the keeper does beside: it goes on when whoever closes has stopped waiting.
+Task<void> SimDevice::write_back() {
+  while (!dirty_.empty()) {
     const auto [offset, page] = std::move(dirty_.front());
     dirty_.pop_front();
-    if (co_await write(offset, page.span()) != Status::ok) break;
+    if (co_await write(offset, page.span()) != Status::ok) dirty_.clear();
   }
-  co_await force_close();
-  co_return Result<void>{};
+  idle_.notify();
+}
+
+std::string SimDevice::still_waits() const {
+  return "the former device of " + name_ + " still waits for " + std::to_string(in_flight_) + " requests";
 }
 
 Task<void> SimDevice::bar() {
@@ -42,6 +68,7 @@ Task<void> SimDevice::bar() {
 Task<void> SimDevice::force_close() {
   is_closing_ = true;
   dirty_.clear();
+  co_await scope_.join();
   while (in_flight_ > 0) co_await idle_.wait();
   port_.reset();
 }

@@ -10,6 +10,7 @@
 
 #include "base/aligned.h"
 #include "base/sync.h"
+#include "base/task.h"
 #include "io/machine.h"
 #include "node/options.h"
 #include "replication/device.h"
@@ -27,7 +28,8 @@ class SimDevice final : public replication::Device {
   Task<Result<void>> close() override;
   Task<void> bar() override;
   Task<void> force_close() override;
-  bool is_open() const override { return port_.has_value(); }
+  // False while what was admitted before it closed is still under way.
+  bool is_open() const override { return port_.has_value() && !is_closing_; }
   bool is_in_use() const override { return is_open() && users_ > 0; }
   std::string users() const override { return is_in_use() ? "mounted" : ""; }
   std::string path() const override { return is_open() ? "/dev/mars/" + name_ : ""; }
@@ -53,6 +55,8 @@ class SimDevice final : public replication::Device {
   uint64_t open_count() const { return open_count_; }
 
  private:
+  Task<void> write_back();
+  std::string still_waits() const;
   void leave();
 
   io::Machine& machine_;
@@ -66,6 +70,7 @@ class SimDevice final : public replication::Device {
   int users_ = 0;
   int in_flight_ = 0;
   Notifier idle_;
+  Scope scope_;
 };
 
 }  // namespace mars::sim

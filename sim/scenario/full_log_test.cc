@@ -27,6 +27,16 @@ class FullLogFilm : public Film {
   void clear_log_disk(const std::string& host) {
     ASSERT_EQ(disks(host).file_system("/log").remove("foreign", true), Status::ok);
   }
+  // Writes with FUA, all at once and on no account.
+  void begin_durable_writes(const std::string& host, uint64_t count) {
+    for (uint64_t i = 0; i < count; ++i) {
+      cluster().host(host).machine().scope().spawn(write_durably(cluster().device(host, "mydata"), 100 + i % 500));
+    }
+  }
+  static Task<void> write_durably(SimDevice* device, uint64_t block) {
+    const AlignedBuffer buffer(Cluster::block_bytes);
+    static_cast<void>(co_await device->write(block * Cluster::block_bytes, buffer.span(), true));
+  }
 };
 
 // Attacks: F16, P9, LM8, G4, LM12
@@ -304,6 +314,36 @@ TEST_F(FullLogFilm, primary_waits_while_there_is_no_room_in_the_log) {
   clear_log_disk("b");
   EXPECT_EQ(end(*command).code, ExitCode::done) << describe();
   expect_primary("b");
+  expect_equal();
+}
+
+// What waits for room keeps the device open, and once another reign began it has no place any more.
+// Attacks: T9, D14, F16, P13
+TEST_F(FullLogFilm, who_is_deposed_with_a_failed_disk_and_a_full_log_closes_its_device) {
+  stage.segment_bytes = 1 << 20;
+  stage.log_disk_bytes = 3 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b", "c"});
+  save("a", 0, 40, 'x');
+  disks("a").fail({.path = "/dev/sdb", .op = DiskOp::write, .times = 1});
+  for (int wave = 0; wave < 10; ++wave) {
+    begin_durable_writes("a", 100);
+    rest(100ms);
+  }
+  expect_state("a", State::disk_failed);
+  EXPECT_TRUE(until([&] { return view("a").reason.find("log disk is full") != std::string::npos; })) << describe();
+  expect_next_step("a", "make room");
+  EXPECT_TRUE(until([&] { return durable("c") == durable("a"); }));
+  isolate("a");
+  await_silence("c", "a");
+  force("c");
+  save("c", 0, 40, 'y');
+  rejoin("a");
+  EXPECT_TRUE(until([&] { return !cluster().device("a", "mydata")->is_open(); })) << describe();
+  expect_event("a", "the device is closed");
+  expect_state("a", State::fork);
+  expect_next_step("a", "invalidate");
+  invalidate("a");
   expect_equal();
 }
 

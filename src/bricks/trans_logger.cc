@@ -286,12 +286,13 @@ void TransLogger::on_logged(std::vector<Admitted*>& requests, const format::Batc
   answered_.notify();
 }
 
-Task<Result<Lsn>> TransLogger::durable_admitted() {
+Task<Result<Lsn>> TransLogger::durable_admitted(io::Instant deadline) {
   const uint64_t target = admitted_;
   while (durable_sequence_ < target) {
     if (log_.failed()) co_return failure(Status::io_error, "the log disk failed");
     if (!is_started_) co_return failure(Status::gone);
     if (log_.needs_space()) co_return failure(Status::no_space, "the log disk is full");
+    if (machine_.now() >= deadline) co_return failure(Status::timed_out);
     writer_.hurry();
     // That the log is full is told elsewhere.
     co_await io::wait_until(machine_, answered_, machine_.now() + 100ms);
@@ -347,11 +348,11 @@ Task<Status> TransLogger::adopt(bool accepts_gap) {
 }
 
 Task<Status> TransLogger::drain(io::Instant deadline) {
-  auto durable = co_await durable_admitted();
+  auto durable = co_await durable_admitted(deadline);
   while (durable && under_way_ > 0) {
     if (machine_.now() >= deadline) co_return Status::timed_out;
     co_await io::wait_until(machine_, answered_, std::min(deadline, machine_.now() + std::chrono::seconds(1)));
-    durable = co_await durable_admitted();
+    durable = co_await durable_admitted(deadline);
   }
   if (!durable) co_return durable.error().status;
   co_return co_await write_back_.drain(deadline);

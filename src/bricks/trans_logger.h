@@ -65,7 +65,7 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   uint64_t dirty_requests() const { return stock_.used(); }
   uint64_t written_bytes() const { return write_back_.written_bytes(); }  // to the data disk, since start()
   // S3: every change that is admitted now is in the log up to the position that this returns, once it is durable.
-  Task<Result<Lsn>> durable_admitted();
+  Task<Result<Lsn>> durable_admitted(io::Instant deadline = io::Instant::max());
 
  private:
   struct Pending {  // kept on a request that waits for durability

@@ -78,14 +78,6 @@ Task<void> Replica::end_activities() {
   co_await scope_.join();
 }
 
-// Requests that came last may need room when nobody else makes it any more.
-Task<void> Replica::make_room_until(const bool& is_over) {
-  while (!is_over) {
-    co_await make_room_or_give_up();
-    co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
-  }
-}
-
 uint64_t Replica::written_bytes() const {
   return (logger_ ? logger_->written_bytes() : 0) + (replayer_ ? replayer_->written_bytes() : 0);
 }

@@ -256,6 +256,7 @@ class Replica {
   Task<void> make_room();
   Task<void> make_room_or_give_up();
   Task<void> make_room_until(const bool& is_over);
+  Task<Result<void>> close_for_good();
   Task<void> give_up_worst();
   Task<bool> shrink_branch(uint64_t bytes_max);
 

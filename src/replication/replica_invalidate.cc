@@ -123,14 +123,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
   if (auto kept = co_await confirm_elsewhere(); !kept) co_return kept;
   if (role_ == Role::primary) {
     if (!has_parted()) co_return failure(Status::refused, "the fork is over, and this host is primary");
-    // What waits for room in a log that is given up would keep the device open for ever.
-    bool is_closed = false;
-    Scope beside(machine_.ready());
-    if (!device_->is_in_use()) beside.spawn(make_room_until(is_closed));  // else it is refused, and the log stays
-    auto closed = co_await device_->close();
-    is_closed = true;
-    wake_.notify();
-    co_await beside.join();
+    auto closed = co_await close_for_good();
     if (!closed) co_return closed;
   }
   if (has_parted() && co_await withdraw_wish() != Status::ok) {

@@ -188,8 +188,12 @@ Task<void> Replica::step_primary() {
     say(State::log_failed, "the log disk failed: writes get an error, reads go on",
         "repair the log disk and restart marsd: what was acknowledged is kept; or stop marsd and force another host");
   } else if (logger_->disk_status() != Status::ok) {
-    say(State::disk_failed, "the data disk failed: what is written stays in memory and in the log",
-        "hand over to another host with `marsadm primary " + options_.name + "` there");
+    const std::string handover = "hand over to another host with `marsadm primary " + options_.name + "` there";
+    const bool is_full = log_->needs_space();
+    say(State::disk_failed,
+        is_full ? "the data disk failed and the log disk is full: writes wait for room"
+                : "the data disk failed: what is written stays in memory and in the log",
+        is_full ? "make room on the log disk, then " + handover : handover);
   } else if (is_forked_) {
     say(State::fork, "another host was forced primary: two histories", way_out_of_fork());
   } else if (log_->needs_space()) {
@@ -224,16 +228,23 @@ Task<bool> Replica::step_down() {
   co_await learn_data_end();
   if (facts().rival != Rival::at_end) co_return false;
   reached("role: deposed, nothing lost");
-  if (auto closed = co_await device_->close(); !closed) {
+  if (auto closed = co_await close_for_good(); !closed) {
     say(State::fork, "another host was forced primary, and this device is still in use: " + closed.error().text,
         "end its use here; what is written from now on makes two histories");
     co_return true;
   }
-  if (co_await drain() != Status::ok) tell_undrained();
+  // As in close_primary(): what waits for memory that a failed disk does not give back would wait for ever.
+  const Status drained = co_await drain_patiently();
+  if (drained == Status::timed_out) {
+    say(State::disk_failed, "closed, but " + sentence_of_slow_disk(), "check the data disk " + options_.disk);
+    co_return true;
+  }
+  if (drained != Status::ok) tell_undrained();
   co_await close_logger();
   role_ = Role::closed;
-  environment_.event(options_.resource,
-                     "another host was forced primary and nothing is lost here: the device is closed");
+  environment_.event(options_.resource, std::string("another host was forced primary") +
+                                            (drained == Status::ok ? " and nothing is lost here" : "") +
+                                            ": the device is closed");
   wake_.notify();
   co_return true;
 }

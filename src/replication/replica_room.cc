@@ -108,6 +108,26 @@ Task<void> Replica::make_room_or_give_up() {
   if (log_ != nullptr && log_->needs_space()) log_->give_up();
 }
 
+// Requests that came last may need room when nobody else makes it any more.
+Task<void> Replica::make_room_until(const bool& is_over) {
+  while (!is_over) {
+    co_await make_room_or_give_up();
+    co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
+  }
+}
+
+// What waits for room in a log that is not gone on with would keep the device open for ever.
+Task<Result<void>> Replica::close_for_good() {
+  bool is_closed = false;
+  Scope beside(machine_.ready());
+  if (!device_->is_in_use()) beside.spawn(make_room_until(is_closed));  // else it is refused, and the log stays
+  auto closed = co_await device_->close();
+  is_closed = true;
+  wake_.notify();
+  co_await beside.join();
+  co_return closed;
+}
+
 Task<void> Replica::give_up_worst() {
   if (co_await shrink_branch(0)) co_return co_await trim_in_turn();  // which looks whether that was enough
   std::optional<Uuid> worst;
