@@ -2,6 +2,7 @@
 """What operators do wrong: each has its exit code, a sentence that names the thing, and a next step."""
 
 import ctypes
+import functools
 import mmap
 import os
 import re
@@ -37,6 +38,24 @@ def make_file(path, size=SIZE, content=b""):
         file.write(content)
         file.truncate(size)
     return path
+
+
+def with_fuse_device(case):
+    """Host a, which serves r as a block device."""
+
+    @functools.wraps(case)
+    def of_lab(can):
+        if not can["fuse"]:
+            print("    NOT RUN: there is no FUSE")
+            return
+        with lab(can) as the_lab:
+            a = the_lab.host("a")
+            a.start()
+            a.do("create-cluster")
+            a.do("create-resource", "r", make_file(a.disk))
+            case(a)
+
+    return of_lab
 
 
 def tokens(can):
@@ -209,82 +228,61 @@ def another_disk_with_a_partition_at_the_same_path(can):
         run("losetup", "-d", loop)
 
 
-def a_device_that_somebody_has_mounted(can):
-    if not can["fuse"]:
-        print("    NOT RUN: there is no FUSE")
-        return
-    with lab(can) as the_lab:
-        a = the_lab.host("a")
-        a.start()
-        a.do("create-cluster")
-        a.do("create-resource", "r", make_file(a.disk))
-        run("mkfs.ext4", "-q", a.device("r"))
-        run("mount", a.device("r"), a.mount_point)
-        must_fail(a, REFUSED, ["in use", "unmount"], "secondary", "r")
-        for command in ("detach", "down", "delete-resource"):
-            must_fail(a, REFUSED, [f"in use here: mounted on {a.mount_point}", "unmount"], command, "r")
-        # Whoever makes a mount namespace now keeps a copy of the mount, as containers and sandboxes do.
-        other = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "60"])
-        try:
-            poll("there is a copy", lambda: str(a.mount_point) in Path(f"/proc/{other.pid}/mountinfo").read_text() and
-                 os.readlink(f"/proc/{other.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"), 10)
-            run("umount", a.mount_point)
-            answer = a.adm("detach", "r")
-            expect(answer.code == REFUSED, f"detach ended with {answer.code}: {answer.text}", [a])
-            answer = a.adm("secondary", "r")
-            expect(answer.code == REFUSED, f"secondary ended with {answer.code}: {answer.text}", [a])
-            print(f"    {answer.code}  {answer.message()}")
-        finally:
-            other.kill()
-            other.wait()
-        a.do("secondary", "r")
-
-
-def a_disk_that_is_our_own_device(can):
-    """Under whatever name: it would wait for marsd, which would wait for it."""
-    if not can["fuse"]:
-        print("    NOT RUN: there is no FUSE")
-        return
-    with lab(can) as the_lab:
-        a = the_lab.host("a")
-        a.start()
-        a.do("create-cluster")
-        a.do("create-resource", "r", make_file(a.disk))
-        device = Path(a.device("r"))
-        loop = device.resolve()
-        alias = a.base / "alias"
-        alias.symlink_to(device)
-        for path in (device, loop, f"{device.parent}//{device.name}", alias):
-            must_fail(a, REFUSED, ["device of MARS itself"], "create-resource", "s", path)
-        run("mkfs.ext4", "-q", device)
-        run("mount", device, a.mount_point)
-        file = make_file(a.mount_point / "file", SIZE // 4)
-        must_fail(a, REFUSED, ["device of MARS itself, or lies on one"], "create-resource", "s", file)
-        must_fail(a, REFUSED, ["device of MARS itself, or lies on one"], "create-resource", "s",
-                  a.mount_point / "other", "--size", SIZE // 4, "--create-file", "--dry-run")
+@with_fuse_device
+def a_device_that_somebody_has_mounted(a):
+    run("mkfs.ext4", "-q", a.device("r"))
+    run("mount", a.device("r"), a.mount_point)
+    must_fail(a, REFUSED, ["in use", "unmount"], "secondary", "r")
+    for command in ("detach", "down", "delete-resource"):
+        must_fail(a, REFUSED, [f"in use here: mounted on {a.mount_point}", "unmount"], command, "r")
+    # Whoever makes a mount namespace now keeps a copy of the mount, as containers and sandboxes do.
+    other = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sleep", "60"])
+    try:
+        poll("there is a copy", lambda: str(a.mount_point) in Path(f"/proc/{other.pid}/mountinfo").read_text() and
+             os.readlink(f"/proc/{other.pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"), 10)
         run("umount", a.mount_point)
+        answer = a.adm("detach", "r")
+        expect(answer.code == REFUSED, f"detach ended with {answer.code}: {answer.text}", [a])
+        answer = a.adm("secondary", "r")
+        expect(answer.code == REFUSED, f"secondary ended with {answer.code}: {answer.text}", [a])
+        print(f"    {answer.code}  {answer.message()}")
+    finally:
+        other.kill()
+        other.wait()
+    a.do("secondary", "r")
 
 
-def a_device_with_a_user_that_no_list_shows(can):
+@with_fuse_device
+def a_disk_that_is_our_own_device(a):
+    """Under whatever name: it would wait for marsd, which would wait for it."""
+    device = Path(a.device("r"))
+    loop = device.resolve()
+    alias = a.base / "alias"
+    alias.symlink_to(device)
+    for path in (device, loop, f"{device.parent}//{device.name}", alias):
+        must_fail(a, REFUSED, ["device of MARS itself"], "create-resource", "s", path)
+    run("mkfs.ext4", "-q", device)
+    run("mount", device, a.mount_point)
+    file = make_file(a.mount_point / "file", SIZE // 4)
+    must_fail(a, REFUSED, ["device of MARS itself, or lies on one"], "create-resource", "s", file)
+    must_fail(a, REFUSED, ["device of MARS itself, or lies on one"], "create-resource", "s",
+              a.mount_point / "other", "--size", SIZE // 4, "--create-file", "--dry-run")
+    run("umount", a.mount_point)
+
+
+@with_fuse_device
+def a_device_with_a_user_that_no_list_shows(a):
     """A mapping keeps it open without a descriptor. What the kernel said of it is not forgotten at the next look."""
-    if not can["fuse"]:
-        print("    NOT RUN: there is no FUSE")
-        return
-    with lab(can) as the_lab:
-        a = the_lab.host("a")
-        a.start()
-        a.do("create-cluster")
-        a.do("create-resource", "r", make_file(a.disk))
-        libc = ctypes.CDLL(None, use_errno=True)
-        libc.mmap.restype = ctypes.c_void_p
-        with open(a.device("r"), "r+b") as device:
-            mapped = libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, device.fileno(), 0)
-        expect(mapped != ctypes.c_void_p(-1).value, "the device cannot be mapped", [a])
-        must_fail(a, REFUSED, ["cannot be seen from here"], "secondary", "r")
-        time.sleep(3)
-        must_fail(a, REFUSED, ["in use here: open in a process that cannot be seen from here"], "delete-resource", "r")
-        libc.munmap(ctypes.c_void_p(mapped), 4096)
-        poll("it can be closed", lambda: a.adm("secondary", "r").code == DONE, 60, 1, [a])
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    with open(a.device("r"), "r+b") as device:
+        mapped = libc.mmap(None, 4096, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, device.fileno(), 0)
+    expect(mapped != ctypes.c_void_p(-1).value, "the device cannot be mapped", [a])
+    must_fail(a, REFUSED, ["cannot be seen from here"], "secondary", "r")
+    time.sleep(3)
+    must_fail(a, REFUSED, ["in use here: open in a process that cannot be seen from here"], "delete-resource", "r")
+    libc.munmap(ctypes.c_void_p(mapped), 4096)
+    poll("it can be closed", lambda: a.adm("secondary", "r").code == DONE, 60, 1, [a])
 
 
 def a_second_marsd_on_the_same_directories(can):
