@@ -17,7 +17,11 @@ def outputs(log):
 
 def main():
     folder = Path(sys.argv[1]) / "Testing" / "Temporary"
-    failed = [line.split(":", 1)[1] for line in (folder / "LastTestsFailed.log").read_text().splitlines()]
+    names = folder / "LastTestsFailed.log"
+    if not names.exists():
+        print("\n== ctest was ended before its own end")
+        return
+    failed = [line.split(":", 1)[1] for line in names.read_text().splitlines()]
     said = dict(outputs((folder / "LastTest.log").read_text(errors="replace")))
     for name in failed[:TESTS]:
         lines = said.get(name, ["(it printed nothing)"])

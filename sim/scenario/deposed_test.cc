@@ -102,9 +102,36 @@ TEST_F(DeposedFilm, what_only_memory_has_of_a_deposed_reign_is_kept) {
     EXPECT_NE(view("a").reason.find("memory"), std::string::npos) << describe();
     rest(60s);
     expect_state("a", State::fork);
+    EXPECT_EQ(view("a").next_step.find("on b"), std::string::npos) << "b sees no fork, and refuses: " << describe();
     invalidate("a");
     expect_equal();
   }
+}
+
+// Attacks: F19, P6, D6, T9, P13
+TEST_F(DeposedFilm, what_only_memory_has_of_a_deposed_reign_can_be_kept) {
+  cast({"a", "b"});
+  save("a", 0, 40, '0');
+  expect_up_to_date();
+  isolate("a");
+  write("a", 0, 5, 'a');
+  kill("a");
+  await_silence("b", "a");
+  force("b");
+  save_apart("b", 20, 30, 'b');
+  rejoin("a");
+  boot("a");
+  expect_state("a", State::fork);
+  expect_next_step("a", "stop marsd on the others");
+  stop("b");
+  await_silence("a", "b");
+  force("a");
+  boot("b");
+  expect_state("b", State::fork);
+  invalidate("b");
+  expect_equal();
+  expect_read("a", 0, 5, 'a');
+  expect_on_disk("b", 0, 5, 'a');
 }
 
 }  // namespace

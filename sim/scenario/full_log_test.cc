@@ -347,5 +347,120 @@ TEST_F(FullLogFilm, who_is_deposed_with_a_failed_disk_and_a_full_log_closes_its_
   expect_equal();
 }
 
+// The log gave up what waited for room; the data disk that hangs keeps nobody waiting behind the turn.
+// Attacks: T9, F16, P13
+TEST_F(FullLogFilm, who_is_deposed_with_a_hung_disk_and_a_full_log_names_the_disk) {
+  stage.segment_bytes = 1 << 20;
+  stage.log_disk_bytes = 3 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b", "c"});
+  save("a", 0, 40, 'x');
+  disks("a").drive("/dev/sdb").stick();
+  for (int wave = 0; wave < 10; ++wave) {
+    begin_durable_writes("a", 100);
+    rest(100ms);
+  }
+  expect_state("a", State::waiting_for_space);
+  EXPECT_TRUE(until([&] { return durable("c") == durable("a"); }));
+  isolate("a");
+  await_silence("c", "a");
+  force("c");
+  rejoin("a");
+  EXPECT_TRUE(until([&] { return !cluster().device("a", "mydata")->is_open(); })) << describe();
+  EXPECT_TRUE(until([&] { return view("a").reason.find("/dev/sdb") != std::string::npos; }, 90s)) << describe();
+  disks("a").drive("/dev/sdb").unstick();
+  expect_state("a", State::fork);
+  invalidate("a");
+  expect_equal();
+}
+
+// Attacks: T6, D14, F16, P13
+TEST_F(FullLogFilm, who_is_deposed_while_it_is_mounted_on_a_full_log_says_what_its_users_wait_for) {
+  stage.segment_bytes = 1 << 20;
+  stage.log_disk_bytes = 3 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  disks("a").fail({.path = "/dev/sdb", .op = DiskOp::write, .times = 1});
+  mount("a");
+  for (int wave = 0; wave < 10; ++wave) {
+    begin_durable_writes("a", 100);
+    rest(100ms);
+  }
+  EXPECT_TRUE(until([&] { return view("a").reason.find("log disk is full") != std::string::npos; })) << describe();
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+  isolate("a");
+  await_silence("b", "a");
+  force("b");
+  rejoin("a");
+  EXPECT_TRUE(until([&] { return view("a").reason.find("still in use") != std::string::npos; })) << describe();
+  expect_next_step("a", "make room");
+  unmount("a");
+  EXPECT_TRUE(until([&] { return !cluster().device("a", "mydata")->is_open(); })) << describe();
+  expect_state("a", State::fork);
+  invalidate("a");
+  expect_equal();
+}
+
+// Room can be made, and a handover then takes all of it along.
+// Attacks: T6, D14, F16, P2
+TEST_F(FullLogFilm, who_closes_with_a_full_log_hands_over_when_there_is_room) {
+  stage.segment_bytes = 1 << 20;
+  stage.log_disk_bytes = 3 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b"});
+  disks("a").fail({.path = "/dev/sdb", .op = DiskOp::write, .times = 1});
+  const auto is_full = [&] { return view("a").reason.find("log disk is full") != std::string::npos; };
+  for (int i = 0; i < 3000 && !is_full(); ++i) {
+    ASSERT_EQ(cluster().write("a", "mydata", i % 50, 'm'), Status::ok) << i;
+    if (i % 40 == 0) rest(150ms);
+  }
+  ASSERT_TRUE(is_full()) << describe();
+  const auto closing = begin("a", "secondary mydata --timeout 20s");
+  EXPECT_TRUE(until([&] { return !cluster().device("a", "mydata")->is_open(); })) << describe();
+  EXPECT_TRUE(until([&] { return view("a").reason.find("only in memory") != std::string::npos; })) << describe();
+  expect_no_event("a", "only in the log");
+  disks("a").file_system("/log").set_capacity(64 << 20);
+  EXPECT_EQ(end(*closing).code, ExitCode::done) << describe();
+  rest(3s);
+  run("b", "primary mydata");
+  EXPECT_EQ(cluster().read("b", "mydata", 7), 'm');
+}
+
+// Attacks: T7, F16, F17, P13
+TEST_F(FullLogFilm, force_works_although_a_fetched_batch_waits_for_room) {
+  stage.log_disk_bytes = 8 << 20;
+  stage.log_disks = {"b"};
+  cast({"a", "b"});
+  fill_log_disk("b", 0);
+  overflow("a", 4);
+  expect_state("b", State::waiting_for_space);
+  model_lost_power();
+  power_loss("a");
+  await_silence("b", "a");
+  allow_two_primaries();
+  run("b", "primary mydata --force");
+  EXPECT_EQ(primary(), "b") << describe();
+}
+
+// Attacks: P13
+TEST_F(FullLogFilm, a_hung_log_disk_is_not_taken_for_the_data_disk) {
+  stage.log_disk_bytes = 64 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  rest(5s);
+  disks("a").drive("/log").stick();
+  begin_durable_writes("a", 10);
+  EXPECT_TRUE(until([&] { return view("a").reason.find("the log disk takes nothing") != std::string::npos; }))
+      << describe();
+  const Answer answer = cluster().run("b", "primary mydata --timeout 100s");
+  EXPECT_EQ(answer.code, ExitCode::refused);
+  EXPECT_EQ(answer.text.find("data disk"), std::string::npos) << answer.text;
+  disks("a").drive("/log").unstick();
+  expect_state("a", State::up_to_date);
+  expect_equal();
+}
+
 }  // namespace
 }  // namespace mars::sim

@@ -41,6 +41,25 @@ TEST_F(SourceFilm, who_serves_a_sync_from_a_slow_disk_hands_over) {
   expect_equal();
 }
 
+// The right is released, and the disk of who had it hangs under what it still reads for a sync.
+// Attacks: T3, T4, P13
+TEST_F(SourceFilm, a_right_that_is_released_waits_for_no_read_that_hangs) {
+  begin_sync_from_slow_disk();
+  disks("b").drive("/dev/sdb").stick();
+  save("a", 0, 5, 'x');
+  const auto command = begin("b", "primary mydata --timeout 60s");
+  EXPECT_TRUE(until([&] { return primary().empty(); })) << describe();
+  rest(2s);
+  disks("a").drive("/dev/sdb").stick();
+  disks("b").drive("/dev/sdb").unstick();
+  expect_primary("b");
+  EXPECT_EQ(end(*command).code, ExitCode::done);
+  expect_read("b", 0, 5, 'x');
+  disks("a").drive("/dev/sdb").unstick();
+  disks("a").drive("/dev/sdb").set_speed({});
+  expect_equal();
+}
+
 // Attacks: T4, P13
 TEST_F(SourceFilm, who_serves_a_sync_from_a_slow_disk_closes_detaches_and_stops) {
   for (const std::string way : {"secondary mydata", "detach mydata", "stop"}) {

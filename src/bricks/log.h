@@ -117,6 +117,7 @@ class Log {
   Stamp last_time() const { return last_time_; }
   bool failed() const { return failed_ != Status::ok; }
   bool needs_space() const { return needs_space_; }
+  bool has_given_up() const { return gave_up_; }  // failed for want of room, and for nothing else
   // How often it was tried in vain: when this grows, what was freed was not enough.
   uint64_t tries_without_room() const { return tries_without_room_; }
   uint64_t in_flight_bytes() const { return tail_.position.lsn - written_; }

@@ -36,11 +36,12 @@ void Replayer::interrupt() {
   write_back_.changed().notify();
 }
 
-Task<Status> Replayer::catch_up(Lsn lsn) {
+Task<Status> Replayer::catch_up(Lsn lsn, io::Instant deadline) {
   while (applied().position.lsn < lsn) {
     if (failed_.status != Status::ok) co_return failed_.status;
     if (write_back_.failed() != Status::ok) co_return write_back_.failed();
     if (stop_.is_set() || is_interrupted_) co_return Status::stopped;
+    if (machine_.now() >= deadline) co_return Status::timed_out;
     write_back_.hurry();
     wake_.notify();
     co_await io::wait_until(machine_, write_back_.changed(), machine_.now() + 50ms);

@@ -32,7 +32,7 @@ class Replayer {
   // Off: what is in the window is still finished, then it rests.
   void allow(bool on);
   // Until applied reaches `lsn` and the state block says so. stopped, or what made replay stop.
-  Task<Status> catch_up(Lsn lsn);
+  Task<Status> catch_up(Lsn lsn, io::Instant deadline = io::Instant::max());
   // Whoever waits in catch_up() waits no more: stopped.
   void interrupt();
   // Write back now what is in the window.

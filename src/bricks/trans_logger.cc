@@ -354,8 +354,9 @@ Task<Status> TransLogger::drain(io::Instant deadline) {
     co_await io::wait_until(machine_, answered_, std::min(deadline, machine_.now() + std::chrono::seconds(1)));
     durable = co_await durable_admitted(deadline);
   }
-  if (!durable) co_return durable.error().status;
-  co_return co_await write_back_.drain(deadline);
+  // Where the log takes nothing more, what it has is on its way to the disk all the same.
+  const Status written = co_await write_back_.drain(deadline);
+  co_return durable || written == Status::timed_out ? written : durable.error().status;
 }
 
 Task<void> TransLogger::stop() {

@@ -62,6 +62,10 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   uint64_t admitted() const { return admitted_; }
   Tip applied() const { return write_back_.applied(); }
   size_t waiting_for_memory() const { return waiting_.size(); }
+  bool has_waiting() const { return !waiting_.empty() || !unanswered_.empty(); }
+  // What has not been logged is all that there is to do.
+  bool waits_for_log() const { return durable_sequence_ < admitted_ && write_back_.is_done(); }
+  uint64_t durable_sequence() const { return durable_sequence_; }
   uint64_t dirty_requests() const { return stock_.used(); }
   uint64_t written_bytes() const { return write_back_.written_bytes(); }  // to the data disk, since start()
   // S3: every change that is admitted now is in the log up to the position that this returns, once it is durable.

@@ -48,6 +48,7 @@ class WriteBack {
   void hurry();
   // Nothing is durable that could be written.
   bool is_starving() const { return durable_.empty(); }
+  bool is_done() const { return applied_ == newest_; }
   // Until everything is on the disk and the state block says so; the disk's error when it failed. timed_out: not until
   // then.
   Task<Status> drain(io::Instant deadline = io::Instant::max());

@@ -11,6 +11,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr io::Duration release_limit = 10s;
+
 // One resource's device, whichever front end it has at the moment.
 class FrontDevice final : public replication::Device {
  public:
@@ -40,7 +42,7 @@ class FrontDevice final : public replication::Device {
   void open_nbd(xio::Output& top);
   Task<void> watch_users();
   Task<void> drop_fuse();
-  Task<void> close_nbd(bool by_force);
+  Task<bool> close_nbd(bool by_force);
 
   io::Machine& machine_;
   nbd::NbdServer& nbd_;
@@ -67,13 +69,16 @@ std::string FrontDevice::path() const {
 std::string FrontDevice::users() const {
   if (!export_ && !fuse_users_.empty()) return fuse_users_;
   if (!export_) return is_fuse_in_use() ? fuse::unseen_user : "";
-  const size_t count = export_->is_in_use() ? export_->connection_count() : 0;
+  const size_t count = export_->client_count();
   if (count == 0) return "";
   return count == 1 ? "an NBD client is connected" : std::to_string(count) + " NBD clients are connected";
 }
 
 Task<Result<void>> FrontDevice::open(xio::Output& top) {
-  if (is_open()) co_return Result<void>();
+  if (is_open()) {
+    if (export_) export_->press(true);  // its close may have been given up
+    co_return Result<void>();
+  }
   if (is_barred_) co_return failure(Status::stopped, "marsd is stopping");
   const std::string front_end = wanted();
   if (front_end == "none") co_return failure(Status::refused, "the option front-end is none");
@@ -132,7 +137,10 @@ Task<Result<void>> FrontDevice::close() {
     if (export_->is_in_use()) {
       co_return failure(Status::busy, users() + " to " + order_.name + "; disconnect first");
     }
-    co_await close_nbd(false);
+    if (!co_await close_nbd(false)) {
+      co_return failure(Status::timed_out, "requests of clients that have left " + order_.name +
+                                               " still wait for its disks; look at them, and at the room in the log");
+    }
   }
   if (fuse_ == nullptr) co_return Result<void>();
   auto closed = co_await fuse_->close();
@@ -155,20 +163,26 @@ Task<void> FrontDevice::bar() {
 }
 
 Task<void> FrontDevice::force_close() {
-  if (export_) co_await close_nbd(true);
+  if (export_) static_cast<void>(co_await close_nbd(true));
   if (fuse_ == nullptr) co_return;
   co_await fuse_->abort();
   co_await drop_fuse();
 }
 
-Task<void> FrontDevice::close_nbd(bool by_force) {
+// False: what clients that are gone have asked for is still under way.
+Task<bool> FrontDevice::close_nbd(bool by_force) {
+  const io::Instant deadline = machine_.now() + release_limit;
   if (by_force) {
     export_->force_off();
   } else {
     export_->press(false);
+    Event never(machine_.ready());
+    while (!export_->led_off() && machine_.now() < deadline) co_await io::sleep_for(machine_, 10ms, never);
+    if (!export_->led_off()) co_return false;
   }
   co_await export_->until_off();
   export_.reset();
+  co_return true;
 }
 
 Task<void> FrontDevice::drop_fuse() {

@@ -34,7 +34,8 @@ std::string sentence(ForceObstacle obstacle, const std::string& resource, const 
              "log, or run `marsadm attach " +
              resource + " --accept-loss` first and check the data afterwards";
     case ForceObstacle::holder_answers:
-      return holder + " holds the right to write and answers; use `marsadm primary` without --force";
+      return holder + " holds the right to write and answers; use `marsadm primary` without --force; where it cannot " +
+             "hand over, stop marsd there first";
   }
   return {};
 }

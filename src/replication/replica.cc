@@ -343,6 +343,7 @@ bool Replica::carries_data(const format::Batch& batch) {
 // ---- attach and detach
 
 Task<bool> Replica::try_attach() {
+  if (shown_ == State::detached) say(State::opening, "the disks are opened, and the log is read");
   auto attached = co_await attach();
   if (attached) co_return true;
   say(attach_problem_, attached.error().text, attach_next_step_);
@@ -469,8 +470,11 @@ Task<Result<void>> Replica::detach() {
   options_.allow_changed_disk = false;  // it was said of the disk that was attached
   Result<void> result;
   if (role_ == Role::primary) result = co_await device_->close();
-  if (result && role_ == Role::primary && co_await drain() != Status::ok) {
-    environment_.event(options_.resource, "detached with writes that are only in the log");
+  if (result && role_ == Role::primary) {
+    const Status drained = co_await drain_patiently(24h);  // as long as it moves
+    // It opens again: who detaches a disk that hangs would have neither.
+    if (drained == Status::timed_out) result = failure(drained, sentence_of_slow_disk());
+    if (result && drained != Status::ok) tell_undrained();
   }
   if (result) {
     co_await let_go();

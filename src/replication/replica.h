@@ -220,7 +220,6 @@ class Replica {
 
   // replica_primary.cc
   Task<void> step_primary();
-  bool is_held_up();
   // `expected`: what the table said; asked again when the log does not move any more. Nothing: forced.
   Task<void> open_primary(EpochCause cause, Uuid grant, bool opens_device, std::optional<StartAction> expected);
   Task<bool> replay_to_end();
@@ -228,13 +227,7 @@ class Replica {
   Task<Status> start_logger(bool adopts);
   Task<Status> begin_epoch(EpochCause cause, Uuid grant);
   Task<void> open_device();
-  Task<bool> step_down();
-  Task<void> close_primary();
-  Task<Status> drain();
-  Task<Status> drain_patiently();
-  std::string sentence_of_slow_disk() const;
-  void tell_undrained();
-  Task<void> close_logger();
+  std::string out_of_bad_disk() const;
   Task<void> refuse(Designated wanted, std::string why);
   HandoverFacts handover_facts(const Uuid& successor) const;
   Task<void> hand_over(Designated wanted);
@@ -242,6 +235,27 @@ class Replica {
   Task<Status> release_to(Uuid successor);
   Task<Status> remember_gone();
   bool has_unlogged() const;
+
+  // replica_show.cc
+  void show_primary();
+  std::string failed_disks() const;  // "; the data disk failed"; empty: none
+  bool is_held_up();
+  std::string way_out_of_bad_log() const;
+  void show_follower(const control::Switches& on);
+  void show_unsynced(const control::Switches& on);
+  std::string doubtful_primary() const;  // empty: none
+  bool has_forgotten_right() const;
+
+  // replica_close.cc
+  Task<bool> step_down();
+  Task<void> close_primary();
+  Task<Status> drain();
+  Task<Status> drain_patiently(io::Duration limit = std::chrono::seconds(50));  // the successor has a minute
+  std::string slow_disk() const;
+  std::string sentence_of_slow_disk() const;
+  void say_slow_disk();
+  void tell_undrained();
+  Task<void> close_logger();
 
   // replica_room.cc
   Lsn trim_limit() const;
@@ -272,12 +286,8 @@ class Replica {
   Task<Result<net::Bytes>> await_source(net::Channel& channel, std::optional<io::Instant>& since);
   Silence silence_of(const Uuid& host) const;
   Sources look_for_source(const Uuid& except) const;
-  std::string way_out_of_bad_log() const;
-  void show_follower(const control::Switches& on);
-  void show_unsynced(const control::Switches& on);
-  std::string doubtful_primary() const;  // empty: none
-  bool has_forgotten_right() const;
   Task<void> become_follower();
+  void begin_fetching();
   void start_replay();
   Task<void> end_replay();
   Task<void> end_following();
@@ -299,6 +309,7 @@ class Replica {
   std::string reason_of_fork() const;
   std::string way_out_of_fork() const;  // what the operator does then
   bool has_parted_from(const Report& peer) const;
+  bool shows_parting(const Report& peer) const;
   bool has_parted() const;
   void forget_former_log();
   Task<bool> drop_empty_tail();  // false: it says why not
@@ -442,8 +453,9 @@ class Replica {
   Event serving_stop_;
   Notifier served_;
   size_t serving_count_ = 0;
-  int successions_ = 0;  // conversations in which the right to write comes here
-  Semaphore log_turn_;   // who appends or replaces the log while following
+  int served_reads_ = 0;  // of the data disk, under way for a sync
+  int successions_ = 0;   // conversations in which the right to write comes here
+  Semaphore log_turn_;    // who appends or replaces the log while following
 };
 
 // While it lives a step reads the log, and a sync that begins beside it waits before it takes the log away.

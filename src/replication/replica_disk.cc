@@ -96,6 +96,8 @@ bool Replica::is_only_copy() const {
   const Tail tail = tail_of(log_->branch(), end, environment_.self(), life_);
   const bool is_right_here = tail == Tail::mine || tail == Tail::granted;
   if (state_->value().state != ReplicaState::consistent || (!is_right_here && !has_parted())) return false;
+  // Acknowledged, and nowhere but in the memory of this host.
+  if (tail == Tail::mine && environment_.pool().has_inherited(options_.resource, log_->admitted())) return true;
   return std::ranges::none_of(peers_, [&](const auto& peer) {
     const auto common =
         bricks::common_position(log_->branch(), end, peer.second.branch, peer.second.durable.position.lsn);
@@ -110,12 +112,13 @@ Task<Result<void>> Replica::accept_other_disk() {
   if (is_only_copy() && !gives_up_content_) {
     attach_problem_ = State::disk_changed;
     attach_next_step_ =
-        "bring the former disk back; or connect a replica that has everything; or give that up with "
+        "bring the former disk back; or, if only the log has it, connect a replica that has everything; or give it up "
+        "with "
         "`marsadm attach " +
         options_.name + " --accept-disk --force`";
     co_return failure(Status::refused,
-                      "the log here has what no replica that can be reached has, and would be given up "
-                      "with the former disk");
+                      "this host has, in its log or in memory, what no replica that can be reached has, and it would "
+                      "be given up with the former disk");
   }
   options_.allow_changed_disk = false;
   const format::DiskIdentity identity = identity_of(*disk_file_);

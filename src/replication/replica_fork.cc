@@ -66,9 +66,15 @@ std::string Replica::reason_of_fork() const {
 }
 
 std::string Replica::way_out_of_fork() const {
+  // Who sees no fork, because what it would lose is in this host's memory or behind a damage, refuses to be given up.
   std::set<std::string> names;
   for (const auto& [host, peer] : peers_) {
-    if (has_parted_from(peer)) names.insert(environment_.host_name(host));
+    if (shows_parting(peer)) names.insert(environment_.host_name(host));
+  }
+  if (names.empty() && may_have_more()) {
+    return "run `marsadm invalidate " + options_.name +
+           "` here; or, to keep what is only here, stop marsd on the others, run `marsadm primary " + options_.name +
+           " --force` here, and `marsadm invalidate " + options_.name + "` on them when they are back";
   }
   std::string others;
   for (const std::string& name : names) others += (others.empty() ? "" : " and ") + name;
@@ -93,11 +99,15 @@ void Replica::note_fork() {
 
 // Each has what the other has not, wherever they parted, or may have it, or nobody can tell any more.
 bool Replica::has_parted_from(const Report& peer) const {
+  return peer.is_consistent && (shows_parting(peer) || rival(peer) == Rival::before_data);
+}
+
+// As both sides can see it.
+bool Replica::shows_parting(const Report& peer) const {
   if (!peer.is_consistent) return false;
   const auto common =
       bricks::common_position(log_->branch(), log_->durable().position.lsn, peer.branch, peer.durable.position.lsn);
-  const bool has_lost_sight = bricks::have_lost_sight(log_->branch(), peer.branch);
-  return has_lost_sight || common.forked() || rival(peer) == Rival::before_data;
+  return bricks::have_lost_sight(log_->branch(), peer.branch) || common.forked();
 }
 
 bool Replica::has_parted() const {

@@ -12,17 +12,14 @@ using control::State;
 using format::ReplicaState;
 using format::StateBlock;
 
-namespace {
-constexpr io::Duration held_up_after = 3s;
-}
-
 // ---- opening
 
 // Replay to the end of the log, bring in what a dead predecessor had acknowledged, begin an epoch, and only when that
 // is durable show the device (T5, D11). Fetch and sync end first: the end of the log must not move, and what others say
 // meanwhile may change the answer of the table, so it is asked once more.
 Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device, std::optional<StartAction> expected) {
-  if (!has_lost_writes() || accepts_loss_) say(State::opening);
+  const bool is_tried_again = shown_ == State::disk_failed && replayer_ != nullptr;
+  if (!is_tried_again && (!has_lost_writes() || accepts_loss_)) say(State::opening);
   const Counted barred(barred_);
   if (!co_await replay_to_end()) co_return;
   if (expected && decide_start(facts()) != *expected) {
@@ -73,7 +70,17 @@ Task<bool> Replica::replay_to_end() {
   co_await end_serving();
   const bool may_open = replayer_ != nullptr && state_->value().state == ReplicaState::consistent;
   if (may_open) {
-    const Status status = co_await replayer_->catch_up(log_->durable().position.lsn);
+    Status status = Status::timed_out;
+    for (bool goes_on = true; goes_on && status == Status::timed_out;) {
+      const uint64_t written = replayer_->written_bytes();
+      status = co_await replayer_->catch_up(log_->durable().position.lsn, machine_.now() + 10s);
+      goes_on = replayer_->written_bytes() != written;
+    }
+    // It is tried again; meanwhile nobody waits for the turn.
+    if (status == Status::timed_out) {
+      say(State::disk_failed, "the data disk " + options_.disk + " does not take what the log has", out_of_bad_disk());
+      co_return false;
+    }
     const bool has_failed = status != Status::ok && status != Status::stopped;
     if (has_failed && state_->failed() != Status::ok) {
       say(State::failed, "the state block cannot be written: " + std::string(name(status)),
@@ -82,12 +89,23 @@ Task<bool> Replica::replay_to_end() {
       const Error& problem = replayer_->failed();
       const std::string why = problem.status == Status::ok ? std::string(name(status)) : problem.text;
       const bool is_log = problem.status == Status::damaged;
-      say(is_log ? State::log_damaged : State::disk_failed, why,
-          is_log ? way_out_of_bad_log() : "check the data disk " + options_.disk);
+      say(is_log ? State::log_damaged : State::disk_failed, why, is_log ? way_out_of_bad_log() : out_of_bad_disk());
     }
   }
   co_await end_following();
+  // What was being fetched lacked room; a reign needs the reserve only.
+  if (may_open && log_->has_given_up()) {
+    const Status status = co_await log_->cut_back(log_->durable());
+    if (status != Status::ok) say(State::log_failed, "the state block cannot be written", "check the state directory");
+  }
   co_return may_open && state_->value().applied.position.lsn == log_->durable().position.lsn;
+}
+
+std::string Replica::out_of_bad_disk() const {
+  std::string text = "check the data disk " + options_.disk;
+  if (!has_unlogged()) return text;
+  return text + "; if it cannot be mended, stop marsd here and run `marsadm primary " + options_.name +
+         " --force` on another host: what is only in the memory of this one is lost then";
 }
 
 // Acknowledged writes of a predecessor are not in the log: in the pool, or lost with it.
@@ -181,131 +199,7 @@ Task<void> Replica::step_primary() {
   }
   // In a fork a device that is open stays so (T9), and one that is not wanted stays closed.
   if (wish() == Wish::me && !device_->is_open() && !log_->failed()) co_await open_device();
-  if (state_->failed() != Status::ok) {
-    say(State::log_failed, "the state block cannot be written: what is written stays in memory and in the log",
-        "repair the disk of " + options_.state_directory + " and restart marsd: what was acknowledged is kept");
-  } else if (log_->failed()) {
-    say(State::log_failed, "the log disk failed: writes get an error, reads go on",
-        "repair the log disk and restart marsd: what was acknowledged is kept; or stop marsd and force another host");
-  } else if (logger_->disk_status() != Status::ok) {
-    const std::string handover = "hand over to another host with `marsadm primary " + options_.name + "` there";
-    const bool is_full = log_->needs_space();
-    say(State::disk_failed,
-        is_full ? "the data disk failed and the log disk is full: writes wait for room"
-                : "the data disk failed: what is written stays in memory and in the log",
-        is_full ? "make room on the log disk, then " + handover : handover);
-  } else if (is_forked_) {
-    say(State::fork, "another host was forced primary: two histories", way_out_of_fork());
-  } else if (log_->needs_space()) {
-    say(State::waiting_for_space, "the log disk is full and no replica is left to give up",
-        "make room on the log disk, or connect the replicas so that the log can be trimmed");
-  } else if (facts().is_outremembered) {
-    // Opened while nobody could be asked (P4, protocol.md 7).
-    // Its disk may be ahead of its log, so nobody can be brought to what it has (D12).
-    say(State::fork, "others have more of this host's own writes: its storage was brought back to an earlier moment",
-        "go on with what they have: run `marsadm invalidate " + options_.name + "` here");
-  } else if (is_held_up()) {
-    say(State::up_to_date, "writes wait: memory is full, and the data disk takes nothing",
-        "look at the data disk " + options_.disk);
-  } else if (device_->is_open()) {
-    say(State::up_to_date);
-  }
-}
-
-// Somebody waits for memory, and for a while nothing has been written back that would free some.
-bool Replica::is_held_up() {
-  const uint64_t written = logger_->written_bytes();
-  if (logger_->waiting_for_memory() == 0 || written != written_when_held_) {
-    written_when_held_ = written;
-    held_since_ = machine_.now();
-  }
-  return machine_.now() >= held_since_ + held_up_after;
-}
-
-// Another reign began where ours ends, and nothing of ours lies behind that point: the right is void (row 4). We step
-// down as soon as nobody uses the device; what is written until then makes it a fork.
-Task<bool> Replica::step_down() {
-  co_await learn_data_end();
-  if (facts().rival != Rival::at_end) co_return false;
-  reached("role: deposed, nothing lost");
-  if (auto closed = co_await close_for_good(); !closed) {
-    say(State::fork, "another host was forced primary, and this device is still in use: " + closed.error().text,
-        "end its use here; what is written from now on makes two histories");
-    co_return true;
-  }
-  // As in close_primary(): what waits for memory that a failed disk does not give back would wait for ever.
-  const Status drained = co_await drain_patiently();
-  if (drained == Status::timed_out) {
-    say(State::disk_failed, "closed, but " + sentence_of_slow_disk(), "check the data disk " + options_.disk);
-    co_return true;
-  }
-  if (drained != Status::ok) tell_undrained();
-  co_await close_logger();
-  role_ = Role::closed;
-  environment_.event(options_.resource, std::string("another host was forced primary") +
-                                            (drained == Status::ok ? " and nothing is lost here" : "") +
-                                            ": the device is closed");
-  wake_.notify();
-  co_return true;
-}
-
-// The wish is "nobody": the token is parked here (T6).
-Task<void> Replica::close_primary() {
-  const Designated wanted = environment_.designated(options_.resource);
-  auto closed = co_await device_->close();
-  if (!closed) co_return co_await refuse(wanted, "the device is in use: " + closed.error().text);
-  const Status drained = co_await drain_patiently();
-  // The device stays closed, and the next step goes on with it.
-  if (drained == Status::timed_out) {
-    co_return say(State::disk_failed, "closed, but " + sentence_of_slow_disk(), "check the data disk " + options_.disk);
-  }
-  if (drained != Status::ok) tell_undrained();
-  co_await close_logger();
-  role_ = Role::closed;
-  environment_.event(options_.resource, "the device is closed; the right to write stays parked here");
-  wake_.notify();
-}
-
-Task<Status> Replica::drain() {
-  const Counted draining(draining_);
-  co_return co_await logger_->drain();
-}
-
-// A disk that hangs, or is very slow, would keep the device closed and everybody waiting: the right stays here then.
-Task<Status> Replica::drain_patiently() {
-  const Counted draining(draining_);
-  const io::Instant last = machine_.now() + 50s;  // the successor has a minute
-  for (;;) {
-    const uint64_t written = logger_->written_bytes();
-    const Status status = co_await logger_->drain(std::min(last, machine_.now() + 10s));
-    const bool goes_on = status == Status::timed_out && logger_->written_bytes() != written && machine_.now() < last;
-    if (!goes_on) co_return status;
-  }
-}
-
-std::string Replica::sentence_of_slow_disk() const {
-  return "the data disk " + options_.disk + " does not take what was written: look at it, then ask again";
-}
-
-void Replica::tell_undrained() {
-  environment_.event(options_.resource, log_->failed()
-                                            ? "closed with acknowledged writes that are only in memory: they "
-                                              "are kept there until the log can be written"
-                                            : "closed with writes that are only in the log");
-}
-
-Task<void> Replica::close_logger() {
-  const Counted barred(barred_);
-  co_await end_serving();
-  if (logger_ == nullptr) co_return;
-  co_await logger_->stop();
-  co_await look_at_disk();
-  graph_.remove("device");
-  entrance_.reset();
-  co_await insertions_.drop_unused();
-  graph_.remove("trans_logger");
-  logger_.reset();
-  co_await insertions_.drop_unused();
+  show_primary();
 }
 
 // ---- handing over
@@ -440,7 +334,7 @@ Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor
 // says that the right is gone: a rotten log cannot bring it back (T3). From the moment in which it is durable this
 // process never writes in this epoch again, whatever fails.
 Task<Status> Replica::release_to(Uuid successor) {
-  if (role_ == Role::following) co_await end_following();
+  if (role_ == Role::following) co_await end_fetching();
   // Meanwhile another reign may have been fetched, or heard of.
   if (facts().tail != Tail::mine || facts().rival != Rival::none) co_return Status::refused;
   serve_limit_ = log_->durable().position.lsn;
@@ -448,9 +342,22 @@ Task<Status> Replica::release_to(Uuid successor) {
   const auto release = format::encode(format::Release{random_uuid(machine_), environment_.self(), successor});
   Status status = co_await log_->append_control(RecordOp::release, release, log_->admitted());
   if (status != Status::ok) co_return status;
-  co_await close_logger();
+  // What may have to wait for a disk that hangs comes behind: the successor does not.
+  const bool was_following = role_ == Role::following;
   role_ = Role::closed;
-  co_return co_await remember_gone();
+  status = co_await remember_gone();
+  // Nobody is served while a read that hangs is waited for: the successor gets the release before.
+  const io::Instant deadline = machine_.now() + 10s;
+  const auto has_release = [&] {
+    const auto peer = peers_.find(successor);
+    return peer != peers_.end() && peer->second.durable.position.lsn >= log_->durable().position.lsn;
+  };
+  while (status == Status::ok && served_reads_ > 0 && !has_release() && machine_.now() < deadline) {
+    co_await io::wait_until(machine_, wake_, machine_.now() + 50ms);
+  }
+  if (was_following) co_await end_following();
+  co_await close_logger();
+  co_return status;
 }
 
 // A release of ours that is durable in the log, and not in the state block: written there, then it may be served. Also

@@ -211,7 +211,10 @@ Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes
 Task<Status> Replica::answer_range(net::Channel& channel, xio::Port& port, const SyncRequest& request,
                                    AlignedBuffer& buffer) {
   const auto part = buffer.span().first(request.bytes);
-  if (Status status = co_await port.read(request.offset, part); status != Status::ok) co_return status;
+  {
+    const Counted reading(served_reads_);
+    if (Status status = co_await port.read(request.offset, part); status != Status::ok) co_return status;
+  }
   SyncAnswer answer;
   answer.offset = request.offset;
   answer.bytes = request.bytes;

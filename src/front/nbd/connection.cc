@@ -39,6 +39,7 @@ Task<void> Connection::run() {
   if (is_negotiated) {
     scope_.spawn(write_replies());
     co_await read_requests();
+    export_->client_gone();
     while (free_transfers_.size() < transfers_.size()) co_await idle_.wait();
     is_ending_ = true;
     work_.notify();

@@ -35,13 +35,20 @@ void NbdExport::left(xio::Request& request) {
 void NbdExport::join(Connection& connection) {
   connection.unlink();
   connections_.push_back(connection);
-  if (++connection_count_ == 1 && use_changed_) use_changed_();
+  ++connection_count_;
+  if (client_count() == 1 && use_changed_) use_changed_();
+}
+
+void NbdExport::client_gone() {
+  ++gone_count_;
+  if (!is_in_use() && use_changed_) use_changed_();
 }
 
 void NbdExport::leave(Connection& connection) {
   connection.unlink();
   look_again();
-  if (--connection_count_ == 0 && use_changed_) use_changed_();
+  --connection_count_;
+  --gone_count_;
 }
 
 void NbdExport::on_button() {

@@ -38,7 +38,9 @@ class NbdExport final : public brick::Switch {
 
   const std::string& name() const { return name_; }
   const std::string& description() const { return options_.description; }
-  bool is_in_use() const { return connection_count_ > 0; }  // a client is connected
+  // A client is connected. One that has gone may have requests that are not answered yet.
+  bool is_in_use() const { return client_count() > 0; }
+  size_t client_count() const { return connection_count_ - gone_count_; }
   size_t connection_count() const { return connection_count_; }
   // From the press of the button on nobody comes in any more: who closes has seen that nobody was there.
   bool takes_clients() const { return button() && led_on(); }
@@ -54,6 +56,7 @@ class NbdExport final : public brick::Switch {
   void enter(xio::Request& request) { below_.enter(request); }
   void left(xio::Request& request);
   void join(Connection& connection);
+  void client_gone();
   void leave(Connection& connection);
   void on_button() override;
 
@@ -63,6 +66,7 @@ class NbdExport final : public brick::Switch {
   xio::Input<> below_;
   List<Connection> connections_;
   size_t connection_count_ = 0;
+  size_t gone_count_ = 0;  // of them: the client is gone, its requests are not
   std::move_only_function<void()> use_changed_;
 };
 

@@ -279,6 +279,18 @@ TEST_F(NbdServerTest, a_client_that_vanishes_leaves_nothing_behind) {
   EXPECT_TRUE(world.run_until([&] { return !disk->is_in_use(); }));
 }
 
+TEST_F(NbdServerTest, a_client_that_is_gone_does_not_use_it_although_its_requests_are_under_way) {
+  delay();
+  Client client(world, machine);
+  client.open();
+  client.send(Client::request(Command::read, 0, 4096));
+  world.run_for(1ms);
+  client.close();
+  EXPECT_TRUE(world.run_until([&] { return !disk->is_in_use(); }, 100ms));
+  EXPECT_EQ(disk->connection_count(), 1u);
+  EXPECT_TRUE(world.run_until([&] { return disk->connection_count() == 0; }));
+}
+
 TEST_F(NbdServerTest, use_is_announced) {
   int changes = 0;
   disk->on_use([&] { ++changes; });

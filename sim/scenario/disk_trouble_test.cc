@@ -1,0 +1,110 @@
+// A data disk in trouble, and something else beside: what the state shows, and what a way out costs.
+#include "sim/scenario/film.h"
+
+namespace mars::sim {
+namespace {
+
+class DiskTroubleFilm : public Film {};
+
+// Attacks: D17, P2, P6, D6
+TEST_F(DiskTroubleFilm, another_disk_is_no_reason_to_give_up_what_only_memory_has) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'o');
+  expect_up_to_date();
+  for (uint64_t block = 0; block < 5; ++block) ASSERT_EQ(cluster().write("a", "mydata", block, 'm'), Status::ok);
+  kill("a");
+  disks("a").remove_device("/dev/sdb");
+  disks("a").add_device("/dev/sdb", Cluster::disk_bytes);
+  boot("a");
+  expect_state("a", State::disk_changed);
+  run("b", "secondary mydata");
+  const Answer answer = cluster().run("a", "attach mydata --accept-disk --timeout 5s");
+  EXPECT_NE(answer.code, ExitCode::done);
+  EXPECT_NE(answer.text.find("memory"), std::string::npos) << answer.text;
+  expect_next_step("a", "--force");
+}
+
+// Attacks: T9, P6, D14, P13
+TEST_F(DiskTroubleFilm, a_failed_disk_hides_no_fork) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  isolate("a");
+  disks("a").fail({.path = "/dev/sdb", .op = DiskOp::write, .times = Fault::forever});
+  save_apart("a", 0, 20, 'a');
+  expect_state("a", State::disk_failed);
+  await_silence("b", "a");
+  force("b");
+  save("b", 20, 30, 'b');
+  rejoin("a");
+  expect_state("a", State::fork);
+  EXPECT_NE(view("a").reason.find("data disk failed"), std::string::npos) << describe();
+  expect_next_step("a", "invalidate");
+  expect_exit("a", "primary mydata", ExitCode::fork, "invalidate");
+  expect_exit("b", "secondary mydata", ExitCode::fork, "invalidate");
+  disks("a").heal();
+  invalidate("a");
+  expect_equal();
+}
+
+// Attacks: T3, T4, D14, P13
+TEST_F(DiskTroubleFilm, a_primary_that_opens_on_a_hung_disk_says_so_and_hands_over) {
+  cast({"a", "b"});
+  run("a", "pause-replay mydata");
+  save("a", 0, 20, 'x');
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+  kill("a");
+  isolate("a");
+  boot("a");
+  expect_state("a", State::opening);
+  EXPECT_TRUE(until([&] { return view("a").reason.find("other members") != std::string::npos; })) << describe();
+  ASSERT_LT(applied("a"), durable("a"));
+  disks("a").drive("/dev/sdb").stick();
+  rejoin("a");
+  EXPECT_TRUE(until([&] { return view("a").reason.find("/dev/sdb") != std::string::npos; })) << describe();
+  expect_state("a", State::disk_failed);
+  hand_over("b");
+  expect_read("b", 0, 20, 'x');
+  disks("a").drive("/dev/sdb").unstick();
+  run("a", "resume-replay mydata");
+  expect_equal();
+}
+
+// What only its memory has needs its disk first; what that costs is said.
+// Attacks: D6, D14, P13
+TEST_F(DiskTroubleFilm, a_killed_primary_with_a_failed_disk_says_what_a_way_out_costs) {
+  cast({"a", "b"});
+  disks("a").fail({.path = "/dev/sdb", .op = DiskOp::write, .times = Fault::forever});
+  save("a", 0, 40, 'x');
+  expect_state("a", State::disk_failed);
+  for (uint64_t block = 0; block < 5; ++block) ASSERT_EQ(cluster().write("a", "mydata", block, 'm'), Status::ok);
+  kill("a");
+  boot("a");
+  expect_state("a", State::disk_failed);
+  expect_next_step("a", "--force");
+  EXPECT_NE(view("a").next_step.find("memory"), std::string::npos) << describe();
+  expect_exit("b", "primary mydata --force", ExitCode::refused, "stop marsd there");
+  disks("a").heal();
+  run("a", "detach mydata");
+  run("a", "attach mydata");
+  run("b", "primary mydata");
+  EXPECT_EQ(cluster().read("b", "mydata", 3), 'm');
+  expect_read("b", 5, 40, 'x');
+}
+
+// Attacks: T4, D14, P13
+TEST_F(DiskTroubleFilm, a_detach_does_not_wait_for_a_disk_that_does_nothing) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  disks("a").drive("/dev/sdb").stick();
+  save("a", 0, 40, 'y');
+  expect_exit("a", "detach mydata --timeout 100s", ExitCode::refused, "/dev/sdb");
+  EXPECT_TRUE(until([&] { return cluster().device("a", "mydata")->is_open(); })) << describe();
+  save("a", 0, 20, 'z');
+  disks("a").drive("/dev/sdb").unstick();
+  expect_equal();
+}
+
+}  // namespace
+}  // namespace mars::sim

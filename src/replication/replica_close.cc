@@ -1,0 +1,112 @@
+// Replica: how a reign closes.
+#include "base/probe.h"
+#include "replication/replica.h"
+
+namespace mars::replication {
+
+using namespace std::chrono_literals;
+using control::State;
+
+// Another reign began where ours ends, and nothing of ours lies behind that point: the right is void (row 4). We step
+// down as soon as nobody uses the device; what is written until then makes it a fork.
+Task<bool> Replica::step_down() {
+  co_await learn_data_end();
+  if (facts().rival != Rival::at_end) co_return false;
+  reached("role: deposed, nothing lost");
+  if (auto closed = co_await close_for_good(); !closed) {
+    const bool is_full = log_->needs_space();
+    say(State::fork,
+        "another host was forced primary, and this device is still in use: " + closed.error().text +
+            (is_full ? "; the log disk is full, and its users wait for room" : "") + failed_disks(),
+        is_full ? "make room on the log disk and end its use here; or restart marsd, which takes it away from its users"
+                : "end its use here; what is written from now on makes two histories");
+    co_return true;
+  }
+  // As in close_primary(): what waits for memory that a failed disk does not give back would wait for ever.
+  const Status drained = co_await drain_patiently();
+  if (drained == Status::timed_out) {
+    say_slow_disk();
+    co_return true;
+  }
+  if (drained != Status::ok) tell_undrained();
+  co_await close_logger();
+  role_ = Role::closed;
+  environment_.event(options_.resource, std::string("another host was forced primary") +
+                                            (drained == Status::ok ? " and nothing is lost here" : "") +
+                                            ": the device is closed");
+  wake_.notify();
+  co_return true;
+}
+
+// The wish is "nobody": the token is parked here (T6).
+Task<void> Replica::close_primary() {
+  const Designated wanted = environment_.designated(options_.resource);
+  auto closed = co_await device_->close();
+  if (!closed) co_return co_await refuse(wanted, "the device is in use: " + closed.error().text);
+  const Status drained = co_await drain_patiently();
+  // The device stays closed, and the next step goes on with it.
+  if (drained == Status::timed_out) co_return say_slow_disk();
+  if (drained == Status::no_space) {
+    co_return say(State::waiting_for_space,
+                  "closed, but the log disk is full: what was written last is only in memory" + failed_disks(),
+                  "make room on the log disk");
+  }
+  if (drained != Status::ok) tell_undrained();
+  co_await close_logger();
+  role_ = Role::closed;
+  environment_.event(options_.resource, "the device is closed; the right to write stays parked here");
+  wake_.notify();
+}
+
+Task<Status> Replica::drain() {
+  const Counted draining(draining_);
+  co_return co_await logger_->drain();
+}
+
+// A disk that hangs, or is very slow, would keep the device closed and everybody waiting: the right stays here then.
+Task<Status> Replica::drain_patiently(io::Duration limit) {
+  const Counted draining(draining_);
+  const io::Instant last = machine_.now() + limit;
+  for (;;) {
+    const uint64_t written = logger_->written_bytes();
+    const Status status = co_await logger_->drain(std::min(last, machine_.now() + 10s));
+    const bool goes_on = status == Status::timed_out && logger_->written_bytes() != written && machine_.now() < last;
+    if (!goes_on) co_return status;
+  }
+}
+
+std::string Replica::slow_disk() const {
+  return logger_->waits_for_log() ? "the log disk" : "the data disk " + options_.disk;
+}
+
+std::string Replica::sentence_of_slow_disk() const {
+  return slow_disk() + " does not take what was written: look at it, then ask again";
+}
+
+void Replica::say_slow_disk() {
+  say(logger_->waits_for_log() ? State::log_failed : State::disk_failed, "closed, but " + sentence_of_slow_disk(),
+      "check " + slow_disk());
+}
+
+void Replica::tell_undrained() {
+  environment_.event(options_.resource, log_->failed() || logger_->durable_sequence() < logger_->admitted()
+                                            ? "closed with acknowledged writes that are only in memory: they "
+                                              "are kept there until the log can be written"
+                                            : "closed with writes that are only in the log");
+}
+
+Task<void> Replica::close_logger() {
+  const Counted barred(barred_);
+  co_await end_serving();
+  if (logger_ == nullptr) co_return;
+  co_await logger_->stop();
+  co_await look_at_disk();
+  graph_.remove("device");
+  entrance_.reset();
+  co_await insertions_.drop_unused();
+  graph_.remove("trans_logger");
+  logger_.reset();
+  co_await insertions_.drop_unused();
+}
+
+}  // namespace mars::replication
