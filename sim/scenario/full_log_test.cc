@@ -33,6 +33,12 @@ class FullLogFilm : public Film {
       cluster().host(host).machine().scope().spawn(write_durably(cluster().device(host, "mydata"), 100 + i % 500));
     }
   }
+  void begin_waves_of_durable_writes(const std::string& host) {
+    for (int wave = 0; wave < 10; ++wave) {
+      begin_durable_writes(host, 100);
+      rest(100ms);
+    }
+  }
   static Task<void> write_durably(SimDevice* device, uint64_t block) {
     const AlignedBuffer buffer(Cluster::block_bytes);
     static_cast<void>(co_await device->write(block * Cluster::block_bytes, buffer.span(), true));
@@ -326,10 +332,7 @@ TEST_F(FullLogFilm, who_is_deposed_with_a_failed_disk_and_a_full_log_closes_its_
   cast({"a", "b", "c"});
   save("a", 0, 40, 'x');
   disks("a").fail({.path = "/dev/sdb", .op = DiskOp::write, .times = 1});
-  for (int wave = 0; wave < 10; ++wave) {
-    begin_durable_writes("a", 100);
-    rest(100ms);
-  }
+  begin_waves_of_durable_writes("a");
   expect_state("a", State::disk_failed);
   EXPECT_TRUE(until([&] { return view("a").reason.find("log disk is full") != std::string::npos; })) << describe();
   expect_next_step("a", "make room");
@@ -356,10 +359,7 @@ TEST_F(FullLogFilm, who_is_deposed_with_a_hung_disk_and_a_full_log_names_the_dis
   cast({"a", "b", "c"});
   save("a", 0, 40, 'x');
   disks("a").drive("/dev/sdb").stick();
-  for (int wave = 0; wave < 10; ++wave) {
-    begin_durable_writes("a", 100);
-    rest(100ms);
-  }
+  begin_waves_of_durable_writes("a");
   expect_state("a", State::waiting_for_space);
   EXPECT_TRUE(until([&] { return durable("c") == durable("a"); }));
   isolate("a");
@@ -374,6 +374,38 @@ TEST_F(FullLogFilm, who_is_deposed_with_a_hung_disk_and_a_full_log_names_the_dis
   expect_equal();
 }
 
+// The log gave up what waited, for want of room and of nothing else: when there is room, it can be gone on with.
+// Attacks: T9, D6, D8, F16, P13
+TEST_F(FullLogFilm, who_is_deposed_with_a_full_log_can_be_gone_on_with) {
+  stage.segment_bytes = 1 << 20;
+  stage.log_disk_bytes = 3 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  disks("a").drive("/dev/sdb").stick();
+  begin_waves_of_durable_writes("a");
+  expect_state("a", State::waiting_for_space);
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+  isolate("a");
+  await_silence("b", "a");
+  force("b");
+  save_apart("b", 0, 20, 'b');
+  rejoin("a");
+  EXPECT_TRUE(until([&] { return view("a").reason.find("/dev/sdb") != std::string::npos; }, 90s)) << describe();
+  disks("a").drive("/dev/sdb").unstick();
+  disks("a").file_system("/log").set_capacity(64 << 20);
+  expect_state("a", State::fork);
+  expect_next_step("a", "stop marsd on the others");
+  stop("b");
+  await_silence("a", "b");
+  force("a");
+  boot("b");
+  expect_state("b", State::fork);
+  invalidate("b");
+  expect_equal();
+  expect_read("a", 0, 40, 'x');
+}
+
 // Attacks: T6, D14, F16, P13
 TEST_F(FullLogFilm, who_is_deposed_while_it_is_mounted_on_a_full_log_says_what_its_users_wait_for) {
   stage.segment_bytes = 1 << 20;
@@ -383,10 +415,7 @@ TEST_F(FullLogFilm, who_is_deposed_while_it_is_mounted_on_a_full_log_says_what_i
   save("a", 0, 40, 'x');
   disks("a").fail({.path = "/dev/sdb", .op = DiskOp::write, .times = 1});
   mount("a");
-  for (int wave = 0; wave < 10; ++wave) {
-    begin_durable_writes("a", 100);
-    rest(100ms);
-  }
+  begin_waves_of_durable_writes("a");
   EXPECT_TRUE(until([&] { return view("a").reason.find("log disk is full") != std::string::npos; })) << describe();
   EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
   isolate("a");

@@ -273,6 +273,18 @@ void Log::begin_again() {
   if (std::exchange(gave_up_, false)) failed_ = Status::ok;
 }
 
+Task<bool> Log::forget_given_up() {
+  if (!gave_up_) co_return !failed();
+  co_await end_flush();
+  CHECK(queued_.empty() && submitted_.empty() && unflushed_.empty());
+  if (written_ != durable_.position.lsn) co_return false;
+  tail_ = durable_;
+  admitted_ = durable_admitted_;
+  flush_wanted_ = written_;
+  begin_again();
+  co_return true;
+}
+
 bool Log::is_on_branch(const Segment& segment) const {
   const format::BranchEpoch* epoch = find_epoch(branch_, segment.header.epoch);
   return epoch != nullptr && segment.first() >= epoch->first && (!epoch->ended || segment.first() < epoch->end);

@@ -104,8 +104,11 @@ class Log {
   Task<Status> trim(Lsn limit);
   void space_freed();
   // Somebody must end and there is no room: what waits for space gets io_error, logging has ended until cut_back() or
-  // restart().
+  // restart(), or until forget_given_up().
   void give_up();
+  // What was given up for want of room is as if it had never come, and appends may follow. False: the log stays failed,
+  // because not all that was written is durable. The same conditions as for cut_back().
+  Task<bool> forget_given_up();
 
   const Branch& branch() const { return branch_; }
   Tip tail() const { return tail_; }

@@ -75,10 +75,7 @@ std::string FrontDevice::users() const {
 }
 
 Task<Result<void>> FrontDevice::open(xio::Output& top) {
-  if (is_open()) {
-    if (export_) export_->press(true);  // its close may have been given up
-    co_return Result<void>();
-  }
+  if (is_open()) co_return Result<void>();
   if (is_barred_) co_return failure(Status::stopped, "marsd is stopping");
   const std::string front_end = wanted();
   if (front_end == "none") co_return failure(Status::refused, "the option front-end is none");
@@ -138,6 +135,7 @@ Task<Result<void>> FrontDevice::close() {
       co_return failure(Status::busy, users() + " to " + order_.name + "; disconnect first");
     }
     if (!co_await close_nbd(false)) {
+      if (!is_barred_) export_->press(true);  // as it was
       co_return failure(Status::timed_out, "requests of clients that have left " + order_.name +
                                                " still wait for its disks; look at them, and at the room in the log");
     }

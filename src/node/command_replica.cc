@@ -66,9 +66,10 @@ Task<Answer> close_disk(Call& call, ResourceRecord record, std::vector<std::stri
   Result<void> closed = co_await replica->detach();
   if (!closed) {
     status = co_await write_switch(call.registers(), record.id, call.self(), "attach", true);
-    co_return refused("the device of " + record.name + " stays open: " + closed.error().text,
-                      status == Status::ok ? "unmount it, or end whatever has it open"
-                                           : "run `marsadm attach " + record.name + "`, then unmount it");
+    const bool is_slow = closed.error().status == Status::timed_out;
+    std::string next_step = is_slow ? "mend that, then ask again" : "unmount it, or end whatever has it open";
+    if (status != Status::ok) next_step = "run `marsadm attach " + record.name + "`; then " + next_step;
+    co_return refused("the disk of " + record.name + " stays attached: " + closed.error().text, next_step);
   }
   status = co_await write_switches(call, record.id, std::move(kinds), false);
   if (status != Status::ok) co_return failed({status, "a switch could not be written down"});

@@ -471,7 +471,7 @@ Task<Result<void>> Replica::detach() {
   Result<void> result;
   if (role_ == Role::primary) result = co_await device_->close();
   if (result && role_ == Role::primary) {
-    const Status drained = co_await drain_patiently(24h);  // as long as it moves
+    const Status drained = co_await drain_patiently(24h, 60s);
     // It opens again: who detaches a disk that hangs would have neither.
     if (drained == Status::timed_out) result = failure(drained, sentence_of_slow_disk());
     if (result && drained != Status::ok) tell_undrained();

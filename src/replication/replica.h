@@ -250,7 +250,9 @@ class Replica {
   Task<bool> step_down();
   Task<void> close_primary();
   Task<Status> drain();
-  Task<Status> drain_patiently(io::Duration limit = std::chrono::seconds(50));  // the successor has a minute
+  // As long as something moves within `patience`. The successor of a handover has a minute.
+  Task<Status> drain_patiently(io::Duration limit = std::chrono::seconds(50),
+                               io::Duration patience = std::chrono::seconds(10));
   std::string slow_disk() const;
   std::string sentence_of_slow_disk() const;
   void say_slow_disk();

@@ -13,7 +13,11 @@ Task<bool> Replica::step_down() {
   co_await learn_data_end();
   if (facts().rival != Rival::at_end) co_return false;
   reached("role: deposed, nothing lost");
-  if (auto closed = co_await close_for_good(); !closed) {
+  auto closed = co_await device_->close();
+  // Nobody is in it, and what waits for room has no place any more.
+  const bool waits = !closed && closed.error().status == Status::timed_out && log_->needs_space();
+  if (waits) closed = co_await close_for_good();
+  if (!closed) {
     const bool is_full = log_->needs_space();
     say(State::fork,
         "another host was forced primary, and this device is still in use: " + closed.error().text +
@@ -30,6 +34,8 @@ Task<bool> Replica::step_down() {
   }
   if (drained != Status::ok) tell_undrained();
   co_await close_logger();
+  // Nothing has failed: it may follow, or be forced again.
+  if (log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
   role_ = Role::closed;
   environment_.event(options_.resource, std::string("another host was forced primary") +
                                             (drained == Status::ok ? " and nothing is lost here" : "") +
@@ -64,12 +70,12 @@ Task<Status> Replica::drain() {
 }
 
 // A disk that hangs, or is very slow, would keep the device closed and everybody waiting: the right stays here then.
-Task<Status> Replica::drain_patiently(io::Duration limit) {
+Task<Status> Replica::drain_patiently(io::Duration limit, io::Duration patience) {
   const Counted draining(draining_);
   const io::Instant last = machine_.now() + limit;
   for (;;) {
     const uint64_t written = logger_->written_bytes();
-    const Status status = co_await logger_->drain(std::min(last, machine_.now() + 10s));
+    const Status status = co_await logger_->drain(std::min(last, machine_.now() + patience));
     const bool goes_on = status == Status::timed_out && logger_->written_bytes() != written && machine_.now() < last;
     if (!goes_on) co_return status;
   }

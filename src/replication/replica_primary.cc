@@ -22,6 +22,7 @@ Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device
   if (!is_tried_again && (!has_lost_writes() || accepts_loss_)) say(State::opening);
   const Counted barred(barred_);
   if (!co_await replay_to_end()) co_return;
+  if (is_tried_again) say(State::opening);
   if (expected && decide_start(facts()) != *expected) {
     reached("role: not opened after all");
     co_return wake_.notify();
@@ -94,10 +95,7 @@ Task<bool> Replica::replay_to_end() {
   }
   co_await end_following();
   // What was being fetched lacked room; a reign needs the reserve only.
-  if (may_open && log_->has_given_up()) {
-    const Status status = co_await log_->cut_back(log_->durable());
-    if (status != Status::ok) say(State::log_failed, "the state block cannot be written", "check the state directory");
-  }
+  if (may_open && log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
   co_return may_open && state_->value().applied.position.lsn == log_->durable().position.lsn;
 }
 
@@ -346,13 +344,17 @@ Task<Status> Replica::release_to(Uuid successor) {
   const bool was_following = role_ == Role::following;
   role_ = Role::closed;
   status = co_await remember_gone();
-  // Nobody is served while a read that hangs is waited for: the successor gets the release before.
+  // Nobody is served while a disk that hangs under a read, or under the last that was written, is waited for: the
+  // successor gets the release before.
   const io::Instant deadline = machine_.now() + 10s;
   const auto has_release = [&] {
     const auto peer = peers_.find(successor);
     return peer != peers_.end() && peer->second.durable.position.lsn >= log_->durable().position.lsn;
   };
-  while (status == Status::ok && served_reads_ > 0 && !has_release() && machine_.now() < deadline) {
+  const auto may_hang = [&] {
+    return served_reads_ > 0 || (logger_ != nullptr && logger_->disk_status() != Status::ok);
+  };
+  while (status == Status::ok && may_hang() && !has_release() && machine_.now() < deadline) {
     co_await io::wait_until(machine_, wake_, machine_.now() + 50ms);
   }
   if (was_following) co_await end_following();
