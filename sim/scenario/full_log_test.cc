@@ -27,6 +27,13 @@ class FullLogFilm : public Film {
   void clear_log_disk(const std::string& host) {
     ASSERT_EQ(disks(host).file_system("/log").remove("foreign", true), Status::ok);
   }
+  // Three files of it; the others have room.
+  void cast_with_a_small_log_on_a(Hosts hosts) {
+    stage.segment_bytes = 1 << 20;
+    stage.log_disk_bytes = 3 << 20;
+    stage.log_disks = {"a"};
+    cast(std::move(hosts));
+  }
   // Writes with FUA, all at once and on no account.
   void begin_durable_writes(const std::string& host, uint64_t count) {
     for (uint64_t i = 0; i < count; ++i) {
@@ -326,10 +333,7 @@ TEST_F(FullLogFilm, primary_waits_while_there_is_no_room_in_the_log) {
 // What waits for room keeps the device open, and once another reign began it has no place any more.
 // Attacks: T9, D14, F16, P13
 TEST_F(FullLogFilm, who_is_deposed_with_a_failed_disk_and_a_full_log_closes_its_device) {
-  stage.segment_bytes = 1 << 20;
-  stage.log_disk_bytes = 3 << 20;
-  stage.log_disks = {"a"};
-  cast({"a", "b", "c"});
+  cast_with_a_small_log_on_a({"a", "b", "c"});
   save("a", 0, 40, 'x');
   disks("a").fail({.path = "/dev/sdb", .op = DiskOp::write, .times = 1});
   begin_waves_of_durable_writes("a");
@@ -353,10 +357,7 @@ TEST_F(FullLogFilm, who_is_deposed_with_a_failed_disk_and_a_full_log_closes_its_
 // The log gave up what waited for room; the data disk that hangs keeps nobody waiting behind the turn.
 // Attacks: T9, F16, P13
 TEST_F(FullLogFilm, who_is_deposed_with_a_hung_disk_and_a_full_log_names_the_disk) {
-  stage.segment_bytes = 1 << 20;
-  stage.log_disk_bytes = 3 << 20;
-  stage.log_disks = {"a"};
-  cast({"a", "b", "c"});
+  cast_with_a_small_log_on_a({"a", "b", "c"});
   save("a", 0, 40, 'x');
   disks("a").drive("/dev/sdb").stick();
   begin_waves_of_durable_writes("a");
@@ -377,10 +378,7 @@ TEST_F(FullLogFilm, who_is_deposed_with_a_hung_disk_and_a_full_log_names_the_dis
 // The log gave up what waited, for want of room and of nothing else: when there is room, it can be gone on with.
 // Attacks: T9, D6, D8, F16, P13
 TEST_F(FullLogFilm, who_is_deposed_with_a_full_log_can_be_gone_on_with) {
-  stage.segment_bytes = 1 << 20;
-  stage.log_disk_bytes = 3 << 20;
-  stage.log_disks = {"a"};
-  cast({"a", "b"});
+  cast_with_a_small_log_on_a({"a", "b"});
   save("a", 0, 40, 'x');
   disks("a").drive("/dev/sdb").stick();
   begin_waves_of_durable_writes("a");
@@ -408,10 +406,7 @@ TEST_F(FullLogFilm, who_is_deposed_with_a_full_log_can_be_gone_on_with) {
 
 // Attacks: T6, D14, F16, P13
 TEST_F(FullLogFilm, who_is_deposed_while_it_is_mounted_on_a_full_log_says_what_its_users_wait_for) {
-  stage.segment_bytes = 1 << 20;
-  stage.log_disk_bytes = 3 << 20;
-  stage.log_disks = {"a"};
-  cast({"a", "b"});
+  cast_with_a_small_log_on_a({"a", "b"});
   save("a", 0, 40, 'x');
   disks("a").fail({.path = "/dev/sdb", .op = DiskOp::write, .times = 1});
   mount("a");
@@ -434,10 +429,7 @@ TEST_F(FullLogFilm, who_is_deposed_while_it_is_mounted_on_a_full_log_says_what_i
 // Room can be made, and a handover then takes all of it along.
 // Attacks: T6, D14, F16, P2
 TEST_F(FullLogFilm, who_closes_with_a_full_log_hands_over_when_there_is_room) {
-  stage.segment_bytes = 1 << 20;
-  stage.log_disk_bytes = 3 << 20;
-  stage.log_disks = {"a"};
-  cast({"a", "b"});
+  cast_with_a_small_log_on_a({"a", "b"});
   disks("a").fail({.path = "/dev/sdb", .op = DiskOp::write, .times = 1});
   const auto is_full = [&] { return view("a").reason.find("log disk is full") != std::string::npos; };
   for (int i = 0; i < 3000 && !is_full(); ++i) {

@@ -42,7 +42,7 @@ class FrontDevice final : public replication::Device {
   void open_nbd(xio::Output& top);
   Task<void> watch_users();
   Task<void> drop_fuse();
-  Task<bool> close_nbd(bool by_force);
+  Task<bool> close_nbd();
 
   io::Machine& machine_;
   nbd::NbdServer& nbd_;
@@ -134,7 +134,7 @@ Task<Result<void>> FrontDevice::close() {
     if (export_->is_in_use()) {
       co_return failure(Status::busy, users() + " to " + order_.name + "; disconnect first");
     }
-    if (!co_await close_nbd(false)) {
+    if (!co_await close_nbd()) {
       if (!is_barred_) export_->press(true);  // as it was
       co_return failure(Status::timed_out, "requests of clients that have left " + order_.name +
                                                " still wait for its disks; look at them, and at the room in the log");
@@ -161,24 +161,25 @@ Task<void> FrontDevice::bar() {
 }
 
 Task<void> FrontDevice::force_close() {
-  if (export_) static_cast<void>(co_await close_nbd(true));
+  if (export_) {
+    export_->force_off();
+    co_await export_->until_off();
+    export_.reset();
+  }
   if (fuse_ == nullptr) co_return;
   co_await fuse_->abort();
   co_await drop_fuse();
 }
 
 // False: what clients that are gone have asked for is still under way.
-Task<bool> FrontDevice::close_nbd(bool by_force) {
+Task<bool> FrontDevice::close_nbd() {
   const io::Instant deadline = machine_.now() + release_limit;
-  if (by_force) {
-    export_->force_off();
-  } else {
-    export_->press(false);
-    Event never(machine_.ready());
-    while (!export_->led_off() && machine_.now() < deadline) co_await io::sleep_for(machine_, 10ms, never);
-    if (!export_->led_off()) co_return false;
-  }
-  co_await export_->until_off();
+  Notifier off(machine_.ready());
+  export_->on_led([&off] { off.notify(); });
+  export_->press(false);
+  while (!export_->led_off() && machine_.now() < deadline) co_await io::wait_until(machine_, off, deadline);
+  export_->on_led(nullptr);
+  if (!export_->led_off()) co_return false;
   export_.reset();
   co_return true;
 }

@@ -20,7 +20,8 @@ constexpr io::Duration held_up_after = 3s;
 std::string Replica::failed_disks() const {
   std::string text;
   if (state_->failed() != Status::ok) text += "; the state block cannot be written";
-  if (log_->failed()) text += "; the log disk failed: writes get an error";
+  if (log_->has_given_up()) text += "; what waited for room in the log got an error";
+  if (log_->failed() && !log_->has_given_up()) text += "; the log disk failed: writes get an error";
   if (logger_->disk_status() != Status::ok) text += "; the data disk failed";
   return text;
 }
@@ -54,7 +55,8 @@ void Replica::show_primary() {
     // Its disk may be ahead of its log, so nobody can be brought to what it has (D12).
     say(State::fork, "others have more of this host's own writes: its storage was brought back to an earlier moment",
         "go on with what they have: run `marsadm invalidate " + options_.name + "` here");
-  } else if (is_held && logger_->waits_for_log()) {
+  } else if (is_held && (logger_->waits_for_log() || logger_->waiting_for_memory() == 0)) {
+    // Whoever does not wait for memory waits for a flush of the log (D7).
     say(State::up_to_date, "writes wait: the log disk takes nothing", "look at the log disk");
   } else if (is_held) {
     say(State::up_to_date, "writes wait: memory is full, and the data disk takes nothing",
