@@ -128,7 +128,16 @@ def sweep(base):
                 run("ip", "netns", "del", name.name, check=False)
     for pool in pools_of(base):
         shutil.rmtree(pool, ignore_errors=True)
+    # A file system that was unmounted while busy ends behind its last user, and its loop device behind it.
     shutil.rmtree(base, ignore_errors=True)
+    deadline = time.monotonic() + 60
+    while (left := still_there(base)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+        shutil.rmtree(base, ignore_errors=True)
+    return left
+
+
+def still_there(base):
     left = [f"process {pid}" for pid in processes_of(base)] + [f"mount {path}" for path in mounts_below(base)]
     return left + [f"loop device {loop}" for loop in loops_below(base)] + ([str(base)] if base.exists() else [])
 

@@ -33,6 +33,8 @@ class Switch {
 
   // Returns when it is safe to destroy. The switch lives until then.
   Task<void> until_off();
+  // For who waits with a deadline: notified each time that the brick has looked at its button, LEDs changed or not.
+  Notifier& turned() { return turned_; }
 
   // `heard` runs from the ready queue after a LED changed. One listener, the owner.
   void on_led(std::move_only_function<void()> heard) { heard_ = std::move(heard); }

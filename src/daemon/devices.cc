@@ -174,11 +174,10 @@ Task<void> FrontDevice::force_close() {
 // False: what clients that are gone have asked for is still under way.
 Task<bool> FrontDevice::close_nbd() {
   const io::Instant deadline = machine_.now() + release_limit;
-  Notifier off(machine_.ready());
-  export_->on_led([&off] { off.notify(); });
   export_->press(false);
-  while (!export_->led_off() && machine_.now() < deadline) co_await io::wait_until(machine_, off, deadline);
-  export_->on_led(nullptr);
+  while (!export_->led_off() && machine_.now() < deadline) {
+    co_await io::wait_until(machine_, export_->turned(), deadline);
+  }
   if (!export_->led_off()) co_return false;
   export_.reset();
   co_return true;
