@@ -193,10 +193,15 @@ Status SimFile::write_torn(const io::FileOp& op, std::span<const std::byte> cont
   return Status::ok;
 }
 
+std::span<const std::byte> SimFile::join(const io::FileOp& op) {
+  if (op.buffers.size() == 1) return {op.buffers.front().data, op.buffers.front().bytes};
+  joined_.clear();
+  for (const io::Buffer& buffer : op.buffers) joined_.insert(joined_.end(), buffer.data, buffer.data + buffer.bytes);
+  return joined_;
+}
+
 Status SimFile::write(io::FileOp& op, Fate fate) {
-  std::vector<std::byte> content;
-  content.reserve(scratch(op).bytes);
-  for (const io::Buffer& buffer : op.buffers) content.insert(content.end(), buffer.data, buffer.data + buffer.bytes);
+  const std::span<const std::byte> content = join(op);
   note(TraceKind::disk_write, op.offset, digest(content));
   if (fate == Fate::torn) return write_torn(op, content);
   const bool fua = op.fua && !disks_.flush_lies(path_);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "io/file.h"
 #include "io/storage.h"
@@ -31,6 +32,8 @@ class SimFile : public io::File {
   Status take_place(io::FileOp& op, Fate fate);
   Status read(io::FileOp& op);
   Status write(io::FileOp& op, Fate fate);
+  // One after the other; until the next call.
+  std::span<const std::byte> join(const io::FileOp& op);
   Status write_torn(const io::FileOp& op, std::span<const std::byte> content);
   Status write_through(uint64_t offset, std::span<const std::byte> content, bool fua);
   Status flush(io::FileOp& op, Fate fate);
@@ -43,6 +46,7 @@ class SimFile : public io::File {
   Disks::Place place_;
   Inode& inode_;
   std::string hold_;
+  std::vector<std::byte> joined_;
   bool is_writable_;
   io::Geometry geometry_;
   uint64_t in_flight_ = 0;

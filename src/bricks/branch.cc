@@ -1,6 +1,7 @@
 #include "bricks/branch.h"
 
 #include <algorithm>
+#include <ranges>
 
 namespace mars::bricks {
 
@@ -14,8 +15,9 @@ const BranchEpoch* epoch_at(const Branch& branch, Lsn lsn) {
   return found;
 }
 
+// The newest first: that is what mostly is asked for.
 const BranchEpoch* find_epoch(const Branch& branch, EpochId id) {
-  for (const BranchEpoch& epoch : branch) {
+  for (const BranchEpoch& epoch : branch | std::views::reverse) {
     if (epoch.id == id) return &epoch;
   }
   return nullptr;
@@ -104,19 +106,15 @@ void apply_volume_record(std::vector<format::VolumeState>& volumes, const format
 }
 
 Common common_position(const Branch& mine, Lsn mine_end, const Branch& peer, Lsn peer_end) {
-  Common common;
-  for (const BranchEpoch& epoch : mine) {
+  for (const BranchEpoch& epoch : mine | std::views::reverse) {
     const BranchEpoch* theirs = find_epoch(peer, epoch.id);
     if (theirs == nullptr) continue;
     const Lsn my_part = epoch.ended ? std::min(epoch.end, mine_end) : mine_end;
     const Lsn their_part = theirs->ended ? std::min(theirs->end, peer_end) : peer_end;
     const Lsn end = std::min(my_part, their_part);
-    common.any = true;
-    common.position = {epoch.id, end};
-    common.mine_beyond = mine_end > end;
-    common.peer_beyond = peer_end > end;
+    return {.any = true, .position = {epoch.id, end}, .mine_beyond = mine_end > end, .peer_beyond = peer_end > end};
   }
-  return common;
+  return {};
 }
 
 bool have_lost_sight(const Branch& mine, const Branch& peer) {
