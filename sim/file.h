@@ -32,7 +32,7 @@ class SimFile : public io::File {
   Status take_place(io::FileOp& op, Fate fate);
   Status read(io::FileOp& op);
   Status write(io::FileOp& op, Fate fate);
-  // One after the other; until the next call.
+  // What it writes, in one piece; valid until the next call.
   std::span<const std::byte> join(const io::FileOp& op);
   Status write_torn(const io::FileOp& op, std::span<const std::byte> content);
   Status write_through(uint64_t offset, std::span<const std::byte> content, bool fua);
@@ -46,10 +46,10 @@ class SimFile : public io::File {
   Disks::Place place_;
   Inode& inode_;
   std::string hold_;
-  std::vector<std::byte> joined_;
   bool is_writable_;
   io::Geometry geometry_;
   uint64_t in_flight_ = 0;
+  std::vector<std::byte> joined_;  // kept, because fresh memory is what costs
 };
 
 }  // namespace mars::sim

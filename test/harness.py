@@ -90,7 +90,7 @@ class Host:
 
         def answers():
             expect(self.process.poll() is None, f"marsd of {self.name} ended with {self.process.poll()}", [self])
-            return self.adm("version").code == DONE
+            return self.adm("version", bin=self.lab.bin_to_look).code == DONE
 
         poll(f"marsd of {self.name} answers", answers, timeout, hosts=[self])
 
@@ -129,21 +129,20 @@ class Host:
 
     # ---- marsadm
 
-    def adm(self, *words, timeout=180, input=None):
-        # What only looks is asked many times a second; a marsadm with sanitizers needs seven times as long to start.
-        folder = self.lab.bin_to_look if words[0] in ("status", "version") else self.lab.bin
-        command = [folder / "marsadm", "--socket", self.socket, *words]
+    def adm(self, *words, timeout=180, input=None, bin=None):
+        command = [(bin or self.lab.bin) / "marsadm", "--socket", self.socket, *words]
         return Answer(run(*command, check=False, timeout=timeout, input=input, env=self.lab.environment()))
 
-    def do(self, *words, timeout=180, input=None):
+    def do(self, *words, timeout=180, input=None, bin=None):
         """The same, and it must succeed."""
-        answer = self.adm(*words, timeout=timeout, input=input)
+        answer = self.adm(*words, timeout=timeout, input=input, bin=bin)
         expect(answer.code == DONE, f"marsadm {' '.join(map(str, words))} on {self.name} ended with {answer.code}: "
                f"{answer.text}", self.lab.hosts.values())
         return answer
 
     def status(self):
-        return self.do("status", "--json").json()
+        """Asked many times a second, where a marsadm with sanitizers needs seven times as long to start."""
+        return self.do("status", "--json", bin=self.lab.bin_to_look).json()
 
     def replica(self, resource, host=None):
         """What this host knows of one replica; an empty table when nothing."""
@@ -180,8 +179,8 @@ class Host:
 
 
 class Lab:
-    """bin: folder of marsd, marsadm and mars-keeper; those of $MARS_RELEASE_DIR look, where it is set. netns, fuse:
-    whether to use them, else relays and NBD."""
+    """bin: folder of marsd, marsadm and mars-keeper; where $MARS_RELEASE_DIR is set, the marsadm there is what only
+    looks. netns, fuse: whether to use them, else relays and NBD."""
 
     def __init__(self, bin, hosts="abc", keep=False, netns=True, fuse=True, memory="64M"):
         self.bin = Path(bin).resolve()
@@ -196,8 +195,9 @@ class Lab:
         self.network = None
 
     def __enter__(self):
-        for program in ("marsd", "marsadm", "mars-keeper"):
-            expect((self.bin / program).exists(), f"{self.bin / program} is not built; run ninja programs")
+        programs = [self.bin / name for name in ("marsd", "marsadm", "mars-keeper")]
+        for program in [*programs, self.bin_to_look / "marsadm"]:
+            expect(program.exists(), f"{program} is not built; run ninja programs")
         self.base.mkdir(mode=0o700)
         leftovers.own(self.base)
         try:

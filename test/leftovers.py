@@ -85,15 +85,21 @@ def mounts_below(base):
     return paths[::-1]  # the last mounted first
 
 
-def loops_below(base):
-    found = []
+def backing_files(base):
+    """{loop device: its file below `base`}."""
+    found = {}
     for loop in Path("/sys/block").glob("loop*"):
         try:
-            if (loop / "loop/backing_file").read_text().startswith(f"{base}/"):
-                found.append(f"/dev/{loop.name}")
+            file = (loop / "loop/backing_file").read_text()
         except OSError:
             continue
+        if file.startswith(f"{base}/"):
+            found[f"/dev/{loop.name}"] = file
     return found
+
+
+def loops_below(base):
+    return list(backing_files(base))
 
 
 def pool_of(run_dir):
@@ -128,18 +134,18 @@ def sweep(base):
                 run("ip", "netns", "del", name.name, check=False)
     for pool in pools_of(base):
         shutil.rmtree(pool, ignore_errors=True)
-    # A file system that was unmounted while busy ends behind its last user, and its loop device behind it.
+    wait_for_images(base)
     shutil.rmtree(base, ignore_errors=True)
-    deadline = time.monotonic() + 60
-    while (left := still_there(base)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-        shutil.rmtree(base, ignore_errors=True)
-    return left
-
-
-def still_there(base):
     left = [f"process {pid}" for pid in processes_of(base)] + [f"mount {path}" for path in mounts_below(base)]
     return left + [f"loop device {loop}" for loop in loops_below(base)] + ([str(base)] if base.exists() else [])
+
+
+def wait_for_images(base):
+    """A process that just ends shows no arguments any more and has its files still. A file system that a test had
+    mounted from an image ends behind it, and its loop device behind that; those of marsd lie in a run directory."""
+    deadline = time.monotonic() + 60
+    while any("/run/" not in file for file in backing_files(base).values()) and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def sweep_all(say=print, with_kept=False):

@@ -39,12 +39,10 @@ Task<void> Switch::until_off() {
   while (!led_off()) co_await turned_.wait();
 }
 
-// The listener comes last: it may destroy a brick whose led_off it sees.
 void Switch::turn() {
   on_button();
   queued_ = false;
   turned_.notify();
-  if (std::exchange(heard_led_, led_) != led_ && heard_) heard_();
 }
 
 }  // namespace mars::brick

@@ -2,7 +2,6 @@
 // when it has arrived. Both LEDs dark: on its way. Every verb is idempotent, returns at once and runs nobody's code.
 #pragma once
 
-#include <functional>
 #include <utility>
 
 #include "base/check.h"
@@ -33,11 +32,8 @@ class Switch {
 
   // Returns when it is safe to destroy. The switch lives until then.
   Task<void> until_off();
-  // For who waits with a deadline: notified each time that the brick has looked at its button, LEDs changed or not.
+  // For who waits with a deadline: notified whenever the brick has looked at its button, whether a LED changed or not.
   Notifier& turned() { return turned_; }
-
-  // `heard` runs from the ready queue after a LED changed. One listener, the owner.
-  void on_led(std::move_only_function<void()> heard) { heard_ = std::move(heard); }
 
  protected:
   enum class Led { off, dark, on };
@@ -60,9 +56,7 @@ class Switch {
   bool forced_ = false;
   bool queued_ = false;
   Led led_ = Led::off;
-  Led heard_led_ = Led::off;
   Notifier turned_;
-  std::move_only_function<void()> heard_;
 };
 
 }  // namespace mars::brick

@@ -66,18 +66,6 @@ TEST_F(SwitchTest, force_off_does_not_wait_and_ends_with_the_next_press) {
   ready.run();
 }
 
-TEST_F(SwitchTest, the_owner_hears_of_each_led) {
-  int heard = 0;
-  lamp.on_led([&] { ++heard; });
-  lamp.press(true);
-  lamp.press(true);
-  ready.run();
-  EXPECT_EQ(heard, 1);
-  lamp.press(false);
-  ready.run();
-  EXPECT_EQ(heard, 2);
-}
-
 TEST_F(SwitchTest, a_brick_that_is_on_must_not_be_destroyed) {
   EXPECT_DEATH(
       {
@@ -91,6 +79,32 @@ TEST_F(SwitchTest, a_brick_that_is_on_must_not_be_destroyed) {
 Task<void> wait_off(Switch& a_switch, bool& is_over) {
   co_await a_switch.until_off();
   is_over = true;
+}
+
+Task<void> hear_turns(Switch& a_switch, int& heard) {
+  for (;;) {
+    co_await a_switch.turned().wait();
+    ++heard;
+    if (a_switch.led_off()) co_return;
+  }
+}
+
+TEST_F(SwitchTest, each_turn_is_heard_also_where_no_led_changes) {
+  int heard = 0;
+  Scope scope(ready);
+  scope.spawn(hear_turns(lamp, heard));
+  lamp.press(true);
+  lamp.press(true);
+  ready.run();
+  EXPECT_EQ(heard, 1);
+  lamp.press(false);
+  ready.run();
+  EXPECT_EQ(heard, 2);
+  scope.spawn(hear_turns(lamp, heard));
+  lamp.press(false);  // it is off already
+  ready.run();
+  EXPECT_EQ(heard, 3);
+  EXPECT_EQ(scope.count(), 0u);
 }
 
 TEST_F(SwitchTest, off_is_waited_for) {

@@ -15,7 +15,7 @@ const BranchEpoch* epoch_at(const Branch& branch, Lsn lsn) {
   return found;
 }
 
-// The newest first: that is what mostly is asked for.
+// The newest first: it is the one that is asked for most.
 const BranchEpoch* find_epoch(const Branch& branch, EpochId id) {
   for (const BranchEpoch& epoch : branch | std::views::reverse) {
     if (epoch.id == id) return &epoch;
