@@ -24,6 +24,29 @@ TEST_F(DiskTroubleFilm, another_disk_is_no_reason_to_give_up_what_only_memory_ha
   expect_next_step("a", "--force");
 }
 
+// Attacks: D17, P2, P6, P13
+TEST_F(DiskTroubleFilm, the_former_disk_is_taken_again_after_another_one_was_not) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'o');
+  expect_up_to_date();
+  isolate("b");
+  save("a", 0, 20, 'x');
+  run("a", "secondary mydata");
+  stop("a");
+  const io::Bytes was = disks("a").peek("/dev/sdb", 5 * 4096, 4096);
+  disks("a").poke("/dev/sdb", 5 * 4096, std::vector<std::byte>(4096, std::byte{'!'}));
+  boot("a");
+  expect_state("a", State::disk_changed);
+  EXPECT_NE(cluster().run("a", "attach mydata --accept-disk --timeout 5s").code, ExitCode::done);
+  expect_next_step("a", "bring the former disk back");
+  disks("a").poke("/dev/sdb", 5 * 4096, was);
+  EXPECT_TRUE(until([&] { return state("a") != State::disk_changed; }, 20s)) << describe();
+  run("a", "primary mydata");
+  expect_read("a", 0, 20, 'x');
+  rejoin("b");
+  expect_equal();
+}
+
 // Attacks: T9, P6, D14, P13
 TEST_F(DiskTroubleFilm, a_failed_disk_hides_no_fork) {
   cast({"a", "b"});

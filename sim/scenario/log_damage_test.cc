@@ -346,5 +346,30 @@ TEST_F(LogDamageFilm, a_primary_restored_to_an_earlier_moment_does_not_open_befo
   expect_equal();
 }
 
+// Attacks: T9, D10, P6, P13
+TEST_F(LogDamageFilm, a_fork_behind_a_damage_names_no_force) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'o');
+  expect_up_to_date();
+  isolate("a");
+  const uint64_t begin = durable("a");
+  disks("a").drive("/dev/sdb").stick();
+  for (uint64_t block = 0; block < 40; block += 10) save_apart("a", block, block + 10, 'a');
+  power_loss("a");
+  disks("a").drive("/dev/sdb").unstick();
+  rot_log("a", begin + 100);
+  await_silence("b", "a");
+  force("b");
+  save("b", 20, 30, 'b');
+  rejoin("a");
+  boot("a");
+  expect_state("a", State::fork);
+  expect_next_step("a", "invalidate mydata");
+  // It would begin with what the other side has, too, and that side would be given up for nothing.
+  EXPECT_EQ(view("a").next_step.find("--force"), std::string::npos) << describe();
+  invalidate("a");
+  expect_equal();
+}
+
 }  // namespace
 }  // namespace mars::sim

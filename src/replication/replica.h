@@ -119,8 +119,10 @@ class Replica {
   void end_instruments() { insertions_.give_up(); }
   // The operator accepts that acknowledged writes were lost with the pool, or that the disk is another one.
   void accept_loss() { accepts_loss_ = true; }
-  // `gives_up_content`: although nobody else has what its log has.
+  // `gives_up_content`: although nobody else has what its log has. Said of the disk that is at the path now: where one
+  // is attached there is nothing to accept, and nothing stays for a later one.
   void accept_disk(bool gives_up_content) {
+    if (is_attached() && is_disk_ours_) return;
     options_.allow_changed_disk = true;
     gives_up_content_ = gives_up_content;
   }

@@ -110,6 +110,11 @@ bool Replica::is_only_copy() const {
 // every block, so that holds of the former disk, too.
 Task<Result<void>> Replica::accept_other_disk() {
   if (is_only_copy() && !gives_up_content_) {
+    // The former disk, back again as it was asked for: there is nothing to accept.
+    if ((co_await disk_difference(*disk_file_, state_->value(), options_.volume_bytes)).empty()) {
+      options_.allow_changed_disk = false;
+      co_return Result<void>();
+    }
     attach_problem_ = State::disk_changed;
     attach_next_step_ =
         "bring the former disk back; or, if only the log has it, connect a replica that has everything; or give it up "

@@ -71,6 +71,13 @@ std::string Replica::way_out_of_fork() const {
   for (const auto& [host, peer] : peers_) {
     if (shows_parting(peer)) names.insert(environment_.host_name(host));
   }
+  // Forced, this host would begin where its log is damaged, and the other side has all that lies before.
+  if (names.empty() && has_lost_log()) {
+    return "run `marsadm invalidate " + options_.name +
+           "` here; what lies behind the damage is kept only by bringing that file of the log back, then `marsadm "
+           "detach " +
+           options_.name + "` and `marsadm attach " + options_.name + "`";
+  }
   if (names.empty() && may_have_more()) {
     return "run `marsadm invalidate " + options_.name +
            "` here; or, to keep what is only here, stop marsd on the others, run `marsadm primary " + options_.name +
