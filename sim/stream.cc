@@ -33,6 +33,11 @@ Fabric::Connection* SimStream::usable() const {
   return connection == nullptr || connection->ends[side_].is_broken ? nullptr : connection;
 }
 
+bool SimStream::has_peer_left() const {
+  const Fabric::Connection* connection = usable();
+  return connection == nullptr || connection->ends[side_].has_ended;
+}
+
 Task<Result<size_t>> SimStream::read_some(std::span<std::byte> into) {
   for (;;) {
     Fabric::Connection* connection = usable();

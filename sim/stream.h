@@ -23,6 +23,7 @@ class SimStream : public io::Stream, public Mortal {
   io::Address local_address() const override { return local_; }
   io::Address remote_address() const override { return remote_; }
   bool is_local() const override { return is_unix_; }
+  bool has_peer_left() const override;
   void close() override;
   void on_death() override;
 

@@ -129,5 +129,78 @@ TEST_F(DiskTroubleFilm, a_detach_does_not_wait_for_a_disk_that_does_nothing) {
   expect_equal();
 }
 
+// Attacks: T4, D14, P13
+TEST_F(DiskTroubleFilm, a_replica_on_a_hung_disk_is_not_detached_and_not_stuck) {
+  cast({"a", "b"});
+  expect_up_to_date();
+  disks("b").drive("/dev/sdb").stick();
+  save("a", 0, 40, 'x');
+  rest(1s);
+  const Answer answer = end(*begin("b", "detach mydata --timeout 170s"), 100s);
+  EXPECT_EQ(answer.code, ExitCode::refused) << answer.text;
+  EXPECT_NE(answer.text.find("/dev/sdb"), std::string::npos) << answer.text;
+  disks("b").drive("/dev/sdb").unstick();
+  expect_equal();
+}
+
+// Attacks: T9, D14, P13
+TEST_F(DiskTroubleFilm, a_forked_primary_on_a_hung_disk_is_not_invalidated_and_not_stuck) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  isolate("a");
+  save_apart("a", 0, 20, 'a');
+  await_silence("b", "a");
+  force("b");
+  save("b", 0, 20, 'b');
+  rejoin("a");
+  expect_state("a", State::fork);
+  disks("a").drive("/dev/sdb").stick();
+  save_apart("a", 0, 20, 'c');
+  const Answer answer = end(*begin("a", "invalidate mydata --timeout 170s"), 100s);
+  EXPECT_NE(answer.code, ExitCode::done);
+  EXPECT_NE(answer.text.find("/dev/sdb"), std::string::npos) << answer.text;
+  disks("a").drive("/dev/sdb").unstick();
+  invalidate("a");
+  expect_equal();
+}
+
+// Nothing is on its way to the disk, and the detach itself would read it.
+// Attacks: T4, D14, D17, P13
+TEST_F(DiskTroubleFilm, a_disk_that_hangs_while_nothing_is_written_is_not_detached_either) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_equal();
+  for (const char* host : {"a", "b"}) {
+    disks(host).drive("/dev/sdb").stick();
+    expect_exit(host, "detach mydata --timeout 100s", ExitCode::refused, "/dev/sdb");
+  }
+  EXPECT_TRUE(until([&] { return cluster().device("a", "mydata")->is_open(); })) << describe();
+  for (const char* host : {"a", "b"}) disks(host).drive("/dev/sdb").unstick();
+  for (const char* host : {"b", "a"}) run(host, std::string("detach mydata"));
+  for (const char* host : {"a", "b"}) run(host, std::string("attach mydata"));
+  expect_equal();
+}
+
+// What was fetched waits for room that only the disk could make.
+// Attacks: T5, T10, LM13, D14, P13
+TEST_F(DiskTroubleFilm, a_force_with_a_full_log_and_a_hung_disk_is_answered) {
+  stage.log_disk_bytes = 8 << 20;
+  stage.log_disks = {"b"};
+  cast({"a", "b"});
+  expect_up_to_date();
+  disks("b").drive("/dev/sdb").stick();
+  for (int round = 0; round < 24; ++round) save("a", 0, 120, static_cast<char>('A' + round));
+  EXPECT_TRUE(until([&] { return view("b").state == State::waiting_for_space; })) << describe();
+  power_loss("a");
+  await_silence("b", "a");
+  const Answer answer = end(*begin("b", "primary mydata --force --timeout 170s"), 90s);
+  EXPECT_NE(answer.code, ExitCode::done);
+  EXPECT_NE((answer.text + answer.next_step).find("/dev/sdb"), std::string::npos) << answer.text << answer.next_step;
+  disks("b").drive("/dev/sdb").unstick();
+  boot("a");
+  expect_equal();
+}
+
 }  // namespace
 }  // namespace mars::sim

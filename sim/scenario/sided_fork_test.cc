@@ -100,6 +100,7 @@ TEST_F(SidedForkFilm, the_side_of_one_host_may_win_over_that_of_two) {
   rejoin("c");
   EXPECT_TRUE(until([&] { return cluster().events("a").find("syncing: from c") != std::string::npos; })) << describe();
   expect_no_event("a", "syncing: from b");
+  rest(2s);  // until b is connected, too
   invalidate("b");
   run("c", "primary mydata");
   expect_read("c", 20, 30, 'c');
@@ -235,6 +236,7 @@ TEST_F(SidedForkFilm, who_is_given_up_does_not_come_back_through_a_beginning_of_
     EXPECT_TRUE(until([&] { return durable("a") == durable("c"); })) << describe();
     invalidate("b");
     run("d", "resume-fetch mydata");
+    EXPECT_TRUE(until([&] { return state("c") != State::fork; })) << describe();
     run("c", "primary mydata");
     expect_read("c", 20, 30, 'c');
     expect_equal();

@@ -390,7 +390,8 @@ TEST_F(SyncFilm, four_resources_sync_at_once) {
   run("b", "invalidate mydata");
   for (const char* name : {"r1", "r2", "r3"}) EXPECT_TRUE(cluster().all_up_to_date(name)) << name << describe();
   expect_equal();
-  EXPECT_EQ(disks("b").peek("/dev/s3", 39 * 4096, 1), disks("a").peek("/dev/s3", 39 * 4096, 1));
+  const auto last = [&](const char* host) { return disks(host).peek("/dev/s3", 39 * 4096, 1); };
+  EXPECT_TRUE(until([&] { return last("a") == last("b"); }));
 }
 
 // What the sweep has brought may be newer than the log: until that has come there, the disk is no version at all.

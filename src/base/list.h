@@ -63,6 +63,15 @@ class List {
     return next == &head_ ? nullptr : static_cast<T*>(next);
   }
 
+  template <class F>
+  size_t count_if(F&& f) const {
+    size_t count = 0;
+    for (const ListHook* hook = head_.next_; hook != &head_; hook = hook->next_) {
+      if (f(static_cast<const T&>(*hook))) ++count;
+    }
+    return count;
+  }
+
   // Calls f(element) for each; f may unlink the element that it is given, nothing else.
   template <class F>
   void for_each(F&& f) {

@@ -49,9 +49,15 @@ Task<Status> Replayer::catch_up(Lsn lsn, io::Instant deadline) {
   co_return Status::ok;
 }
 
+Task<Status> Replayer::rest(io::Instant deadline) {
+  allow(false);
+  co_return co_await write_back_.drain(deadline);
+}
+
 Task<void> Replayer::stop() {
   stop_.set();
   wake_.notify();
+  log_.changed().notify();
   co_await scope_.join();
   // A clean end knows where it stands; a failed disk, or a dying machine, has nothing more to say.
   if (failed_.status == Status::ok) static_cast<void>(co_await write_back_.drain());

@@ -37,6 +37,9 @@ class Replayer {
   void interrupt();
   // Write back now what is in the window.
   void hurry() { write_back_.hurry(); }
+  // Takes nothing more from the log, as allow(false), and waits until what is in the window is on the disk: its error,
+  // or timed_out.
+  Task<Status> rest(io::Instant deadline);
   // Finishes what is in the window; the state block says where it ended.
   Task<void> stop();
 

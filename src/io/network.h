@@ -61,7 +61,10 @@ class Stream {
   virtual Address local_address() const = 0;
   virtual Address remote_address() const = 0;
   virtual bool is_local() const = 0;  // a Unix socket: the other side dies with this host
-  virtual void close() = 0;           // idempotent
+  // Nothing can come any more but what has come already, read or not: who does not read sees by this that nobody is
+  // there.
+  virtual bool has_peer_left() const = 0;
+  virtual void close() = 0;  // idempotent
 };
 
 class Listener {

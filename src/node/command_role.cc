@@ -264,7 +264,9 @@ Task<Answer> secondary(Call& call) {
   for (;;) {
     const replication::Designated now = find_designated(call.registers(), record->id);
     if (now.request == request && !now.refusal.empty()) {
-      co_return refused(record->name + " stays primary: " + now.refusal, "unmount the device first");
+      const bool is_used = now.refusal.starts_with("the device is in use");
+      co_return refused(record->name + " stays primary: " + now.refusal,
+                        is_used ? "unmount the device first" : "mend that, then ask again");
     }
     const bool is_known = !holder.is_nil() || knows_all(call, record->id, false);
     const bool is_open = is_device_open(call, record->id, holder);

@@ -45,6 +45,7 @@ Task<void> Replica::announce() {
   std::optional<io::Instant> short_since;
   while (co_await io::sleep_for(machine_, 200ms, stop_)) {
     if (log_ == nullptr) continue;
+    if (is_handover_taken_back()) handover_channel_->close();
     take_stock();
     environment_.report_changed(options_.resource);
     // Whoever holds the turn may wait for room: it is made beside.
@@ -69,11 +70,12 @@ Task<void> Replica::end_activities() {
   stop_.set();
   insertions_.give_up();
   wake_.notify();
+  const bool is_over = false;
   while (scope_.count() > 0) {
     if (handover_channel_ != nullptr) handover_channel_->close();
     if (replayer_ != nullptr) replayer_->interrupt();
-    co_await make_room_or_give_up();
-    co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
+    co_await make_room_or_give_up(is_over);
+    co_await io::wait_until(machine_, wake_, machine_.now() + 10ms);
   }
   co_await scope_.join();
 }
@@ -114,7 +116,10 @@ Task<void> Replica::stop(std::function<bool()> may_force) {
   turn_.release(1);
 }
 
-void Replica::wake() { wake_.notify(); }
+void Replica::wake() {
+  ++calls_;
+  wake_.notify();
+}
 
 void Replica::on_report(const Uuid& peer, Report report) {
   heard_[peer] = machine_.now();
@@ -129,14 +134,14 @@ void Replica::on_report(const Uuid& peer, Report report) {
     if (common.any && common.position.lsn >= trim_limit()) given_up_.erase(peer);
   }
   peers_[peer] = std::move(report);
-  wake_.notify();
+  wake();
 }
 
 void Replica::on_peer_down(const Uuid& peer) {
   pins_.erase(peer);
   answered_.erase(peer);
   silences_.erase(peer);
-  wake_.notify();
+  wake();
 }
 
 std::optional<io::Instant> Replica::heard(const Uuid& peer) const {
@@ -178,9 +183,11 @@ void Replica::say(State state, std::string reason, std::string next_step) {
 Task<void> Replica::work() {
   while (!stop_.is_set()) {
     co_await turn_.acquire();
+    const uint64_t calls = calls_;
     if (!stop_.is_set()) co_await step();
     turn_.release(1);
-    co_await io::wait_until(machine_, wake_, machine_.now() + 1s);
+    // What came from outside during the step may have come too late for it.
+    co_await io::wait_until(machine_, wake_, machine_.now() + (calls_ == calls ? 1s : 100ms));
   }
 }
 
@@ -434,6 +441,7 @@ Task<void> Replica::let_go() {
   co_await insertions_.drop_unused();
   graph_.remove("disk");
   disk_.reset();
+  while (probes_ > 0) co_await io::wait_until(machine_, wake_, machine_.now() + 1s);
   disk_file_.reset();
   state_.reset();
   environment_.report_changed(options_.resource);
@@ -470,11 +478,12 @@ Task<Result<void>> Replica::detach() {
   options_.allow_changed_disk = false;  // it was said of the disk that was attached
   Result<void> result;
   if (role_ == Role::primary) result = co_await device_->close();
-  if (result && role_ == Role::primary) {
-    const Status drained = co_await drain_patiently(24h, 60s);
-    // It opens again: who detaches a disk that hangs would have neither.
+  if (result) {
+    Status drained = co_await drain_patiently(24h, 60s);
+    if (drained != Status::timed_out && !co_await does_disk_answer()) drained = Status::timed_out;
+    // It goes on as before: who detaches a disk that hangs would have neither.
     if (drained == Status::timed_out) result = failure(drained, sentence_of_slow_disk());
-    if (result && drained != Status::ok) tell_undrained();
+    if (result && role_ == Role::primary && drained != Status::ok) tell_undrained();
   }
   if (result) {
     co_await let_go();
@@ -482,14 +491,6 @@ Task<Result<void>> Replica::detach() {
   }
   turn_.release(1);
   co_return result;
-}
-
-Task<void> Replica::end_serving() {
-  serving_stop_.set();
-  for (net::Channel* channel : served_channels_) channel->close();
-  if (log_ != nullptr) log_->changed().notify();
-  while (serving_count_ > 0) co_await served_.wait();
-  serving_stop_.reset();
 }
 
 }  // namespace mars::replication

@@ -169,6 +169,7 @@ class Replica {
   static constexpr uint32_t sync_window = 4u << 20;
   static constexpr uint64_t branch_segments_max = 16;  // so many files' worth of given-up histories are kept
   static constexpr io::Duration idle_source_after = std::chrono::seconds(2);
+  static constexpr io::Duration disk_patience = std::chrono::seconds(10);  // nothing written for so long: it hangs
   static constexpr io::Duration memories_interval = std::chrono::seconds(10);
 
   // replica.cc: the strategy
@@ -251,12 +252,15 @@ class Replica {
   // replica_close.cc
   Task<bool> step_down();
   Task<void> close_primary();
+  Task<bool> does_disk_hang();
+  Task<bool> does_disk_answer();
+  Task<void> probe_disk();
   Task<Status> drain();
   // As long as something moves within `patience`. The successor of a handover has a minute.
-  Task<Status> drain_patiently(io::Duration limit = std::chrono::seconds(50),
-                               io::Duration patience = std::chrono::seconds(10));
+  Task<Status> drain_patiently(io::Duration limit = std::chrono::seconds(50), io::Duration patience = disk_patience);
   std::string slow_disk() const;
   std::string sentence_of_slow_disk() const;
+  static std::string sentence_of_open_device(const Error& why);
   void say_slow_disk();
   void tell_undrained();
   Task<void> close_logger();
@@ -269,13 +273,15 @@ class Replica {
   void end_pin(const Uuid& member, const Report& report);
   Task<void> hear_the_connected();
   bool waits_for_forced(HandoverObstacle obstacle, const std::string& to);
+  bool is_handover_taken_back() const;
+  void taken_back(const std::string& to);
   Task<void> trim();
   Task<void> trim_in_turn();
-  Task<void> make_room();
-  Task<void> make_room_or_give_up();
+  Task<bool> make_room();
+  Task<void> make_room_or_give_up(const bool& is_over);
   Task<void> make_room_until(const bool& is_over);
   Task<Result<void>> close_for_good();
-  Task<void> give_up_worst();
+  Task<bool> give_up_worst();
   Task<bool> shrink_branch(uint64_t bytes_max);
 
   // replica_force.cc
@@ -395,7 +401,8 @@ class Replica {
   };
   std::map<Uuid, Pin> pins_;  // of members that sync from here
   uint64_t pin_number_ = 0;
-  std::set<Uuid> given_up_;  // members whose log was sacrificed for space
+  std::set<Uuid> given_up_;                     // members whose log was sacrificed for space
+  std::optional<uint64_t> tries_at_last_room_;  // in vain, of the log, when room was last made
   io::Instant attached_at_ = {};
   uint64_t written_when_held_ = 0;  // to the data disk, when somebody last began to wait for memory
   io::Instant held_since_ = {};
@@ -438,10 +445,13 @@ class Replica {
   Uuid sync_source_;
   std::optional<io::Instant> sync_awaited_;
   net::Channel* handover_channel_ = nullptr;
+  Designated handed_over_;                      // the wish of that conversation
   std::vector<net::Channel*> served_channels_;  // in the order in which they were opened
   std::vector<net::Channel*> places_;           // of those about the log and the extents, likewise
 
   int draining_ = 0;         // no range is read for a sync: the log would never be without one
+  int probes_ = 0;           // reads that only ask whether the data disk answers
+  uint64_t calls_ = 0;       // of wake(), and of what others have said
   int barred_ = 0;           // the log is being taken away or replaced: no new conversations
   bool is_leaving_ = false;  // nobody makes room in the log any more
   int readings_ = 0;

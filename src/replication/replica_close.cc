@@ -1,4 +1,6 @@
 // Replica: how a reign closes.
+#include <utility>
+
 #include "base/probe.h"
 #include "replication/replica.h"
 
@@ -13,14 +15,11 @@ Task<bool> Replica::step_down() {
   co_await learn_data_end();
   if (facts().rival != Rival::at_end) co_return false;
   reached("role: deposed, nothing lost");
-  auto closed = co_await device_->close();
-  // Nobody is in it, and what waits for room has no place any more.
-  const bool waits = !closed && closed.error().status == Status::timed_out && log_->needs_space();
-  if (waits) closed = co_await close_for_good();
+  auto closed = co_await close_for_good();
   if (!closed) {
     const bool is_full = log_->needs_space();
     say(State::fork,
-        "another host was forced primary, and this device is still in use: " + closed.error().text +
+        "another host was forced primary, and " + sentence_of_open_device(closed.error()) +
             (is_full ? "; the log disk is full, and its users wait for room" : "") + failed_disks(),
         is_full ? "make room on the log disk and end its use here; or restart marsd, which takes it away from its users"
                 : "end its use here; what is written from now on makes two histories");
@@ -48,7 +47,7 @@ Task<bool> Replica::step_down() {
 Task<void> Replica::close_primary() {
   const Designated wanted = environment_.designated(options_.resource);
   auto closed = co_await device_->close();
-  if (!closed) co_return co_await refuse(wanted, "the device is in use: " + closed.error().text);
+  if (!closed) co_return co_await refuse(wanted, sentence_of_open_device(closed.error()));
   const Status drained = co_await drain_patiently();
   // The device stays closed, and the next step goes on with it.
   if (drained == Status::timed_out) co_return say_slow_disk();
@@ -73,16 +72,56 @@ Task<Status> Replica::drain() {
 Task<Status> Replica::drain_patiently(io::Duration limit, io::Duration patience) {
   const Counted draining(draining_);
   const io::Instant last = machine_.now() + limit;
+  uint64_t written = written_bytes();
+  io::Instant moved = machine_.now();
   for (;;) {
-    const uint64_t written = logger_->written_bytes();
-    const Status status = co_await logger_->drain(std::min(last, machine_.now() + patience));
-    const bool goes_on = status == Status::timed_out && logger_->written_bytes() != written && machine_.now() < last;
-    if (!goes_on) co_return status;
+    const io::Instant look = std::min(last, machine_.now() + 1s);
+    Status status = Status::ok;
+    if (logger_ != nullptr) {
+      status = co_await logger_->drain(look);
+    } else if (replayer_ != nullptr) {
+      status = co_await replayer_->rest(look);
+    }
+    if (status != Status::timed_out) co_return status;
+    if (is_handover_taken_back()) co_return Status::stopped;
+    if (std::exchange(written, written_bytes()) != written) moved = machine_.now();
+    if (machine_.now() >= std::min(last, moved + patience)) co_return status;
   }
 }
 
+// Nothing comes back of what is on its way to the disk, or would be: who waits for it keeps the turn, for ever.
+Task<bool> Replica::does_disk_hang() {
+  const uint64_t written = written_bytes();
+  const bool is_late = co_await drain_patiently(disk_patience) == Status::timed_out;
+  if (is_late && written_bytes() == written) co_return true;
+  co_return !co_await does_disk_answer();
+}
+
+Task<bool> Replica::does_disk_answer() {
+  if (disk_file_ == nullptr) co_return true;
+  if (probes_ == 0) {
+    ++probes_;
+    scope_.spawn(probe_disk());
+  }
+  const io::Instant deadline = machine_.now() + disk_patience;
+  while (probes_ > 0 && machine_.now() < deadline) co_await io::wait_until(machine_, wake_, deadline);
+  co_return probes_ == 0;
+}
+
+// With an error it answers, too.
+Task<void> Replica::probe_disk() {
+  AlignedBuffer buffer(disk_file_->geometry().block_bytes);
+  static_cast<void>(co_await io::read(*disk_file_, 0, buffer.span()));
+  --probes_;
+  wake_.notify();
+}
+
+std::string Replica::sentence_of_open_device(const Error& why) {
+  return (why.status == Status::busy ? "the device is in use: " : "the device cannot be closed: ") + why.text;
+}
+
 std::string Replica::slow_disk() const {
-  return logger_->waits_for_log() ? "the log disk" : "the data disk " + options_.disk;
+  return logger_ != nullptr && logger_->waits_for_log() ? "the log disk" : "the data disk " + options_.disk;
 }
 
 std::string Replica::sentence_of_slow_disk() const {

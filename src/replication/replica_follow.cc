@@ -119,13 +119,17 @@ Task<void> Replica::end_fetching() {
   }
   wake_.notify();
   const uint64_t tries = log_->tries_without_room();
+  uint64_t written = written_bytes();
+  io::Instant moved = machine_.now();
   while (following_.count() > 0) {
+    if (std::exchange(written, written_bytes()) != written) moved = machine_.now();
     // A fetched batch may wait for room that nobody makes any more, or that there is none to make: all is applied, and
     // trimmed.
     const bool is_done = replayer_ != nullptr && replayer_->applied().position.lsn >= log_->durable().position.lsn &&
                          log_->tries_without_room() > tries + 1;
-    const bool is_stuck =
-        replayer_ == nullptr || replayer_->is_resting() || replayer_->failed().status != Status::ok || is_done;
+    const bool is_hung = machine_.now() >= moved + disk_patience;
+    const bool is_stuck = replayer_ == nullptr || replayer_->is_resting() || replayer_->failed().status != Status::ok ||
+                          is_done || is_hung;
     if ((is_leaving_ || is_stuck) && log_->needs_space()) log_->give_up();
     log_->changed().notify();
     co_await io::wait_until(machine_, wake_, machine_.now() + 10ms);

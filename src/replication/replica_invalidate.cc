@@ -121,6 +121,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
                                            "` on another host first");
   }
   if (auto kept = co_await confirm_elsewhere(); !kept) co_return kept;
+  if (co_await does_disk_hang()) co_return failure(Status::timed_out, sentence_of_slow_disk());
   if (role_ == Role::primary) {
     if (!has_parted()) co_return failure(Status::refused, "the fork is over, and this host is primary");
     auto closed = co_await close_for_good();

@@ -74,11 +74,13 @@ Task<bool> Replica::replay_to_end() {
     Status status = Status::timed_out;
     for (bool goes_on = true; goes_on && status == Status::timed_out;) {
       const uint64_t written = replayer_->written_bytes();
-      status = co_await replayer_->catch_up(log_->durable().position.lsn, machine_.now() + 10s);
+      status = co_await replayer_->catch_up(log_->durable().position.lsn, machine_.now() + disk_patience);
       goes_on = replayer_->written_bytes() != written;
+      if (goes_on && shown_ == State::disk_failed) say(State::opening);
     }
     // It is tried again; meanwhile nobody waits for the turn.
     if (status == Status::timed_out) {
+      if (log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
       say(State::disk_failed, "the data disk " + options_.disk + " does not take what the log has", out_of_bad_disk());
       co_return false;
     }
@@ -255,6 +257,7 @@ Task<void> Replica::hand_over(Designated wanted) {
     // A sync that is just done may not have been heard of.
     const bool is_brief = obstacle == HandoverObstacle::syncing && machine_.now() < begun + 1s;
     if (!is_brief && !is_short && !is_long) break;
+    if (environment_.designated(options_.resource) != wanted) co_return taken_back(to);
     co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
     obstacle = decide_handover(handover_facts(successor));
   }
@@ -269,19 +272,17 @@ Task<void> Replica::hand_over(Designated wanted) {
   auto channel = environment_.open_channel(successor, handover_service, std::move(opening), net::window_default);
   if (channel == nullptr) co_return co_await refuse(wanted, "there is no connection to " + to);
   handover_channel_ = channel.get();
+  handed_over_ = wanted;
   auto prepared = co_await prepare(*channel, successor);
   handover_channel_ = nullptr;
+  const bool is_taken_back = environment_.designated(options_.resource) != wanted;
+  if (!prepared) reached("handover: broken off before the release");
+  if ((!prepared || is_taken_back) && role_ == Role::primary && !device_->is_open()) co_await open_device();
+  // Whoever asked may have given up meanwhile.
+  if (is_taken_back) co_return taken_back(to);
   if (!prepared) {
-    reached("handover: broken off before the release");
-    if (role_ == Role::primary && !device_->is_open()) co_await open_device();
     if (decide_handover(handover_facts(successor)) == HandoverObstacle::rival) co_return;
     co_return co_await refuse(wanted, prepared.error().text);
-  }
-  // Whoever asked may have given up meanwhile.
-  if (environment_.designated(options_.resource) != wanted) {
-    environment_.event(options_.resource, "the handover to " + to + " was taken back");
-    if (role_ == Role::primary && !device_->is_open()) co_await open_device();
-    co_return wake_.notify();
   }
   const Status status = co_await release_to(successor);
   if (status == Status::refused) {  // nothing was written: the next step looks at what has come between
@@ -296,6 +297,15 @@ Task<void> Replica::hand_over(Designated wanted) {
   say(State::replaying);
 }
 
+bool Replica::is_handover_taken_back() const {
+  return handover_channel_ != nullptr && environment_.designated(options_.resource) != handed_over_;
+}
+
+void Replica::taken_back(const std::string& to) {
+  environment_.event(options_.resource, "the handover to " + to + " was taken back");
+  wake_.notify();
+}
+
 // The conversation of T4: the successor says that it is ready, the device closes, everything admitted is durable, and
 // the successor has replayed it.
 Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor) {
@@ -304,9 +314,10 @@ Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor
   if (!ready) co_return failure(ready.error().status, to + " is not ready: " + ready.error().text);
   if (role_ == Role::primary) {
     auto closed = co_await device_->close();
-    if (!closed) co_return failure(closed.error().status, "the device is in use: " + closed.error().text);
+    if (!closed) co_return failure(closed.error().status, sentence_of_open_device(closed.error()));
     const Status drained = co_await drain_patiently();
     if (drained == Status::timed_out) co_return failure(drained, sentence_of_slow_disk());
+    if (drained == Status::stopped) co_return failure(drained, "nobody waits for it any more");
     if (state_->failed() != Status::ok) co_return failure(Status::io_error, "its state block cannot be written");
     if (log_->failed()) co_return failure(Status::io_error, sentence(HandoverObstacle::log_failed, to));
     // A data disk that failed is no obstacle: the successor needs the log only.

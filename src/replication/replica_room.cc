@@ -89,47 +89,67 @@ Task<bool> Replica::shrink_branch(uint64_t bytes_max) {
 
 // The log disk is full: first what was given up goes, then the replica with the worst lag loses its claim on our log
 // (G4, as far as it goes here).
-Task<void> Replica::make_room() {
+// False: nobody is left.
+Task<bool> Replica::make_room() {
   co_await room_turn_.acquire();
-  if (log_ != nullptr && (log_->needs_space() || log_->segments().is_short())) co_await give_up_worst();
+  bool hopes = false;
+  if (log_ != nullptr && (log_->needs_space() || log_->segments().is_short())) hopes = co_await give_up_worst();
   room_turn_.release(1);
+  co_return hopes;
 }
 
-// As marsd ends: what no room can be made for fails.
-Task<void> Replica::make_room_or_give_up() {
-  if (log_ == nullptr || !log_->needs_space()) co_return;
-  const uint64_t tries = log_->tries_without_room();
-  co_await make_room();
-  // Whether that was enough is seen by the next try.
-  const io::Instant deadline = machine_.now() + 10s;
-  while (log_ != nullptr && log_->needs_space() && log_->tries_without_room() == tries && machine_.now() < deadline) {
-    co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
+// Somebody must end: what no room can be made for fails.
+Task<void> Replica::make_room_or_give_up(const bool& is_over) {
+  const auto is_wanted = [&] { return log_ != nullptr && log_->needs_space() && !is_over; };
+  // Each member may be given up once, and one look is for what was freed before.
+  size_t looks = environment_.members(options_.resource).size() + 1;
+  for (bool hopes = true; hopes && looks > 0 && is_wanted(); --looks) {
+    const uint64_t tries = log_->tries_without_room();
+    hopes = co_await make_room();
+    // Whether that was enough is seen by the next try.
+    const io::Instant deadline = machine_.now() + 10s;
+    while (is_wanted() && log_->tries_without_room() == tries && machine_.now() < deadline) {
+      co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
+    }
   }
-  if (log_ != nullptr && log_->needs_space()) log_->give_up();
+  if (is_wanted()) log_->give_up();
 }
 
 // Requests that came last may need room when nobody else makes it any more.
 Task<void> Replica::make_room_until(const bool& is_over) {
   while (!is_over) {
-    co_await make_room_or_give_up();
+    co_await make_room_or_give_up(is_over);
     co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
   }
 }
 
-// What waits for room in a log that is not gone on with would keep the device open for ever.
+// Nobody is in it, and what waits for room in a log that is not gone on with would keep the device open for ever.
 Task<Result<void>> Replica::close_for_good() {
+  auto closed = co_await device_->close();
+  const bool waits = !closed && closed.error().status == Status::timed_out && log_->needs_space();
+  if (!waits || device_->is_in_use()) co_return closed;
   bool is_closed = false;
   Scope beside(machine_.ready());
-  if (!device_->is_in_use()) beside.spawn(make_room_until(is_closed));  // else it is refused, and the log stays
-  auto closed = co_await device_->close();
+  beside.spawn(make_room_until(is_closed));
+  closed = co_await device_->close();
   is_closed = true;
   wake_.notify();
   co_await beside.join();
   co_return closed;
 }
 
-Task<void> Replica::give_up_worst() {
-  if (co_await shrink_branch(0)) co_return co_await trim_in_turn();  // which looks whether that was enough
+Task<bool> Replica::give_up_worst() {
+  // Whether what was freed last is enough is seen by the next try.
+  const uint64_t tries = log_->tries_without_room();
+  if (log_->needs_space() && std::exchange(tries_at_last_room_, tries) == tries) co_return true;
+  // Who was given up last, or has caught up since, may just have let go of a file.
+  const size_t files = log_->segments().all().size();
+  co_await trim_in_turn();
+  if (log_->segments().all().size() < files) co_return true;
+  if (co_await shrink_branch(0)) {
+    co_await trim_in_turn();  // which looks whether that was enough
+    co_return true;
+  }
   std::optional<Uuid> worst;
   Lsn least = state_->newest_applied();
   for (const Uuid& member : environment_.awaited(options_.resource)) {
@@ -151,6 +171,7 @@ Task<void> Replica::give_up_worst() {
                                               environment_.host_name(*worst) + "; it will be synced by digests");
   }
   co_await trim_in_turn();
+  co_return worst.has_value();
 }
 
 }  // namespace mars::replication

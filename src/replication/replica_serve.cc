@@ -281,11 +281,20 @@ Task<void> Replica::serve_handover(std::unique_ptr<net::Channel> channel, net::B
       break;
     }
     replayer_->hurry();
-    co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
+    co_await io::wait_until(machine_, replayer_->changed(), machine_.now() + 100ms);
   }
   if (Error problem = check_successor(); problem.status != Status::ok) co_return channel->close(problem);
   // Stays until the other side has released or given up.
   co_await receive_within(*channel, 60s);
+}
+
+Task<void> Replica::end_serving() {
+  serving_stop_.set();
+  for (net::Channel* channel : served_channels_) channel->close();
+  if (log_ != nullptr) log_->changed().notify();
+  if (replayer_ != nullptr) replayer_->changed().notify();
+  while (serving_count_ > 0) co_await served_.wait();
+  serving_stop_.reset();
 }
 
 }  // namespace mars::replication

@@ -437,7 +437,7 @@ Task<Status> Replica::reach(Position cmax) {
     }
     if (durable >= cmax.lsn && replayer_->applied().position.lsn >= cmax.lsn) co_return Status::ok;
     replayer_->hurry();
-    co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
+    co_await io::wait_until(machine_, replayer_->changed(), machine_.now() + 100ms);
   }
 }
 

@@ -56,6 +56,7 @@ class FuseDevice {
   bool is_closed() const { return stage_ == Stage::closed; }
   // Of requests that have not come back from below; also of a device that is dead already.
   size_t in_flight() const { return session_ == nullptr ? 0 : session_->in_flight(); }
+  uint64_t request_count() const { return session_ == nullptr ? 0 : session_->request_count(); }
   // What a refusal says while there are some.
   std::string still_waits() const;
   // Notified when one of these changed; also when the device went away by itself (the keeper killed, then the last

@@ -382,6 +382,7 @@ Session::Slot& Session::take(void* reply_to, xio::Op op, uint64_t offset, uint64
   Slot& slot = *free_slots_.back();
   free_slots_.pop_back();
   ++in_flight_;
+  ++request_count_;
   slot.reply_to = static_cast<fuse_req_t>(reply_to);
   slot.op = op;
   slot.start = offset;

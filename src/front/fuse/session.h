@@ -53,6 +53,7 @@ class Session {
   // The connection to the kernel is over: unmounted or aborted.
   bool is_ended() const { return ended_; }
   size_t in_flight() const { return in_flight_; }
+  uint64_t request_count() const { return request_count_; }  // since the mount
 
   // Whether discards are passed on; decided at the mount, because it is announced once. Those that are not are refused.
   bool takes_discard() const { return takes_discard_; }
@@ -88,6 +89,7 @@ class Session {
   std::vector<Slot*> free_slots_;
   std::unique_ptr<Kernel> kernel_;
   size_t in_flight_ = 0;
+  uint64_t request_count_ = 0;
   bool is_starved_ = false;
   bool takes_discard_ = false;
   bool opened_ = false;

@@ -39,7 +39,7 @@ Task<void> Connection::run() {
   if (is_negotiated) {
     scope_.spawn(write_replies());
     co_await read_requests();
-    export_->client_gone();
+    has_read_all_ = true;
     while (free_transfers_.size() < transfers_.size()) co_await idle_.wait();
     is_ending_ = true;
     work_.notify();
@@ -309,6 +309,8 @@ Task<bool> Connection::take_memory(const Transfer& transfer, uint64_t bytes) {
   }
   co_return !is_closed_;
 }
+
+bool Connection::has_client_left() const { return has_read_all_ || stream_->has_peer_left(); }
 
 std::optional<io::Instant> Connection::holds_up_since() const {
   return is_closed_ || share_.bytes == 0 ? std::nullopt : writing_since_;

@@ -32,6 +32,8 @@ class Connection : public ListHook {
 
   // Since when the client has taken nothing of an answer, if it has memory that others could use.
   std::optional<io::Instant> holds_up_since() const;
+  // Requests of a client that has gone may still be under way.
+  bool has_client_left() const;
   // close(), and the operator is told why.
   void cut(std::string_view why);
 
@@ -120,9 +122,10 @@ class Connection : public ListHook {
   Notifier work_;
   Notifier idle_;
   bool is_drained_ = false;  // nothing is left of what came but replies
-  bool is_ending_ = false;   // no more requests come
-  bool is_closed_ = false;   // by close()
-  bool is_broken_ = false;   // nothing can be written any more
+  bool has_read_all_ = false;
+  bool is_ending_ = false;  // no more requests come
+  bool is_closed_ = false;  // by close()
+  bool is_broken_ = false;  // nothing can be written any more
 };
 
 }  // namespace mars::nbd

@@ -74,6 +74,21 @@ TEST_F(SupplyingServerTest, who_announces_a_write_and_sends_nothing_does_not_kee
   EXPECT_EQ(memory->buffers_free(), 4u);
 }
 
+// Its reader waits for memory, and reads no end.
+TEST_F(SupplyingServerTest, who_leaves_while_its_write_waits_for_memory_is_no_user) {
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 0; i < 5; ++i) {
+    clients.push_back(std::make_unique<Client>(world, machine));
+    clients.back()->open();
+    clients.back()->send_request(Command::write, 0, mib);
+  }
+  world.run_for(1s);
+  EXPECT_EQ(memory->buffers_free(), 0u);
+  clients.back()->close();
+  EXPECT_TRUE(world.run_until([&] { return disk->client_count() == 4; }, 1s));
+  EXPECT_EQ(disk->connection_count(), 5u);
+}
+
 // With structured replies, simple ones of less than 4 MiB, and longer ones.
 TEST_F(SmallServerTest, clients_that_do_not_read_leave_memory_for_the_others) {
   const uint32_t lengths[] = {32 * mib, 3 * mib, 32 * mib, 4 * mib, mib, 2 * mib};

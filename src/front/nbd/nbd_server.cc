@@ -36,19 +36,16 @@ void NbdExport::join(Connection& connection) {
   connection.unlink();
   connections_.push_back(connection);
   ++connection_count_;
-  if (client_count() == 1 && use_changed_) use_changed_();
 }
 
-void NbdExport::client_gone() {
-  ++gone_count_;
-  if (!is_in_use() && use_changed_) use_changed_();
+size_t NbdExport::client_count() const {
+  return connections_.count_if([](const Connection& connection) { return !connection.has_client_left(); });
 }
 
 void NbdExport::leave(Connection& connection) {
   connection.unlink();
   look_again();
   --connection_count_;
-  --gone_count_;
 }
 
 void NbdExport::on_button() {

@@ -40,12 +40,10 @@ class NbdExport final : public brick::Switch {
   const std::string& description() const { return options_.description; }
   // A client is connected. One that has gone may have requests that are not answered yet.
   bool is_in_use() const { return client_count() > 0; }
-  size_t client_count() const { return connection_count_ - gone_count_; }
+  size_t client_count() const;
   size_t connection_count() const { return connection_count_; }
   // From the press of the button on nobody comes in any more: who closes has seen that nobody was there.
   bool takes_clients() const { return button() && led_on(); }
-  // Called from the reactor when is_in_use() has changed.
-  void on_use(std::move_only_function<void()> changed) { use_changed_ = std::move(changed); }
   // Where its requests begin; for Graph::add_origin.
   xio::Edge& below() { return below_; }
   Shape shape() const { return shape_of(below_.info(), options_.is_read_only); }
@@ -56,7 +54,6 @@ class NbdExport final : public brick::Switch {
   void enter(xio::Request& request) { below_.enter(request); }
   void left(xio::Request& request);
   void join(Connection& connection);
-  void client_gone();
   void leave(Connection& connection);
   void on_button() override;
 
@@ -66,8 +63,6 @@ class NbdExport final : public brick::Switch {
   xio::Input<> below_;
   List<Connection> connections_;
   size_t connection_count_ = 0;
-  size_t gone_count_ = 0;  // of them: the client is gone, its requests are not
-  std::move_only_function<void()> use_changed_;
 };
 
 struct NbdOptions {

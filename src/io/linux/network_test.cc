@@ -75,6 +75,17 @@ TEST_F(NetworkTest, tcp_v4_and_v6_carry_bytes) {
       EXPECT_FALSE(pair.client->peer().is_authenticated);
       EXPECT_EQ(pair.client->local_address(), pair.server->remote_address());
       co_await exchange(*pair.client, *pair.server, 1000);
+      // Also where what came before was not read.
+      EXPECT_FALSE(pair.server->has_peer_left());
+      EXPECT_EQ(co_await write_all(*pair.client, std::vector<std::byte>(100)), Status::ok);
+      EXPECT_FALSE(pair.server->has_peer_left());
+      pair.client->close();
+      Event never(host_.machine().ready());
+      for (int i = 0; i < 1000 && !pair.server->has_peer_left(); ++i) {
+        co_await sleep_for(host_.machine(), std::chrono::milliseconds(10), never);
+      }
+      EXPECT_TRUE(pair.server->has_peer_left());
+      EXPECT_TRUE(pair.client->has_peer_left());
     }
   });
 }

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <utility>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -87,6 +88,12 @@ Task<Result<PeerIdentity>> SocketStream::secure(TlsConfig config, Side side) {
   if (!session) co_return failure(session.error());
   tls_ = std::move(*session);
   co_return co_await shake_hands();
+}
+
+bool SocketStream::has_peer_left() const {
+  if (is_closed_) return true;
+  pollfd look = {descriptor_.get(), POLLRDHUP, 0};
+  return ::poll(&look, 1, 0) == 1;
 }
 
 void SocketStream::close() {

@@ -39,6 +39,7 @@ class SocketStream final : public Stream {
   Address local_address() const override { return local_; }
   Address remote_address() const override { return remote_; }
   bool is_local() const override { return is_local_; }
+  bool has_peer_left() const override;
   void close() override;
 
  private:
