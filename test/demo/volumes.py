@@ -18,6 +18,7 @@ MIB = 1 << 20
 SELECTION_BYTES = 300 * MIB
 SCRIBBLE_BYTES = 32 * MIB
 SCRIBBLE_BLOCK = 256 * 1024
+SCRIBBLE_BLOCKS = 8  # between two looks, which take longer than a write
 SCRIBBLE_PAUSE = 0.005  # at most 50 MiB/s, so that the log does not become as large as the disk
 
 
@@ -147,8 +148,9 @@ class Mounted:
         file, written = os.open(host.mount_point / "scribble", os.O_WRONLY | os.O_DIRECT), 0
         try:
             while not is_enough():
-                written += os.pwrite(file, block, written % SCRIBBLE_BYTES)
-                time.sleep(SCRIBBLE_PAUSE)
+                for _ in range(SCRIBBLE_BLOCKS):
+                    written += os.pwrite(file, block, written % SCRIBBLE_BYTES)
+                    time.sleep(SCRIBBLE_PAUSE)
         finally:
             os.close(file)
         return written
@@ -247,7 +249,8 @@ class Exported:
         block, written = os.urandom(SCRIBBLE_BLOCK), 0
         with Nbd(host.device(self.resource)) as nbd:
             while not is_enough():
-                nbd.write(self.SCRIBBLE + written % SCRIBBLE_BYTES, block)
-                written += len(block)
-                time.sleep(SCRIBBLE_PAUSE)
+                for _ in range(SCRIBBLE_BLOCKS):
+                    nbd.write(self.SCRIBBLE + written % SCRIBBLE_BYTES, block)
+                    written += len(block)
+                    time.sleep(SCRIBBLE_PAUSE)
         return written
