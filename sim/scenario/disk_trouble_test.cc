@@ -136,9 +136,12 @@ TEST_F(DiskTroubleFilm, a_replica_on_a_hung_disk_is_not_detached_and_not_stuck) 
   disks("b").drive("/dev/sdb").stick();
   save("a", 0, 40, 'x');
   rest(1s);
+  const io::Instant begun = cluster().world().now();
   const Answer answer = end(*begin("b", "detach mydata --timeout 170s"), 100s);
+  EXPECT_GT(cluster().world().now(), begun + 50s);
   EXPECT_EQ(answer.code, ExitCode::refused) << answer.text;
   EXPECT_NE(answer.text.find("/dev/sdb"), std::string::npos) << answer.text;
+  expect_exit("b", "invalidate mydata --timeout 100s", ExitCode::timed_out, "/dev/sdb");
   disks("b").drive("/dev/sdb").unstick();
   expect_equal();
 }
@@ -179,6 +182,32 @@ TEST_F(DiskTroubleFilm, a_disk_that_hangs_while_nothing_is_written_is_not_detach
   for (const char* host : {"a", "b"}) disks(host).drive("/dev/sdb").unstick();
   for (const char* host : {"b", "a"}) run(host, std::string("detach mydata"));
   for (const char* host : {"a", "b"}) run(host, std::string("attach mydata"));
+  expect_equal();
+}
+
+// What it had fetched is gone everywhere: the sync that is to begin would first end the replay.
+// Attacks: T5, S1, D14, P13
+TEST_F(DiskTroubleFilm, a_force_of_who_must_be_synced_on_a_hung_disk_is_answered) {
+  stage.log_disk_bytes = 4 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b"});
+  expect_up_to_date();
+  disks("b").drive("/dev/sdb").stick();
+  save("a", 0, 40, 'x');
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+  isolate("b");
+  for (int round = 0; round < 20; ++round) save("a", 0, 120, static_cast<char>('A' + round));
+  expect_event("a", "the log is not kept any longer for b");
+  rejoin("b");
+  expect_event("b", "sync from a begins");
+  rest(30s);
+  power_loss("a");
+  await_silence("b", "a");
+  const Answer answer = end(*begin("b", "primary mydata --force --timeout 170s"), 90s);
+  EXPECT_NE(answer.code, ExitCode::done);
+  EXPECT_NE((answer.text + answer.next_step).find("/dev/sdb"), std::string::npos) << answer.text << answer.next_step;
+  disks("b").drive("/dev/sdb").unstick();
+  boot("a");
   expect_equal();
 }
 

@@ -365,13 +365,18 @@ TEST_F(HandoverFilm, a_successor_that_dies_again_and_again_while_it_opens) {
 TEST_F(HandoverFilm, who_gives_up_waiting_for_a_handover_gives_the_device_back_at_once) {
   cast({"a", "b"});
   expect_up_to_date();
-  disks("b").drive("/dev/sdb").stick();
-  save("a", 0, 20, 'x');
-  expect_exit("b", "primary mydata --timeout 15s", ExitCode::timed_out, "taken back");
-  EXPECT_TRUE(until([&] { return cluster().device("a", "mydata")->is_open(); }, 2s)) << describe();
-  save("a", 0, 20, 'y');
-  disks("b").drive("/dev/sdb").unstick();
-  expect_equal();
+  const auto is_open = [&] { return cluster().device("a", "mydata")->is_open(); };
+  for (const char* hung : {"b", "a"}) {
+    disks(hung).drive("/dev/sdb").stick();
+    save("a", 0, 20, *hung);
+    const auto command = begin("b", "primary mydata --timeout 15s");
+    EXPECT_TRUE(until([&] { return !is_open(); }, 10s)) << describe();
+    EXPECT_EQ(end(*command).code, ExitCode::timed_out);
+    EXPECT_TRUE(until(is_open, 3s)) << describe();
+    save("a", 0, 20, 'y');
+    disks(hung).drive("/dev/sdb").unstick();
+    expect_equal();
+  }
 }
 
 }  // namespace

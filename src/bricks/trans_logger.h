@@ -65,6 +65,8 @@ class TransLogger final : public xio::Output, private xio::Supplier {
   bool has_waiting() const { return !waiting_.empty() || !unanswered_.empty(); }
   // What has not been logged is all that there is to do.
   bool waits_for_log() const { return durable_sequence_ < admitted_ && write_back_.is_done(); }
+  // What the log has is on the disk.
+  bool is_written_back() const { return write_back_.is_done(); }
   uint64_t durable_sequence() const { return durable_sequence_; }
   uint64_t dirty_requests() const { return stock_.used(); }
   uint64_t written_bytes() const { return write_back_.written_bytes(); }  // to the data disk, since start()

@@ -24,6 +24,7 @@ Replica::Replica(Environment& environment, ReplicaOptions options, std::unique_p
       following_stop_(machine_.ready()),
       wake_(machine_.ready()),
       scope_(machine_.ready()),
+      probing_(machine_.ready()),
       following_(machine_.ready()),
       serving_stop_(machine_.ready()),
       served_(machine_.ready()),
@@ -441,7 +442,7 @@ Task<void> Replica::let_go() {
   co_await insertions_.drop_unused();
   graph_.remove("disk");
   disk_.reset();
-  while (probes_ > 0) co_await io::wait_until(machine_, wake_, machine_.now() + 1s);
+  co_await probing_.join();
   disk_file_.reset();
   state_.reset();
   environment_.report_changed(options_.resource);
@@ -479,10 +480,10 @@ Task<Result<void>> Replica::detach() {
   Result<void> result;
   if (role_ == Role::primary) result = co_await device_->close();
   if (result) {
-    Status drained = co_await drain_patiently(24h, 60s);
-    if (drained != Status::timed_out && !co_await does_disk_answer()) drained = Status::timed_out;
+    const Status drained = co_await drain_patiently(24h, 60s);
+    Error why = drained == Status::timed_out ? Error(drained, sentence_of_slow_disk()) : co_await why_no_answer(60s);
     // It goes on as before: who detaches a disk that hangs would have neither.
-    if (drained == Status::timed_out) result = failure(drained, sentence_of_slow_disk());
+    if (why.status != Status::ok) result = failure(std::move(why));
     if (result && role_ == Role::primary && drained != Status::ok) tell_undrained();
   }
   if (result) {

@@ -252,12 +252,13 @@ class Replica {
   // replica_close.cc
   Task<bool> step_down();
   Task<void> close_primary();
-  Task<bool> does_disk_hang();
-  Task<bool> does_disk_answer();
+  Task<Error> what_hangs(io::Duration patience);
+  Task<Error> why_no_answer(io::Duration patience);
   Task<void> probe_disk();
   Task<Status> drain();
   // As long as something moves within `patience`. The successor of a handover has a minute.
-  Task<Status> drain_patiently(io::Duration limit = std::chrono::seconds(50), io::Duration patience = disk_patience);
+  Task<Status> drain_patiently(io::Duration limit = std::chrono::seconds(50),
+                               io::Duration patience = 2 * disk_patience);
   std::string slow_disk() const;
   std::string sentence_of_slow_disk() const;
   static std::string sentence_of_open_device(const Error& why);
@@ -282,6 +283,7 @@ class Replica {
   Task<void> make_room_until(const bool& is_over);
   Task<Result<void>> close_for_good();
   Task<bool> give_up_worst();
+  Task<bool> free_something();
   Task<bool> shrink_branch(uint64_t bytes_max);
 
   // replica_force.cc
@@ -463,6 +465,7 @@ class Replica {
   Event following_stop_;
   Notifier wake_;
   Scope scope_;
+  Scope probing_;
   Scope following_;
   Event serving_stop_;
   Notifier served_;

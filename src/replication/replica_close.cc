@@ -89,23 +89,29 @@ Task<Status> Replica::drain_patiently(io::Duration limit, io::Duration patience)
   }
 }
 
-// Nothing comes back of what is on its way to the disk, or would be: who waits for it keeps the turn, for ever.
-Task<bool> Replica::does_disk_hang() {
+// What hangs keeps whoever waits for it, and with him the turn, for ever. Before something ends that must not wait so:
+// why not, else ok. timed_out.
+Task<Error> Replica::what_hangs(io::Duration patience) {
   const uint64_t written = written_bytes();
-  const bool is_late = co_await drain_patiently(disk_patience) == Status::timed_out;
-  if (is_late && written_bytes() == written) co_return true;
-  co_return !co_await does_disk_answer();
+  const bool is_late = co_await drain_patiently(patience, patience) == Status::timed_out;
+  // Who reads all the time keeps a device from being drained, and no disk hangs.
+  const bool is_waited_for = logger_ == nullptr || logger_->waits_for_log() || !logger_->is_written_back();
+  if (is_late && is_waited_for && written_bytes() == written)
+    co_return Error(Status::timed_out, sentence_of_slow_disk());
+  co_return co_await why_no_answer(patience);
 }
 
-Task<bool> Replica::does_disk_answer() {
-  if (disk_file_ == nullptr) co_return true;
+// A read tells: what is not dirty hangs, too.
+Task<Error> Replica::why_no_answer(io::Duration patience) {
+  if (disk_file_ == nullptr) co_return Error(Status::ok);
   if (probes_ == 0) {
     ++probes_;
-    scope_.spawn(probe_disk());
+    probing_.spawn(probe_disk());
   }
-  const io::Instant deadline = machine_.now() + disk_patience;
+  const io::Instant deadline = machine_.now() + patience;
   while (probes_ > 0 && machine_.now() < deadline) co_await io::wait_until(machine_, wake_, deadline);
-  co_return probes_ == 0;
+  if (probes_ == 0) co_return Error(Status::ok);
+  co_return Error(Status::timed_out, "the data disk " + options_.disk + " does not answer: look at it, then ask again");
 }
 
 // With an error it answers, too.

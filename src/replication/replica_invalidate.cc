@@ -121,7 +121,7 @@ Task<Result<void>> Replica::invalidate_in_turn() {
                                            "` on another host first");
   }
   if (auto kept = co_await confirm_elsewhere(); !kept) co_return kept;
-  if (co_await does_disk_hang()) co_return failure(Status::timed_out, sentence_of_slow_disk());
+  if (Error why = co_await what_hangs(30s); why.status != Status::ok) co_return failure(std::move(why));
   if (role_ == Role::primary) {
     if (!has_parted()) co_return failure(Status::refused, "the fork is over, and this host is primary");
     auto closed = co_await close_for_good();

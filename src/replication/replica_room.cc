@@ -140,12 +140,18 @@ Task<Result<void>> Replica::close_for_good() {
 
 Task<bool> Replica::give_up_worst() {
   // Whether what was freed last is enough is seen by the next try.
-  const uint64_t tries = log_->tries_without_room();
-  if (log_->needs_space() && std::exchange(tries_at_last_room_, tries) == tries) co_return true;
+  if (log_->needs_space() && tries_at_last_room_ == log_->tries_without_room()) co_return true;
+  const bool hopes = co_await free_something();
+  tries_at_last_room_ = log_->tries_without_room();
+  co_return hopes;
+}
+
+Task<bool> Replica::free_something() {
   // Who was given up last, or has caught up since, may just have let go of a file.
   const size_t files = log_->segments().all().size();
   co_await trim_in_turn();
-  if (log_->segments().all().size() < files) co_return true;
+  const bool is_short = log_->needs_space() || log_->segments().is_short();
+  if (!is_short || log_->segments().all().size() < files) co_return true;
   if (co_await shrink_branch(0)) {
     co_await trim_in_turn();  // which looks whether that was enough
     co_return true;

@@ -220,6 +220,12 @@ Task<Status> Replica::sync_from(Uuid source, bool& has_begun) {
 
 // The state block says "syncing" before the first block is overwritten; the log begins at q.
 Task<Status> Replica::begin_sync(SyncHeader header) {
+  // Whoever ends the sync would wait for a disk that hangs.
+  if (replayer_ != nullptr && co_await replayer_->rest(machine_.now() + disk_patience) == Status::timed_out) {
+    trouble_in_sync(State::disk_failed, "the data disk " + options_.disk + " does not take what the log has",
+                    "check the data disk " + options_.disk + ": the sync begins again by itself");
+    co_return Status::timed_out;
+  }
   is_replacing_log_ = true;
   const Status status = co_await replace_log(std::move(header));
   is_replacing_log_ = false;
