@@ -4,7 +4,17 @@
 namespace mars::sim {
 namespace {
 
-class DiskTroubleFilm : public Film {};
+class DiskTroubleFilm : public Film {
+ protected:
+  // It is answered, and the answer names the disk.
+  void lose_a_and_force_b_in_vain() {
+    power_loss("a");
+    await_silence("b", "a");
+    const Answer answer = end(*begin("b", "primary mydata --force --timeout 170s"), 90s);
+    EXPECT_NE(answer.code, ExitCode::done);
+    EXPECT_NE((answer.text + answer.next_step).find("/dev/sdb"), std::string::npos) << answer.text << answer.next_step;
+  }
+};
 
 // Attacks: D17, P2, P6, D6
 TEST_F(DiskTroubleFilm, another_disk_is_no_reason_to_give_up_what_only_memory_has) {
@@ -201,11 +211,7 @@ TEST_F(DiskTroubleFilm, a_force_of_who_must_be_synced_on_a_hung_disk_is_answered
   rejoin("b");
   expect_event("b", "sync from a begins");
   rest(30s);
-  power_loss("a");
-  await_silence("b", "a");
-  const Answer answer = end(*begin("b", "primary mydata --force --timeout 170s"), 90s);
-  EXPECT_NE(answer.code, ExitCode::done);
-  EXPECT_NE((answer.text + answer.next_step).find("/dev/sdb"), std::string::npos) << answer.text << answer.next_step;
+  lose_a_and_force_b_in_vain();
   disks("b").drive("/dev/sdb").unstick();
   boot("a");
   expect_equal();
@@ -221,11 +227,7 @@ TEST_F(DiskTroubleFilm, a_force_with_a_full_log_and_a_hung_disk_is_answered) {
   disks("b").drive("/dev/sdb").stick();
   for (int round = 0; round < 24; ++round) save("a", 0, 120, static_cast<char>('A' + round));
   EXPECT_TRUE(until([&] { return view("b").state == State::waiting_for_space; })) << describe();
-  power_loss("a");
-  await_silence("b", "a");
-  const Answer answer = end(*begin("b", "primary mydata --force --timeout 170s"), 90s);
-  EXPECT_NE(answer.code, ExitCode::done);
-  EXPECT_NE((answer.text + answer.next_step).find("/dev/sdb"), std::string::npos) << answer.text << answer.next_step;
+  lose_a_and_force_b_in_vain();
   disks("b").drive("/dev/sdb").unstick();
   boot("a");
   expect_equal();

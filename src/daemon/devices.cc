@@ -126,10 +126,14 @@ Task<void> FrontDevice::watch_users() {
     fuse_users_ = fuse::sentence(co_await fuse_->users());
     const uint64_t at_look = fuse_->request_count();
     uint64_t seen = at_look;
+    if (fuse_users_.empty()) {
+      goes_on = co_await io::sleep_for(machine_, 2s, closing_);
+      continue;
+    }
     for (unsigned tenths = 1; goes_on && tenths <= 20; ++tenths) {
       goes_on = co_await io::sleep_for(machine_, 100ms, closing_);
       const bool is_silent = std::exchange(seen, fuse_->request_count()) == seen && fuse_->in_flight() == 0;
-      if (is_silent && tenths >= 5 && seen != at_look && !fuse_users_.empty()) break;
+      if (is_silent && tenths >= 5 && seen != at_look) break;
     }
   }
 }

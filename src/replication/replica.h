@@ -283,7 +283,6 @@ class Replica {
   Task<void> make_room_until(const bool& is_over);
   Task<Result<void>> close_for_good();
   Task<bool> give_up_worst();
-  Task<bool> free_something();
   Task<bool> shrink_branch(uint64_t bytes_max);
 
   // replica_force.cc

@@ -93,7 +93,12 @@ Task<bool> Replica::shrink_branch(uint64_t bytes_max) {
 Task<bool> Replica::make_room() {
   co_await room_turn_.acquire();
   bool hopes = false;
-  if (log_ != nullptr && (log_->needs_space() || log_->segments().is_short())) hopes = co_await give_up_worst();
+  if (log_ != nullptr && log_->needs_space() && tries_at_last_room_ == log_->tries_without_room()) {
+    hopes = true;  // whether what was freed last is enough is seen by the next try
+  } else if (log_ != nullptr && (log_->needs_space() || log_->segments().is_short())) {
+    hopes = co_await give_up_worst();
+    tries_at_last_room_ = log_->tries_without_room();
+  }
   room_turn_.release(1);
   co_return hopes;
 }
@@ -139,14 +144,6 @@ Task<Result<void>> Replica::close_for_good() {
 }
 
 Task<bool> Replica::give_up_worst() {
-  // Whether what was freed last is enough is seen by the next try.
-  if (log_->needs_space() && tries_at_last_room_ == log_->tries_without_room()) co_return true;
-  const bool hopes = co_await free_something();
-  tries_at_last_room_ = log_->tries_without_room();
-  co_return hopes;
-}
-
-Task<bool> Replica::free_something() {
   // Who was given up last, or has caught up since, may just have let go of a file.
   const size_t files = log_->segments().all().size();
   co_await trim_in_turn();
