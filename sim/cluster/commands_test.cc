@@ -149,5 +149,23 @@ TEST_F(Commands, a_command_that_waits_ends_with_marsd) {
   EXPECT_NE(running->answer->code, ExitCode::done);
 }
 
+// It asked the primary, whose marsd stops.
+TEST_F(Commands, a_question_goes_on_when_the_host_that_was_asked_is_restarted) {
+  ASSERT_EQ(cluster.run("b", "pause-replay mydata").code, ExitCode::done);
+  ASSERT_EQ(cluster.write("a", "mydata", 1, 'x'), Status::ok);
+  ASSERT_EQ(cluster.flush("a", "mydata"), Status::ok);
+  auto running = cluster.begin("b", "wait-resource mydata synced --host b");
+  cluster.run_for(3s);
+  cluster.stop("a");
+  cluster.run_for(1s);
+  EXPECT_FALSE(running->answer.has_value());
+  ASSERT_TRUE(cluster.start("a").has_value());
+  cluster.run_for(20s);
+  EXPECT_FALSE(running->answer.has_value());
+  ASSERT_EQ(cluster.run("b", "resume-replay mydata").code, ExitCode::done);
+  ASSERT_TRUE(cluster.wait([&] { return running->answer.has_value(); }));
+  EXPECT_EQ(running->answer->code, ExitCode::done) << running->answer->text;
+}
+
 }  // namespace
 }  // namespace mars::sim

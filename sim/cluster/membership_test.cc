@@ -98,6 +98,18 @@ TEST(Membership, who_was_never_called_yet_is_being_connected) {
   EXPECT_EQ(cluster.finish(*joining).code, ExitCode::done);
 }
 
+TEST(Membership, a_member_that_does_not_run_cannot_be_reached_and_has_not_refused) {
+  Cluster cluster(2, {"a", "b"});
+  cluster.run("a", "create-cluster");
+  const std::string token = cluster.token("a");
+  cluster.stop("a");
+  const control::Answer answer = cluster.run("b", "join-cluster " + token);
+  EXPECT_EQ(answer.code, ExitCode::unreachable) << answer.text;
+  EXPECT_NE(answer.next_step.find("stays good"), std::string::npos) << answer.next_step;
+  ASSERT_TRUE(cluster.start("a").has_value());
+  EXPECT_EQ(cluster.run("b", "join-cluster " + token).code, ExitCode::done);
+}
+
 TEST(Membership, members_find_each_other_again_after_a_restart) {
   Cluster cluster(3, {"a", "b", "c"});
   cluster.form();

@@ -151,7 +151,7 @@ TEST_F(DiskTroubleFilm, a_replica_on_a_hung_disk_is_not_detached_and_not_stuck) 
   EXPECT_GT(cluster().world().now(), begun + 50s);
   EXPECT_EQ(answer.code, ExitCode::refused) << answer.text;
   EXPECT_NE(answer.text.find("/dev/sdb"), std::string::npos) << answer.text;
-  expect_exit("b", "invalidate mydata --timeout 100s", ExitCode::timed_out, "/dev/sdb");
+  expect_exit("b", "invalidate mydata --timeout 100s", ExitCode::refused, "/dev/sdb");
   disks("b").drive("/dev/sdb").unstick();
   expect_equal();
 }
@@ -229,6 +229,30 @@ TEST_F(DiskTroubleFilm, a_force_with_a_full_log_and_a_hung_disk_is_answered) {
   EXPECT_TRUE(until([&] { return view("b").state == State::waiting_for_space; })) << describe();
   lose_a_and_force_b_in_vain();
   disks("b").drive("/dev/sdb").unstick();
+  boot("a");
+  expect_equal();
+}
+
+// It had to wait for an attach, and another host was forced meanwhile, which is not seen from here.
+// Attacks: T6, T8, P4
+TEST_F(DiskTroubleFilm, a_force_that_nobody_waits_for_any_longer_is_not_carried_out) {
+  cast({"a", "b", "c"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  run("b", "detach mydata");
+  disks("b").drive("/dev/sdb").stick();
+  const auto attach = begin("b", "attach mydata --timeout 5s");
+  power_loss("a");
+  await_silence("b", "a");
+  EXPECT_EQ(end(*begin("b", "primary mydata --force --timeout 20s"), 100s).code, ExitCode::timed_out);
+  isolate("b");
+  force("c");
+  disks("b").drive("/dev/sdb").unstick();
+  EXPECT_TRUE(until([&] { return state("b") != State::opening && view("b").received_lsn > 0; })) << describe();
+  rest(30s);
+  EXPECT_FALSE(cluster().device("b", "mydata")->is_open());
+  expect_no_event("b", "forced primary");
+  rejoin("b");
   boot("a");
   expect_equal();
 }

@@ -281,6 +281,10 @@ Task<bool> Log::forget_given_up() {
   tail_ = durable_;
   admitted_ = durable_admitted_;
   flush_wanted_ = written_;
+  // A file that was cut may have been moved aside to make room for another, which there was no room for.
+  if (std::ranges::find(segments_.all(), current_, &std::unique_ptr<Segment>::get) == segments_.all().end()) {
+    current_ = nullptr;
+  }
   begin_again();
   co_return true;
 }

@@ -422,11 +422,15 @@ Task<Status> Segments::set_aside_lost(Lsn from) {
 }
 
 Task<Status> Segments::set_aside_behind(const Position& end) {
-  for (size_t i = segments_.size(); i-- > 0;) {
-    if (segments_[i]->first() < end.lsn) break;
-    if (segments_[i]->first() == end.lsn && segments_[i]->header.epoch == end.epoch) continue;
-    std::unique_ptr<Segment> leftover = std::move(segments_[i]);
-    segments_.erase(segments_.begin() + static_cast<ptrdiff_t>(i));
+  const auto lies_behind = [&end](const std::unique_ptr<Segment>& one) {
+    return one->first() > end.lsn || (one->first() == end.lsn && one->header.epoch != end.epoch);
+  };
+  // Looked for anew each time: beside it files are trimmed at the front.
+  for (;;) {
+    const auto found = std::find_if(segments_.rbegin(), segments_.rend(), lies_behind);
+    if (found == segments_.rend()) break;
+    std::unique_ptr<Segment> leftover = std::move(*found);
+    segments_.erase(std::next(found).base());
     if (Status status = co_await move_aside(std::move(leftover)); status != Status::ok) co_return status;
   }
   co_return Status::ok;

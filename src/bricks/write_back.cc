@@ -6,7 +6,7 @@
 namespace mars::bricks {
 
 namespace {
-constexpr uint64_t zeroes_bytes_max = 1u << 30;
+constexpr uint64_t native_zeroes_per_byte = 64;  // for what they cost
 }
 
 WriteBack::WriteBack(io::Machine& machine, xio::Output& data, StateFile& state, WriteBackOptions options,
@@ -184,6 +184,7 @@ ShadowIndex::Piece WriteBack::next_piece(uint64_t from) const {
 std::vector<WriteBack::Run> WriteBack::collect() {
   std::vector<Run> runs;
   uint64_t bytes = 0;
+  uint64_t zeroes = 0;
   ShadowIndex::Piece piece = next_piece(cursor_);
   if (piece.owner == nullptr) piece = next_piece(0);
   while (piece.owner != nullptr && bytes < options_.round_bytes_max) {
@@ -192,7 +193,12 @@ std::vector<WriteBack::Run> WriteBack::collect() {
       continue;
     }
     const bool is_zeroes = piece.data() == nullptr;
-    piece.bytes = std::min<uint64_t>(piece.bytes, is_zeroes ? zeroes_bytes_max : options_.run_bytes_max);
+    if (is_zeroes && zeroes >= options_.zeroes_round_bytes_max) {
+      piece = next_piece(piece.offset + piece.bytes);
+      continue;
+    }
+    const uint64_t per_byte = is_zeroes && is_zeroed_natively(*piece.owner) ? native_zeroes_per_byte : 1;
+    piece.bytes = std::min(piece.bytes, is_zeroes ? options_.zeroes_run_bytes_max * per_byte : options_.run_bytes_max);
     const bool joins = !runs.empty() && !is_zeroes && !runs.back().is_zeroes &&
                        runs.back().offset + runs.back().bytes == piece.offset &&
                        runs.back().bytes + piece.bytes <= options_.run_bytes_max;
@@ -200,7 +206,7 @@ std::vector<WriteBack::Run> WriteBack::collect() {
     runs.back().pieces.push_back(piece);
     runs.back().bytes += piece.bytes;
     ++piece.owner->pins;
-    bytes += is_zeroes ? 0 : piece.bytes;
+    (is_zeroes ? zeroes : bytes) += piece.bytes / per_byte;
     cursor_ = piece.offset + piece.bytes;
     piece = next_piece(cursor_);
   }
@@ -240,10 +246,16 @@ Task<Status> WriteBack::write_merged(const Run& run) {
 
 // A discard in the log means zeroes on every replica: a hole where the disk guarantees that it reads as zeroes (D16).
 Task<Status> WriteBack::write_zeroes(const Run& run) {
-  const bool is_discard = run.pieces[0].owner->op == RecordOp::discard;
-  if (is_discard && data_.info().discard == xio::Support::native)
-    co_return co_await data_.discard(run.offset, run.bytes);
+  if (is_hole(*run.pieces[0].owner)) co_return co_await data_.discard(run.offset, run.bytes);
   co_return co_await data_.write_zeroes(run.offset, run.bytes);
+}
+
+bool WriteBack::is_hole(const Admitted& request) {
+  return request.op == RecordOp::discard && data_.info().discard == xio::Support::native;
+}
+
+bool WriteBack::is_zeroed_natively(const Admitted& request) {
+  return is_hole(request) || data_.info().write_zeroes == xio::Support::native;
 }
 
 void WriteBack::settle(const std::vector<Run>& runs) {

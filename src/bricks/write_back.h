@@ -24,6 +24,10 @@ namespace mars::bricks {
 struct WriteBackOptions {
   uint64_t round_bytes_max = 32u << 20;
   uint32_t run_bytes_max = 1u << 20;
+  // Zeroes cost no memory, but where the disk does not make them by itself as much of it as data: other data would wait
+  // behind them, and the disk would seem to hang. Where it does, 64 times as much.
+  uint64_t zeroes_round_bytes_max = 64u << 20;
+  uint64_t zeroes_run_bytes_max = 16u << 20;
   uint32_t width = 32;                                  // runs in flight
   uint32_t merge_buffers = 4;                           // for runs of more than one piece
   io::Duration delay = std::chrono::milliseconds(200);  // so long nothing came: it is written back
@@ -82,6 +86,8 @@ class WriteBack {
   Task<void> write_run(Run run);
   Task<Status> write_merged(const Run& run);
   Task<Status> write_zeroes(const Run& run);
+  bool is_hole(const Admitted& request);
+  bool is_zeroed_natively(const Admitted& request);
   void settle(const std::vector<Run>& runs);
   void unpin(const std::vector<Run>& runs);
   Task<Status> advance_applied();

@@ -24,7 +24,10 @@ class WriteBackTest : public testing::Test {
   void make() {
     write_back = std::make_unique<WriteBack>(
         replica.machine(), replica.disk(), replica.state(), options,
-        [this](Admitted&, uint64_t, uint64_t bytes) { finished_bytes += bytes; },
+        [this](Admitted&, uint64_t offset, uint64_t bytes) {
+          finished_bytes += bytes;
+          finished.push_back(offset);
+        },
         [this](Admitted& request) { dropped += !request.is_needed(); });
     start_tip = replica.state().value().applied;
     write_back->start(start_tip);
@@ -79,6 +82,7 @@ class WriteBackTest : public testing::Test {
   uint64_t sequence = 0;
   uint64_t batches = 0;
   uint64_t finished_bytes = 0;
+  std::vector<uint64_t> finished;  // offsets
   int dropped = 0;
 };
 
@@ -127,6 +131,17 @@ TEST_F(WriteBackTest, discards_and_zeroes_read_as_zeroes) {
   EXPECT_EQ(at(0), 0);
   EXPECT_EQ(at(4096), 'a');
   EXPECT_EQ(at(8192), 0);
+}
+
+TEST_F(WriteBackTest, data_does_not_wait_behind_a_long_range_of_zeroes) {
+  replica.run(write_back->stop());
+  options.zeroes_run_bytes_max = 4096 / 64;
+  options.zeroes_round_bytes_max = 4 * 4096 / 64;
+  make();
+  add({{0, 0, 15 * 4096, RecordOp::write_zeroes}, {15 * 4096, 'a'}});
+  EXPECT_EQ(drain(), Status::ok);
+  EXPECT_EQ(std::ranges::find(finished, 15 * 4096u) - finished.begin(), 4);
+  EXPECT_EQ(finished.size(), 16u);
 }
 
 TEST_F(WriteBackTest, applied_does_not_move_before_the_flush) {

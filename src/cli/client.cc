@@ -68,6 +68,10 @@ Error Client::not_running() const {
 
 Answer answer_of(const Error& error) {
   if (error.status == Status::permission) return Answer::of(error, "run it as root, or with sudo");
+  if (error.status == Status::timed_out)
+    return Answer::of(error,
+                      "look at its log; if it stays so, kill it: what was "
+                      "acknowledged is kept");
   if (error.status != Status::gone) return Answer::of(error);
   return {ExitCode::not_running,
           error.text,

@@ -2,6 +2,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -33,6 +34,11 @@ std::string user() {
   return entry != nullptr ? entry->pw_name : "uid:" + std::to_string(login);
 }
 
+uint64_t wall_ns() {
+  const auto since_epoch = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(since_epoch).count());
+}
+
 }  // namespace
 
 int main(int count, char** values) {
@@ -45,5 +51,6 @@ int main(int count, char** values) {
   terminal.is_tty = ::isatty(STDERR_FILENO) == 1;
   terminal.environment_socket = socket == nullptr ? "" : socket;
   terminal.user = user;
+  terminal.wall_ns = wall_ns;
   return mars::cli::run_marsadm({values + 1, values + count}, terminal);
 }

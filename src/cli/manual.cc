@@ -182,7 +182,8 @@ A command that is refused changes nothing, says why, and what to do next.
 control socket of marsd (default: $MARS_SOCKET, else /run/mars/control.sock)
 .TP
 \fB\-\-json\fR
-print one JSON document for programs: bytes are integers, times RFC 3339; no progress is shown
+print one JSON document for programs: bytes are integers, times RFC 3339 (\fBget\fR gives values as \fBset\fR takes
+them); no progress is shown
 .TP
 \fB\-\-version\fR
 print the version of marsadm; works without marsd

@@ -63,10 +63,20 @@ int finish(const Answer& answer, const control::Command& command, bool is_json, 
   return static_cast<int>(answer.code);
 }
 
-Result<control::ClusterView> read_view(Client& client, const std::string& resource) {
+// marsd renews its snapshot several times in a second, and another of its threads hands it out.
+constexpr uint64_t old_ns = 10'000'000'000;
+
+Result<control::ClusterView> read_view(Client& client, const std::string& resource, const Terminal& terminal) {
   Result<std::string> json = client.status();
   if (!json) return failure(json.error());
   Result<control::ClusterView> view = control::cluster_view_from_json(*json);
+  if (const uint64_t now = terminal.wall_ns ? terminal.wall_ns() : 0;
+      view && view->time_ns != 0 && now > view->time_ns + old_ns) {
+    view->warnings.push_back(
+        fmt::format("this is {} s old: marsd does not get on; look at its log, and if it stays so, "
+                    "kill it (what was acknowledged is kept)",
+                    (now - view->time_ns) / 1'000'000'000));
+  }
   if (view && !resource.empty()) return control::only(std::move(*view), resource);
   return view;
 }
@@ -74,7 +84,7 @@ Result<control::ClusterView> read_view(Client& client, const std::string& resour
 // status, view and version are answered from marsd's snapshot, so that they work while it is busy.
 int show(Client& client, const Invocation& invocation, const Terminal& terminal) {
   const control::Command& command = invocation.command;
-  Result<control::ClusterView> view = read_view(client, command.text("resource"));
+  Result<control::ClusterView> view = read_view(client, command.text("resource"), terminal);
   if (!view) return finish(answer_of(view.error()), command, invocation.is_json, terminal);
   if (command.name == "version") {
     Answer answer = Answer::done(fmt::format("marsadm {}\nmarsd {}", control::version, view->version));
@@ -100,7 +110,7 @@ int say_mistake(const Invocation& invocation, const Terminal& terminal) {
 }
 
 int print_names(Client& client, Action what, const Terminal& terminal) {
-  Result<control::ClusterView> view = read_view(client, {});
+  Result<control::ClusterView> view = read_view(client, {}, terminal);
   if (!view) return static_cast<int>(answer_of(view.error()).code);
   if (what == Action::host_names) {
     for (const control::HostView& host : view->hosts) terminal.out(host.name + "\n");

@@ -16,6 +16,7 @@ struct Terminal {
   bool is_tty = false;                // of err: progress is one line that is written again and again
   std::string environment_socket;     // $MARS_SOCKET
   std::function<std::string()> user;  // who is at it, when that is not root: for the history of events
+  std::function<uint64_t()> wall_ns;  // the clock of this host, which is marsd's
 };
 
 inline constexpr std::string_view default_socket = "/run/mars/control.sock";

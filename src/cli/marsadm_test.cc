@@ -87,7 +87,7 @@ struct Outcome {
 };
 
 Outcome run(const std::string& socket, std::vector<std::string> arguments, bool is_tty = false,
-            const std::string& input = {}) {
+            const std::string& input = {}, uint64_t wall_ns = 0) {
   Outcome outcome;
   std::istringstream in(input);
   Terminal terminal;
@@ -96,6 +96,7 @@ Outcome run(const std::string& socket, std::vector<std::string> arguments, bool 
   terminal.in = &in;
   terminal.is_tty = is_tty;
   terminal.environment_socket = socket;
+  terminal.wall_ns = [=] { return wall_ns; };
   outcome.code = run_marsadm(std::move(arguments), terminal);
   return outcome;
 }
@@ -113,6 +114,16 @@ TEST(marsadm, says_when_marsd_is_not_running) {
   EXPECT_NE(outcome.err.find("marsd is not running"), std::string::npos);
   EXPECT_NE(outcome.err.find("start it with"), std::string::npos);
   EXPECT_EQ(run("/nowhere/control.sock", {"detach", "mydata"}).code, 8);
+}
+
+TEST(marsadm, what_marsd_has_not_renewed_for_a_while_is_said_to_be_old) {
+  Speaker marsd(
+      http(R"({"version":1,"host":"alpha","marsd":"9.9","cluster":"c","time":"1970-01-01T00:00:05.000000000Z"})"));
+  EXPECT_EQ(run(marsd.path(), {"status"}, false, {}, 14'000'000'000).out.find("note:"), std::string::npos);
+  const Outcome old = run(marsd.path(), {"status"}, false, {}, 40'000'000'000);
+  EXPECT_NE(old.out.find("note: this is 35 s old: marsd does not get on"), std::string::npos) << old.out;
+  EXPECT_NE(run(marsd.path(), {"status", "--json"}, false, {}, 40'000'000'000).out.find("does not get on"),
+            std::string::npos);
 }
 
 TEST(marsadm, shows_progress_answer_and_next_step) {

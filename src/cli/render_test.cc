@@ -50,7 +50,7 @@ TEST(render, status_is_a_table_with_bars) {
             "mydata    beta   secondary  replaying    12.0 MiB, 3.2 s  400 ms ago    -\n"
             "    replay [############------------]  50 %  13.0 MiB of 26.0 MiB, 5.0 MiB/s, 2.6 s left\n"
             "mydata    gamma  secondary  disk-failed  ?                never         -\n"
-            "    disk-failed: the data disk reported an error\n"
+            "    disk-failed: the data disk reported an error, or takes nothing\n"
             "    what to do: replace the disk\n"
             "    ALARM: two hosts have written\n"
             "host gamma is not connected: refused\n"

@@ -20,7 +20,7 @@ const Argument dry_run = {
 const Argument accept_loss = {
     .name = "accept-loss",
     .type = flag,
-    .help = "give up acknowledged writes that were lost with marsd's memory, or with the end of a damaged log"};
+    .help = "open although acknowledged writes are gone (states writes-lost, log-damaged): check the data afterwards"};
 const Argument force_disk = {
     .name = "force",
     .type = flag,
@@ -82,7 +82,7 @@ void add_cluster(std::vector<CommandSpec>& table) {
        {refused}});
   table.push_back({"version",
                    Group::cluster,
-                   "print the versions of marsadm and of the marsd that answers",
+                   "print the versions of marsadm, of the marsd that answers, and of those of the other hosts",
                    "Use `marsadm --version` for marsadm alone, when no marsd is running.",
                    {},
                    {},
@@ -140,9 +140,9 @@ void add_resources(std::vector<CommandSpec>& table) {
        Group::resource,
        "open this host's data disk of a resource",
        "The disk must be the one that was detached, with the content it had; otherwise the state is "
-       "disk-changed and nothing is replayed onto it. --accept-disk takes the disk as it is: on a secondary "
-       "it is compared and brought up to date by a sync; on the primary this is refused without --force, "
-       "because the replicas differ from then on until they have synced.",
+       "disk-changed and nothing is replayed onto it. --accept-disk takes the disk, not what is on it: the "
+       "replica counts as new and is synced from another one. On the host that is wanted as primary it needs --force: "
+       "the device stays closed until the sync is done; where nobody can give the content it opens no more.",
        {any_resource},
        {{"accept-disk", flag, "the disk may have changed while it was detached", false, {}, {}},
         accept_loss,
@@ -209,9 +209,9 @@ void add_roles(std::vector<CommandSpec>& table) {
        "its "
        "log and passes the right to write on; nothing is lost. A failure before the right has left the old primary "
        "leaves it in charge; after that this host completes by itself. With --force this host takes the right without "
-       "asking, for when the old primary is lost: what is known to be missing here is printed first, and if the old "
-       "primary has written more, a fork (split brain) exists when it comes back. --force is refused while the old "
-       "primary answers.",
+       "asking, for when the old primary is lost: what is known to be missing then is said when it is done, and before "
+       "by --dry-run. If the old primary has written more, a fork (split brain) exists when it comes back. --force is "
+       "refused while the old primary answers.",
        {any_resource},
        {{"force", flag, "take over although the primary does not answer; prints what is lost", false, {}, {}},
         {"now", flag, "with --force: do not fetch first what other hosts have beyond this one", false, {}, {}},

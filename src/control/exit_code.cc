@@ -18,7 +18,8 @@ constexpr std::array<ExitCodeRow, 9> table = {{
     {ExitCode::timed_out, "timed-out", "not finished within --timeout; what was begun may still go on"},
     {ExitCode::unreachable, "unreachable", "a host that is needed for this does not answer"},
     {ExitCode::fork, "fork", "two histories exist of which neither continues the other (split brain)"},
-    {ExitCode::not_found, "not-found", "there is no resource, host or key of this name"},
+    {ExitCode::not_found, "not-found",
+     "there is no resource, host, option, edge or instrument of this name, or no replica of it on this host"},
     {ExitCode::not_running, "not-running", "marsd is not running on this host, or not behind this socket"},
 }};
 

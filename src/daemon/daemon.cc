@@ -245,6 +245,16 @@ Task<void> Daemon::publish() {
   }
 }
 
+// What was known last, while nothing is asked any more.
+Task<void> Daemon::publish_stop(Event& has_stopped) {
+  control::ClusterView view = node_->status();
+  view.warnings.emplace_back("marsd is stopping; this is what it knew when that began");
+  do {
+    view.time_ns = static_cast<uint64_t>(machine_.wall_now().count());
+    std::atomic_store(&snapshot_, std::make_shared<const std::string>(control::to_json(view)));
+  } while (co_await io::sleep_for(machine_, 1s, has_stopped));
+}
+
 // A stop takes as long as the disks move (Resources::stop); systemd must not end it before.
 Task<void> Daemon::ask_for_time(Event& has_stopped) {
   uint64_t written = 0;
@@ -267,6 +277,7 @@ Task<void> Daemon::shut_down() {
     Scope beside(machine_.ready());
     Event has_stopped(machine_.ready());
     beside.spawn(ask_for_time(has_stopped));
+    beside.spawn(publish_stop(has_stopped));
     co_await node_->stop();
     has_stopped.set();
     co_await beside.join();

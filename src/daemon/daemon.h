@@ -38,6 +38,7 @@ class Daemon {
   Task<void> carry_out(std::shared_ptr<Submission> submission);
   Task<void> try_nbd_port();
   Task<void> publish();
+  Task<void> publish_stop(Event& has_stopped);
   void take_snapshot();
   DevicesOptions devices_options() const;
   node::Options node_options() const;

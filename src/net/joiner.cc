@@ -27,7 +27,7 @@ Joiner::~Joiner() = default;
 
 Task<Result<std::unique_ptr<Channel>>> Joiner::call(Bytes opening) {
   Result<std::unique_ptr<io::Stream>> stream = co_await machine_.network().connect(options_.address);
-  if (!stream) co_return failure(stream.error());
+  if (!stream) co_return failure(Status::unreachable, stream.error().text);
   Introduction mine;
   mine.tls = options_.tls;
   mine.hello.role = format::PeerRole::joiner;

@@ -132,6 +132,12 @@ Answer refused(std::string text, std::string next_step) {
 
 Answer failed(const Error& error, std::string next_step) { return Answer::of(error, std::move(next_step)); }
 
+Answer not_written(Call& call, Status status, std::string_view what) {
+  const std::string& place = call.node.options().state_directory;
+  return failed({status, std::string(what) + " could not be written down (" + std::string(name(status)) + ")"},
+                status == Status::no_space ? "make room on the disk of " + place + ", then repeat the command" : "");
+}
+
 Answer no_replica(const ResourceRecord& record) {
   return {ExitCode::not_found,
           "this host has no replica of " + record.name,

@@ -67,6 +67,8 @@ class Call {
 
 Answer refused(std::string text, std::string next_step = {});
 Answer failed(const Error& error, std::string next_step = {});
+// What is wanted did not get into the registers.
+Answer not_written(Call& call, Status status, std::string_view what);
 // Where the command is about a replica of this host.
 Answer no_replica(const ResourceRecord& record);
 // A member whose cluster could not be opened.

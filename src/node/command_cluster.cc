@@ -277,7 +277,10 @@ Task<Answer> issue_client(Call& call) {
                                    {directory + certificate_file, client->certificate_pem, false},
                                    {directory + key_file, client->key_pem, true}};
   Result<void> written = co_await write_client_files(call.machine(), directory, std::move(files));
-  if (!written) co_return failed(written.error());
+  if (!written) {
+    const std::string why = written.error().text + " (" + std::string(mars::name(written.error().status)) + ")";
+    co_return failed({Status::io_error, why}, "name a directory that can be made, or make room there");
+  }
   co_return Answer{ExitCode::done,
                    "wrote ca-cert.pem, client-cert.pem and client-key.pem to " + directory,
                    "copy them to the client: nbds://HOST/DEVICE?tls-certificates=" + directory,

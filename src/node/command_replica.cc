@@ -34,7 +34,7 @@ Task<Status> write_switches(Call& call, Uuid id, std::vector<std::string> kinds,
 
 Task<Answer> open_disk(Call& call, ResourceRecord record, std::vector<std::string> kinds) {
   Status status = co_await write_switches(call, record.id, std::move(kinds), true);
-  if (status != Status::ok) co_return failed({status, "the switch could not be written down"});
+  if (status != Status::ok) co_return not_written(call, status, "the switch");
   // What is wrong already may be right at the next attempt, which comes within a second.
   const auto before = call.report(record.id);
   const bool was_broken = before && is_broken(*before);
@@ -59,7 +59,7 @@ Task<Answer> close_disk(Call& call, ResourceRecord record, std::vector<std::stri
   if (co_await call.stays_in_use(record.id, call.self())) co_return call.in_use(record, call.self());
   if (call.is_dry_run()) co_return Answer::done("the disk of " + record.name + " would be closed");
   Status status = co_await write_switch(call.registers(), record.id, call.self(), "attach", false);
-  if (status != Status::ok) co_return failed({status, "the switch could not be written down"});
+  if (status != Status::ok) co_return not_written(call, status, "the switch");
   call.say("closing");
   replication::Replica* replica = call.replica(record.id);
   if (replica == nullptr) co_return failed({Status::gone, "the replica has gone meanwhile"});
@@ -72,7 +72,7 @@ Task<Answer> close_disk(Call& call, ResourceRecord record, std::vector<std::stri
     co_return refused("the disk of " + record.name + " stays attached: " + closed.error().text, next_step);
   }
   status = co_await write_switches(call, record.id, std::move(kinds), false);
-  if (status != Status::ok) co_return failed({status, "a switch could not be written down"});
+  if (status != Status::ok) co_return not_written(call, status, "a switch");
   co_return Answer::done(record.name + " is detached");
 }
 
@@ -84,8 +84,10 @@ Task<Answer> attach(Call& call) {
   const bool is_wanted_primary = find_designated(call.registers(), record->id).host == call.self();
   if (call.command.flag("accept-disk") && is_wanted_primary && !call.command.flag("force")) {
     co_return refused("this host is the primary of " + record->name +
-                          ": with another disk its content and that of the replicas differ",
-                      "hand over to another host and accept the disk here as a secondary, or give --force");
+                          ": it would be synced from another replica, and what is on the disk overwritten",
+                      "bring the former disk back; or hand over to another host and accept the disk here as a "
+                      "secondary; or give --force; if what is on the disk shall count, `marsadm delete-resource " +
+                          record->name + "` and create it anew");
   }
   if (call.is_dry_run()) co_return Answer::done("the disk of " + record->name + " would be opened");
   if (call.command.flag("accept-disk")) call.replica(record->id)->accept_disk(call.command.flag("force"));
@@ -166,7 +168,8 @@ Task<Answer> invalidate(Call& call) {
   call.say("putting the log aside");
   replication::Replica* replica = call.replica(record->id);
   if (replica == nullptr) co_return failed({Status::gone, "the replica has gone meanwhile"});
-  Result<void> done = co_await replica->invalidate();
+  std::function<bool()> is_over = [&call] { return call.is_abandoned(); };
+  Result<void> done = co_await replica->invalidate(std::move(is_over));
   if (!done) co_return failed(done.error());
   co_return Answer{ExitCode::done,
                    "this host gives up its own version of " + record->name + " and follows the others" + lost,
@@ -181,7 +184,7 @@ Task<Answer> turn_switch(Call& call) {
   const bool is_on = command.starts_with("resume-");
   const std::string kind = command.substr(command.find('-') + 1);
   const Status status = co_await write_switch(call.registers(), record->id, call.self(), kind, is_on);
-  if (status != Status::ok) co_return failed({status, "the switch could not be written down"});
+  if (status != Status::ok) co_return not_written(call, status, "the switch");
   if (replication::Replica* replica = call.replica(record->id)) replica->wake();
   co_return Answer::done(kind + " of " + record->name + " is " + (is_on ? "on" : "off"));
 }
@@ -193,7 +196,7 @@ Task<Answer> set_option(Call& call) {
   Result<std::string> value = control::check_setting(key, call.command.text("value"));
   if (!value) co_return failed(value.error());
   const Status status = co_await write_option(call.registers(), record->id, key, *value);
-  if (status != Status::ok) co_return failed({status, "the option could not be written down"});
+  if (status != Status::ok) co_return not_written(call, status, "the option");
   if (replication::Replica* replica = call.replica(record->id)) replica->apply_settings();
   co_return Answer::done(key + " = " + control::setting_text(*control::find_setting(key), *value));
 }

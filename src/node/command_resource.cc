@@ -273,7 +273,7 @@ Task<Answer> join_resource(Call& call) {
   // What the operator has switched off of a former replica of this host does not hold for the new one.
   for (const char* kind : {"attach", "fetch", "replay", "sync"}) {
     const Status status = co_await write_switch(call.registers(), id, call.self(), kind, true);
-    if (status != Status::ok) co_return failed({status, "the switches could not be written down"});
+    if (status != Status::ok) co_return not_written(call, status, "the switches");
   }
   if (auto problem = co_await wait_attached(call, id, "the replica of " + name + " was added")) co_return *problem;
   co_return Answer{ExitCode::done,
@@ -343,7 +343,7 @@ Task<Answer> delete_resource(Call& call) {
   }
   if (call.is_dry_run()) co_return Answer::done("resource " + name + " would be removed from all hosts");
   const Status status = co_await write_deleted(call.registers(), record->id, to_string(call.self()));
-  if (status != Status::ok) co_return failed({status, "that it is deleted could not be written down"});
+  if (status != Status::ok) co_return not_written(call, status, "that it is deleted");
   while (call.resources().has_traces(record->id)) {
     call.say("removing the log");
     if (!co_await call.wait()) co_return call.over("resource " + name + " is deleted, but its log is not removed yet");

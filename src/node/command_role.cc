@@ -172,8 +172,17 @@ Task<Answer> force(Call& call, ResourceRecord record) {
   if (replica == nullptr) co_return refused(call.why_idle(record));
   call.say("asking which writes will be missing");
   const bool is_dry_run = call.is_dry_run();
-  Result<replication::LossStatement> loss = co_await replica->force(is_dry_run, call.command.flag("now"));
-  if (!loss) co_return failed(loss.error());
+  replication::Replica::ForceOrder order;
+  order.is_dry_run = is_dry_run;
+  order.now = call.command.flag("now");
+  order.is_over = [&call] { return call.is_abandoned(); };
+  order.tell = [&call](const std::string& text) { call.say(text); };
+  Result<replication::LossStatement> loss = co_await replica->force(std::move(order));
+  if (!loss) {
+    const auto after = call.report(record.id);
+    const bool has_step = after && loss.error().status == Status::io_error;
+    co_return failed(loss.error(), has_step ? after->next_step : "");
+  }
   if (loss->is_refused) co_return refused(loss->text);
   Json data = {{"loss_bytes", loss->bytes}, {"loss_ms", loss->milliseconds}, {"loss", loss->text}};
   Answer answer = Answer::done((is_dry_run ? "" : record.name + " is forced primary here; ") + loss->text);
@@ -241,7 +250,7 @@ Task<Answer> primary(Call& call) {
   replication::Designated former = find_designated(call.registers(), record->id);
   replication::Designated wish{call.self(), request, {}};
   const Status status = co_await write_designated(call.registers(), record->id, std::move(wish));
-  if (status != Status::ok) co_return failed({status, "the wish could not be written down"});
+  if (status != Status::ok) co_return not_written(call, status, "the wish");
   if (replication::Replica* replica = call.replica(record->id)) replica->wake();
   co_return co_await wait_primary(call, *record, request, std::move(former));
 }
@@ -259,7 +268,7 @@ Task<Answer> secondary(Call& call) {
   replication::Designated former = find_designated(call.registers(), record->id);
   replication::Designated wish{{}, request, {}};
   const Status status = co_await write_designated(call.registers(), record->id, std::move(wish));
-  if (status != Status::ok) co_return failed({status, "the wish could not be written down"});
+  if (status != Status::ok) co_return not_written(call, status, "the wish");
   if (replication::Replica* replica = call.replica(record->id)) replica->wake();
   for (;;) {
     const replication::Designated now = find_designated(call.registers(), record->id);

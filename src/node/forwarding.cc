@@ -69,7 +69,9 @@ Task<Reply> converse(Call& call, net::Channel& channel, std::string host) {
     }
     if (!message) co_return unheard(cut_off(host, message.error().text));
     auto line = control::decode_line(text_of(*message));
-    if (!line) co_return unheard(failed({Status::invalid, host + " answers with something that is no answer"}));
+    if (!line)
+      co_return unheard(failed({Status::damaged, host + " answers with something that is no answer"},
+                               "look at the versions of both: `marsadm version`"));
     if (auto* answer = std::get_if<Answer>(&*line)) {
       clean(answer->text);
       clean(answer->next_step);
@@ -123,11 +125,12 @@ Task<void> wait_end(Node& node, net::Channel& channel, Event& gone) {
 
 Answer not_here(std::string text) { return refused(std::move(text), "run it on that host itself"); }
 
-Task<Answer> run_for(Node& node, net::Channel& channel, net::Bytes opening, Event& gone) {
+Task<Answer> run_for(Node& node, net::Channel& channel, net::Bytes opening, Event& gone, bool& is_question) {
   Result<control::Command> command = control::decode_command(text_of(opening));
   if (command) command = control::check_command(std::move(*command));
   if (!command) co_return Answer{ExitCode::usage, command.error().text, {}, {}};
-  const bool may_be = control::find_command(command->name)->is_forwardable || command->name == "wait-resource";
+  is_question = command->name == "wait-resource";
+  const bool may_be = control::find_command(command->name)->is_forwardable || is_question;
   if (!may_be || !command->host.empty()) {
     co_return not_here(command->name + " is not run for other hosts");
   }
@@ -151,14 +154,17 @@ Task<void> serve_command(Node& node, std::unique_ptr<net::Channel> channel, net:
   Event gone(node.machine().ready());
   Scope scope(node.machine().ready());
   scope.spawn(wait_end(node, *channel, gone));
-  Answer answer = co_await run_for(node, *channel, std::move(opening), gone);
+  bool is_question = false;
+  Answer answer = co_await run_for(node, *channel, std::move(opening), gone, is_question);
   net::Bytes line = bytes_of(control::encode(answer));
   if (line.size() > channel->message_bytes_max()) {
     answer.data.clear();
     answer.text.resize(std::min<size_t>(answer.text.size(), 256u << 10));
     line = bytes_of(control::encode(answer));
   }
-  if (!gone.is_set()) static_cast<void>(co_await channel->send(std::move(line)));
+  // That this marsd stops is no answer to a question that is about all: the connection ends, and who asks goes on.
+  const bool is_cut_off = is_question && node.is_stopping() && answer.code != ExitCode::done;
+  if (!gone.is_set() && !is_cut_off) static_cast<void>(co_await channel->send(std::move(line)));
   channel->close();
   co_await scope.join();
 }

@@ -186,6 +186,7 @@ Task<Result<Joined>> ask_to_join(io::Machine& machine, JoinOrder order) {
     if (is_late(machine, order)) co_return failure(std::move(last));
     if (is_answer(last.status)) break;
   }
+  if (!is_answer(last.status) && last.status != Status::refused) last.status = Status::unreachable;
   co_return failure(std::move(last));
 }
 

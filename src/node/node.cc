@@ -254,10 +254,12 @@ Task<control::Answer> Node::run(control::Command command, Listener listener, Cal
   }
   carried->gone.set();
   if (carried->answer) co_return std::move(*carried->answer);
-  control::Answer answer{control::ExitCode::timed_out,
-                         "a disk or the state directory does not answer; " + name + " goes on when it does",
-                         "look at `marsadm events` and at the kernel's log, and repeat the command then",
-                         {}};
+  control::Answer answer{
+      control::ExitCode::timed_out,
+      name + " is not done yet: there is much to do, or a disk or the state directory does not answer",
+      "`marsadm status` and `marsadm events` say whether it goes on; look at them, and at the "
+      "kernel's log, before you repeat the command",
+      {}};
   co_return answer;
 }
 

@@ -304,12 +304,13 @@ Task<void> Resources::serve(net::ServiceId service, std::unique_ptr<net::Channel
   Reader reader(opening);
   const Uuid resource = read_uuid(reader);
   if (!reader.ok()) co_return channel->close({Status::invalid, "an opening without a resource"});
+  // First: what is asked for may be of the peer's invention, and to ask for its members would keep it in mind.
+  Replica* replica = find(resource);
+  if (replica == nullptr || stop_.is_set()) co_return channel->close({Status::not_found, "no replica of it here"});
   const std::vector<Uuid> hosts = members(resource);
   if (std::find(hosts.begin(), hosts.end(), channel->peer()) == hosts.end()) {
     co_return channel->close({Status::permission, "only members of a resource may read it"});
   }
-  Replica* replica = find(resource);
-  if (replica == nullptr || stop_.is_set()) co_return channel->close({Status::not_found, "no replica of it here"});
   if (service == replication::log_service)
     co_return co_await replica->serve_log(std::move(channel), std::move(opening));
   if (service == replication::sync_service) {

@@ -107,8 +107,15 @@ class Replica {
 
   // Commands; each returns when it is done or refused.
   Task<Result<void>> detach();
-  Task<Result<LossStatement>> force(bool is_dry_run, bool now);
-  Task<Result<void>> invalidate();
+  // `is_over`: whoever gave the order has gone, while it had to wait; it is carried out for nobody (T6).
+  struct ForceOrder {
+    bool is_dry_run = false;
+    bool now = false;                              // without what others have more
+    std::function<bool()> is_over;                 // may be empty
+    std::function<void(const std::string&)> tell;  // what will be missing, before it is given up; may be empty
+  };
+  Task<Result<LossStatement>> force(ForceOrder order);
+  Task<Result<void>> invalidate(std::function<bool()> is_over = {});
   // Before leave-resource removes it: refused, or it does nothing any more that others could rely on.
   Task<Result<void>> agree_to_leave();
   void stays_after_all();
@@ -286,7 +293,7 @@ class Replica {
   Task<bool> shrink_branch(uint64_t bytes_max);
 
   // replica_force.cc
-  Task<Result<LossStatement>> force_in_turn(bool is_dry_run, bool now);
+  Task<Result<LossStatement>> force_in_turn(const ForceOrder& order);
   Result<void> may_be_forced() const;
   std::string answering_holder() const;
   LossStatement known_loss() const;
@@ -329,7 +336,7 @@ class Replica {
 
   // replica_invalidate.cc
   Task<Result<void>> may_leave();
-  Task<Result<void>> invalidate_in_turn();
+  Task<Result<void>> invalidate_in_turn(const std::function<bool()>& is_over);
   void give_up_sides(Life& life) const;
   Task<Status> withdraw_wish();
   Task<Result<void>> confirm_elsewhere();

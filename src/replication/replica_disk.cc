@@ -45,7 +45,7 @@ Task<Result<void>> Replica::take_disk(std::string path) {
         "the volume needs " + std::to_string(options_.volume_bytes) + " bytes; bring the right disk back";
     co_return failure(Status::refused, path + " is too small: " + std::to_string(disk_file_->size()) + " bytes");
   }
-  if (disk_file_->geometry().is_block_device && disk_file_->geometry().block_bytes > options_.block_bytes) {
+  if (disk_file_->geometry().block_bytes > options_.block_bytes) {
     attach_problem_ = State::disk_changed;
     attach_next_step_ = "bring a disk with blocks of " + std::to_string(options_.block_bytes) + " bytes";
     co_return failure(Status::refused, path + " has blocks of " + std::to_string(disk_file_->geometry().block_bytes) +

@@ -10,9 +10,9 @@ using namespace std::chrono_literals;
 using format::ReplicaState;
 
 // T8. Says first what will be missing, as far as it is known here.
-Task<Result<LossStatement>> Replica::force(bool is_dry_run, bool now) {
+Task<Result<LossStatement>> Replica::force(ForceOrder order) {
   co_await turn_.acquire();
-  auto statement = co_await force_in_turn(is_dry_run, now);
+  auto statement = co_await force_in_turn(order);
   turn_.release(1);
   wake_.notify();
   co_return statement;
@@ -31,18 +31,22 @@ Task<void> Replica::hear_the_connected() {
   }
 }
 
-Task<Result<LossStatement>> Replica::force_in_turn(bool is_dry_run, bool now) {
+Task<Result<LossStatement>> Replica::force_in_turn(const ForceOrder& order) {
+  const auto is_over = [&] { return stop_.is_set() || (order.is_over && order.is_over()); };
   co_await hear_the_connected();
   if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
   const io::Instant deadline = machine_.now() + 60s;
-  while (!now && !is_dry_run && !stop_.is_set() && choose_source() && machine_.now() < deadline) {
+  while (!order.now && !order.is_dry_run && !is_over() && choose_source() && machine_.now() < deadline) {
     co_await become_follower();
     co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
   }
   LossStatement loss = known_loss();
-  if (is_dry_run) co_return loss;
+  if (order.is_dry_run) co_return loss;
+  // The operator may have forced another host meanwhile, which is not seen from here.
+  if (is_over()) co_return failure(Status::stopped, "nobody waits for this force any more");
   // The holder may have come back meanwhile.
   if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
+  if (order.tell) order.tell(loss.text);
   environment_.event(options_.resource, "forced primary: " + loss.text);
   co_await open_primary(EpochCause::force, {}, false, std::nullopt);
   if (role_ != Role::primary) co_return failure(Status::io_error, "it could not be opened: " + reason_);

@@ -95,21 +95,21 @@ Task<Result<void>> Replica::may_leave() {
 }
 
 // The operator gives this copy up: its log is kept in branch/, the disk will be compared with another replica's.
-Task<Result<void>> Replica::invalidate() {
+Task<Result<void>> Replica::invalidate(std::function<bool()> is_over) {
   co_await turn_.acquire();
   if (is_giving_up_) {
     turn_.release(1);
     co_return failure(Status::refused, "this host is just leaving the resource");
   }
   is_giving_up_ = true;
-  auto result = co_await invalidate_in_turn();
+  auto result = co_await invalidate_in_turn(is_over);
   is_giving_up_ = false;
   turn_.release(1);
   wake_.notify();
   co_return result;
 }
 
-Task<Result<void>> Replica::invalidate_in_turn() {
+Task<Result<void>> Replica::invalidate_in_turn(const std::function<bool()>& is_over) {
   if (log_ == nullptr) co_return failure(Status::refused, "the replica is not attached: " + reason_);
   if (role_ == Role::primary && !has_parted()) {
     co_return failure(Status::refused,
@@ -121,7 +121,8 @@ Task<Result<void>> Replica::invalidate_in_turn() {
                                            "` on another host first");
   }
   if (auto kept = co_await confirm_elsewhere(); !kept) co_return kept;
-  if (Error why = co_await what_hangs(30s); why.status != Status::ok) co_return failure(std::move(why));
+  if (Error why = co_await what_hangs(30s); why.status != Status::ok) co_return failure(Status::refused, why.text);
+  if (is_over && is_over()) co_return failure(Status::stopped, "nobody waits for this any more");
   if (role_ == Role::primary) {
     if (!has_parted()) co_return failure(Status::refused, "the fork is over, and this host is primary");
     auto closed = co_await close_for_good();

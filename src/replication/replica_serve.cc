@@ -166,7 +166,7 @@ Task<void> Replica::serve_sync(std::unique_ptr<net::Channel> channel, net::Bytes
   const bool is_whole = barred_ == 0 && !is_giving_up_ && may_serve_extents();
   // What others remember of a secondary's log may prove that its disk is ahead of it; a release that has not left
   // hides.
-  const bool is_known = role_ == Role::primary || (has_heard() && !is_releasing_);
+  const bool is_known = !is_releasing_ && (role_ == Role::primary || has_heard());
   const bool is_ready = is_whole && is_known && (role_ == Role::primary ? logger_ != nullptr : replayer_ != nullptr);
   if (!is_ready || opening.size() != 16) {
     co_return channel->close(not_whole);

@@ -312,6 +312,8 @@ Task<bool> Connection::take_memory(const Transfer& transfer, uint64_t bytes) {
 
 bool Connection::has_client_left() const { return has_read_all_ || stream_->has_peer_left(); }
 
+bool Connection::is_deaf() const { return has_client_left() && writing_since_.has_value(); }
+
 std::optional<io::Instant> Connection::holds_up_since() const {
   return is_closed_ || share_.bytes == 0 ? std::nullopt : writing_since_;
 }

@@ -34,6 +34,7 @@ class Connection : public ListHook {
   std::optional<io::Instant> holds_up_since() const;
   // Requests of a client that has gone may still be under way.
   bool has_client_left() const;
+  bool is_deaf() const;  // has left, and does not read what it is answered
   // close(), and the operator is told why.
   void cut(std::string_view why);
 

@@ -89,6 +89,17 @@ TEST_F(SupplyingServerTest, who_leaves_while_its_write_waits_for_memory_is_no_us
   EXPECT_EQ(disk->connection_count(), 5u);
 }
 
+TEST_F(NbdServerTest, who_has_left_and_reads_no_answer_does_not_keep_the_device) {
+  Client client(world, machine);
+  client.open();
+  for (int i = 0; i < 4; ++i) client.send_request(Command::read, 0, mib);
+  client.send_request(Command::disconnect, 0, 0);
+  EXPECT_TRUE(world.run_until([&] { return disk->client_count() == 0; }, 1s));
+  EXPECT_EQ(disk->connection_count(), 1u);
+  disk->press(false);
+  EXPECT_TRUE(world.run_until([&] { return disk->led_off(); }, 1s));
+}
+
 // With structured replies, simple ones of less than 4 MiB, and longer ones.
 TEST_F(SmallServerTest, clients_that_do_not_read_leave_memory_for_the_others) {
   const uint32_t lengths[] = {32 * mib, 3 * mib, 32 * mib, 4 * mib, mib, 2 * mib};

@@ -50,7 +50,10 @@ void NbdExport::leave(Connection& connection) {
 
 void NbdExport::on_button() {
   if (button()) return light(Led::on);
-  if (is_forced()) connections_.for_each([](Connection& connection) { connection.close(); });
+  // Who has left and reads nothing would keep the device for ever, and is nobody's user.
+  connections_.for_each([this](Connection& connection) {
+    if (is_forced() || connection.is_deaf()) connection.close();
+  });
   light(connection_count_ == 0 ? Led::off : Led::dark);
 }
 

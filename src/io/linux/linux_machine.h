@@ -22,8 +22,8 @@ enum class DiskEngineChoice : uint8_t { automatic, uring, threads };
 struct LinuxOptions {
   std::string run_dir = "/run/mars";  // where pools lie when it is a tmpfs
   DiskEngineChoice io = DiskEngineChoice::automatic;
-  size_t disk_threads = 32;  // of the thread engine
-  size_t off_load_threads = 2;
+  size_t disk_threads = 32;      // of the thread engine
+  size_t off_load_threads = 16;  // one that hangs in a file system keeps none of the others
 };
 
 class LinuxMachine final : public Machine {
