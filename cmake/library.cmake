@@ -110,11 +110,20 @@ function(mars_library folder below packages test_extra)
   endif()
   if(tests)
     add_executable(${name}_test ${tests})
+    if(MARS_SANITIZE MATCHES address)
+      target_sources(${name}_test PRIVATE ${CMAKE_SOURCE_DIR}/test/asan_options.cc)
+    endif()
     mars_compile(${name}_test test)
     target_link_libraries(${name}_test PRIVATE mars_${name} GTest::gtest_main)
     mars_link(${name}_test PRIVATE "${test_extra}" "-")
+    set(cost 0)
+    if(folder MATCHES "^sim(/|$)")
+      # Their time is virtual, so they run first and leave the processors to tests with real devices beside them.
+      set_target_properties(${name}_test PROPERTIES CROSSCOMPILING_EMULATOR nice)
+      set(cost 50)
+    endif()
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 30
-                         PROPERTIES TIMEOUT 900
+                         PROPERTIES TIMEOUT 900 COST ${cost}
                          ENVIRONMENT TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tools/tsan.supp)
   endif()
 endfunction()

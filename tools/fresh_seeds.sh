@@ -9,5 +9,5 @@ sim=${MARS_RELEASE_DIR:-$(dirname "$1")}/mars-sim
 seconds=${MARS_SEED_SECONDS:-180}
 base=${MARS_SEED_BASE:-$(($(date +%s) * 1000))}
 printf '%s for %s s, seeds from %s\n' "$sim" "$seconds" "$base"
-exec "$sim" --seed "$base" --seconds "$seconds" --jobs "${MARS_SEED_JOBS:-$(nproc)}" --reductions 40 \
+exec nice "$sim" --seed "$base" --seconds "$seconds" --jobs "${MARS_SEED_JOBS:-$(nproc)}" --reductions 40 \
   --keep "$(dirname "$1")/../found_seeds"

@@ -22,8 +22,8 @@ name=$2
 found=$(dirname "$fuzzer")/../corpus/$name
 mkdir -p "$found" "$root/fuzz/corpus/$name"
 status=0
-"$fuzzer" -max_total_time="${MARS_FUZZ_SECONDS:-20}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=1 \
-  -artifact_prefix="$found-" "$found" "$root/fuzz/corpus/$name" >"$found.log" 2>&1 || status=$?
+nice "$fuzzer" -max_total_time="${MARS_FUZZ_SECONDS:-20}" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+  -verbosity=1 -artifact_prefix="$found-" "$found" "$root/fuzz/corpus/$name" >"$found.log" 2>&1 || status=$?
 grep -E '^stat::(number_of_executed_units|new_units_added)|INITED|DONE' "$found.log" || true
 if ((status != 0)); then
   tail -n 60 "$found.log"

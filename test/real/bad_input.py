@@ -48,7 +48,7 @@ def with_fuse_device(case):
         if not can["fuse"]:
             print("    NOT RUN: there is no FUSE")
             return
-        with lab(can) as the_lab:
+        with lab(can, tests_marsadm=True) as the_lab:
             a = the_lab.host("a")
             a.start()
             a.do("create-cluster")
@@ -59,7 +59,7 @@ def with_fuse_device(case):
 
 
 def tokens(can):
-    with lab(can, "abc", fuse=False) as the_lab:
+    with lab(can, "abc", fuse=False, tests_marsadm=True) as the_lab:
         a, b, c = the_lab.hosts.values()
         for host in (a, b, c):
             host.start()
@@ -80,7 +80,7 @@ def tokens(can):
 
 
 def a_token_is_for_one_host(can):
-    with lab(can, "abc", fuse=False) as the_lab:
+    with lab(can, "abc", fuse=False, tests_marsadm=True) as the_lab:
         a, b, c = the_lab.hosts.values()
         for host in (a, b, c):
             host.start()
@@ -94,7 +94,7 @@ def a_token_is_for_one_host(can):
 
 
 def names_and_words(can):
-    with lab(can, fuse=False) as the_lab:
+    with lab(can, fuse=False, tests_marsadm=True) as the_lab:
         a = the_lab.host("a")
         must_fail(a, NOT_RUNNING, ["not running", "systemctl start marsd|--socket"], "status")
         a.start()
@@ -114,7 +114,7 @@ def names_and_words(can):
 
 
 def disks(can):
-    with lab(can, "ab", fuse=False) as the_lab:
+    with lab(can, "ab", fuse=False, tests_marsadm=True) as the_lab:
         a, b = the_lab.hosts.values()
         the_lab.start_cluster()
         must_fail(a, REFUSED, ["no disk /nowhere", "existing block device or file"], "create-resource", "r", "/nowhere")
@@ -147,7 +147,7 @@ def disks(can):
 
 
 def disks_in_use(can):
-    with lab(can, fuse=False) as the_lab:
+    with lab(can, fuse=False, tests_marsadm=True) as the_lab:
         a = the_lab.host("a")
         a.start()
         a.do("create-cluster")
@@ -167,7 +167,7 @@ def disks_in_use(can):
 
 
 def disk_changed_while_detached(can):
-    with lab(can, "ab", fuse=False) as the_lab:
+    with lab(can, "ab", fuse=False, tests_marsadm=True) as the_lab:
         a, b = the_lab.hosts.values()
         the_lab.start_cluster()
         a.do("create-resource", "r", make_file(a.disk))
@@ -199,7 +199,7 @@ def another_disk_with_a_partition_at_the_same_path(can):
             file.seek(440)
             file.write(text)
 
-    with lab(can, "a", fuse=False) as the_lab:
+    with lab(can, "a", fuse=False, tests_marsadm=True) as the_lab:
         a = the_lab.host("a")
         a.start()
         a.do("create-cluster")
@@ -286,7 +286,7 @@ def a_device_with_a_user_that_no_list_shows(a):
 
 
 def a_second_marsd_on_the_same_directories(can):
-    with lab(can) as the_lab:
+    with lab(can, tests_marsadm=True) as the_lab:
         a = the_lab.host("a")
         a.start()
         a.do("create-cluster")
@@ -307,7 +307,7 @@ def a_second_marsd_on_the_same_directories(can):
 
 
 def a_port_that_is_taken(can):
-    with lab(can, "ab", fuse=False, netns=False) as the_lab:
+    with lab(can, "ab", fuse=False, netns=False, tests_marsadm=True) as the_lab:
         a, b = the_lab.hosts.values()
         def taken(host):
             address, port = the_lab.network.listen(host.name).rsplit(":", 1)
@@ -328,7 +328,7 @@ def a_port_that_is_taken(can):
 
 
 def a_command_line_that_marsd_does_not_know(can):
-    with lab(can, fuse=False) as the_lab:
+    with lab(can, fuse=False, tests_marsadm=True) as the_lab:
         rows = [(["--sate-dir", "/x"], "state-dir"), (["--memory", "1M"], "less than 64"),
                 (["--memory", "100000T"], "--memory 97.7 PiB: this machine has only"),
                 (["--memory", "4T"], "--memory 4.0 TiB: this machine has only"), (["--name", "NO"], "name"),

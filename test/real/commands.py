@@ -45,7 +45,7 @@ def on_disk(host, at, byte):
 
 
 def watching(can):
-    with lab(can, "ab", fuse=False) as the_lab:
+    with lab(can, "ab", fuse=False, tests_marsadm=True) as the_lab:
         a, b = two_replicas(the_lab)
         for word in ("status", "view"):
             text = a.do(word, *(["r"] if word == "view" else [])).out
@@ -75,7 +75,7 @@ def watching(can):
 
 
 def options(can):
-    with lab(can, "ab", fuse=False) as the_lab:
+    with lab(can, "ab", fuse=False, tests_marsadm=True) as the_lab:
         a, b = two_replicas(the_lab)
         a.do("set", "r", "flush-interval", "50ms")
         poll("b hears of the option", lambda: "50" in b.do("get", "r", "flush-interval").out, 10, hosts=[a, b])
@@ -90,7 +90,7 @@ def options(can):
 
 
 def switches(can):
-    with lab(can, "ab", fuse=False) as the_lab:
+    with lab(can, "ab", fuse=False, tests_marsadm=True) as the_lab:
         a, b = two_replicas(the_lab)
         b.do("pause-replay", "r")
         write(a, 8192, b"p")
@@ -117,7 +117,7 @@ def switches(can):
 
 
 def detaching(can):
-    with lab(can, "ab", fuse=False) as the_lab:
+    with lab(can, "ab", fuse=False, tests_marsadm=True) as the_lab:
         a, b = two_replicas(the_lab)
         b.do("detach", "r")
         b.wait_state("r", "detached")
@@ -141,7 +141,7 @@ def detaching(can):
 
 
 def leaving(can):
-    with lab(can, "ab", fuse=False) as the_lab:
+    with lab(can, "ab", fuse=False, tests_marsadm=True) as the_lab:
         a, b = two_replicas(the_lab)
         write(a, 0, b"l")
         the_lab.wait_equal("r")
@@ -163,7 +163,7 @@ def leaving(can):
 
 def dry_runs(can):
     """--dry-run of everything that has it: exit 0, says what would be done, changes nothing."""
-    with lab(can, "ab", fuse=False) as the_lab:
+    with lab(can, "ab", fuse=False, tests_marsadm=True) as the_lab:
         a, b = two_replicas(the_lab)
         before = the_lab.wait_equal("r")
         rows = [(a, ["create-resource", "s", make_file(a.base / "disk2")]), (b, ["leave-resource", "r"]),
@@ -179,7 +179,7 @@ def dry_runs(can):
 
 def rewiring(can):
     """Instruments come and go at the device's and the disk's edge while clients write, read and flush over NBD."""
-    with lab(can, "ab", fuse=False) as the_lab:
+    with lab(can, "ab", fuse=False, tests_marsadm=True) as the_lab:
         a, b = two_replicas(the_lab)
         uri = a.device("r")
         over, found = threading.Event(), []
@@ -231,7 +231,7 @@ def rewiring(can):
 
 def other_hosts(can):
     """Commands that another member runs, and a marsadm that is interrupted while it waits."""
-    with lab(can, "ab", fuse=False) as the_lab:
+    with lab(can, "ab", fuse=False, tests_marsadm=True) as the_lab:
         a, b = two_replicas(the_lab)
         answer = a.do("primary", "r", "--host", "b")
         expect("on b: r is primary here" in answer.out, f"primary --host b: {answer.text}", [a, b])
