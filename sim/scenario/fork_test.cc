@@ -273,6 +273,22 @@ TEST_F(ForkFilm, force_takes_first_what_another_replica_has_more) {
 }
 
 // Attacks: T8, KX5, P5, P6
+TEST_F(ForkFilm, force_is_refused_while_a_host_that_can_be_asked_has_more) {
+  cast({"a", "b", "c"});
+  run("b", "pause-fetch mydata");
+  save("a", 0, 40, 'm');
+  EXPECT_TRUE(until([&] { return applied("c") == durable("a"); }));
+  power_loss("a");
+  await_silence("b", "a");
+  expect_exit("b", "primary mydata --force --timeout 20s", ExitCode::refused, "--now");
+  run("b", "resume-fetch mydata");
+  force("b");
+  expect_read("b", 0, 40, 'm');
+  boot("a");
+  expect_equal();
+}
+
+// Attacks: T8, KX5, P5, P6
 TEST_F(ForkFilm, force_now_leaves_that_out_and_says_so) {
   cast({"a", "b", "c"});
   run("b", "pause-fetch mydata");

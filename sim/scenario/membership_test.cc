@@ -279,6 +279,25 @@ TEST_F(MembershipFilm, who_is_connected_and_has_no_copy_is_no_reason_to_leave) {
   EXPECT_TRUE(is_on_disk("a", 0, 40, 'x'));
 }
 
+// It went with the disk that was accepted.
+// Attacks: T6, D17, P13
+TEST_F(MembershipFilm, a_right_that_nobody_has_any_more_is_not_on_its_way) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  power_loss("a");
+  disks("a").remove_device("/dev/sdb");
+  disks("a").add_device("/dev/sdb", Cluster::disk_bytes);
+  boot("a");
+  run("a", "attach mydata --accept-disk --force");
+  EXPECT_TRUE(until([&] { return state("a") == State::up_to_date; })) << describe();
+  const Answer answer = end(*begin("b", "primary mydata --timeout 20s"), 60s);
+  EXPECT_NE(answer.code, ExitCode::done);
+  EXPECT_NE(answer.next_step.find("primary mydata --force"), std::string::npos) << answer.text << answer.next_step;
+  run("b", "primary mydata --force");
+  expect_equal();
+}
+
 // Attacks: P6, MB2, D17
 TEST_F(MembershipFilm, a_detached_copy_may_be_the_only_one) {
   cast({"a", "b"});

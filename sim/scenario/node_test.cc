@@ -118,6 +118,24 @@ TEST_F(NodeFilm, a_stop_waits_for_a_device_that_is_being_written_back_as_long_as
   expect_equal();
 }
 
+// Attacks: T8, P5, P13
+TEST_F(NodeFilm, what_was_heard_before_a_restart_is_not_forgotten) {
+  cast({"a", "b"});
+  run("b", "pause-fetch mydata");
+  save("a", 0, 40, 'x');
+  rest(25s);
+  kill("a");
+  await_silence("b", "a");
+  restart("b");
+  const Answer answer = run("b", "primary mydata --force --dry-run");
+  EXPECT_NE(answer.text.find("bytes of log"), std::string::npos) << answer.text;
+  EXPECT_NE(answer.text.find("before marsd was started"), std::string::npos) << answer.text;
+  run("b", "resume-fetch mydata");
+  expect_state("b", State::waiting_for_peer);
+  boot("a");
+  expect_equal();
+}
+
 // Attacks: F49, OP6, P13
 TEST_F(NodeFilm, who_waits_for_what_is_deleted_is_told) {
   cast({"a", "b"});

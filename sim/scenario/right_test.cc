@@ -216,6 +216,58 @@ TEST_F(RightFilm, an_interrupted_sync_does_not_go_back_behind_what_was_here) {
   expect_equal();
 }
 
+// Attacks: S5, D12, P1, P6
+TEST_F(RightFilm, an_interrupted_sync_does_not_go_back_behind_what_only_the_log_had) {
+  stage.log_disk_bytes = 4 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b", "c"});
+  save("a", 0, 40, 'o');
+  expect_up_to_date();
+  isolate("b");
+  run("c", "pause-replay mydata");
+  save("a", 0, 40, 'x');
+  EXPECT_TRUE(until([&] { return durable("c") == durable("a"); }));
+  isolate("c");
+  fill(12);
+  expect_event("a", "the log is not kept any longer for c");
+  network().set_link("a", "c", {.bytes_per_second = 100'000});
+  heal("a", "c");
+  EXPECT_TRUE(until([&] { return state("c") == State::syncing; })) << describe();
+  cut("a", "c");
+  heal("b", "c");
+  expect_state("c", State::waiting_for_peer);
+  rest(30s);
+  expect_state("c", State::waiting_for_peer);
+  run("c", "resume-replay mydata");
+  network().set_link("a", "c", {});
+  heal("a", "c");
+  rejoin("b");
+  expect_equal();
+}
+
+// The wish for the forced host was written anew by commands that saw it reign.
+// Attacks: T2, T6, T8, P4
+TEST_F(RightFilm, who_comes_back_takes_nothing_from_a_forced_primary_that_was_made_primary_once_more) {
+  cast({"a", "b", "c"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  run("b", "pause-fetch mydata");
+  power_loss("a");
+  await_silence("c", "a");
+  force("c");
+  run("c", "secondary mydata");
+  run("c", "primary mydata");
+  cut("a", "c");
+  boot("a");
+  rest(60s);
+  EXPECT_FALSE(cluster().device("a", "mydata")->is_open());
+  EXPECT_EQ(view("a").state, State::waiting_for_peer) << describe();
+  run("b", "resume-fetch mydata");
+  heal("a", "c");
+  save("c", 0, 20, 'y');
+  expect_equal();
+}
+
 // Attacks: T9, P6
 TEST_F(RightFilm, a_forced_reign_is_never_dropped_as_an_empty_tail) {
   cast({"a", "b"});

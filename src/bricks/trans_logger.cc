@@ -32,6 +32,7 @@ namespace {
 WriteBackOptions fit_to_memory(WriteBackOptions options, const Pool& pool) {
   const uint64_t portion = pool.pages() * Pool::page_bytes / 8;
   options.round_bytes_max = std::min(options.round_bytes_max, std::max<uint64_t>(portion, options.run_bytes_max));
+  options.zeroes_round_bytes_max = std::min(options.zeroes_round_bytes_max, 2 * options.round_bytes_max);
   return options;
 }
 

@@ -189,11 +189,12 @@ std::vector<WriteBack::Run> WriteBack::collect() {
   if (piece.owner == nullptr) piece = next_piece(0);
   while (piece.owner != nullptr && bytes < options_.round_bytes_max) {
     if (piece.offset < unsettled_to_ && piece.offset + piece.bytes > unsettled_from_) {
-      piece = next_piece(std::max(unsettled_to_, piece.offset + piece.bytes));
+      piece = next_piece(unsettled_to_);
       continue;
     }
     const bool is_zeroes = piece.data() == nullptr;
     if (is_zeroes && zeroes >= options_.zeroes_round_bytes_max) {
+      is_hurried_ = true;  // the rest of them costs no memory, for which anybody would ask
       piece = next_piece(piece.offset + piece.bytes);
       continue;
     }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <variant>
 
 namespace mars::cli {
@@ -68,6 +69,7 @@ Error Client::not_running() const {
 
 Answer answer_of(const Error& error) {
   if (error.status == Status::permission) return Answer::of(error, "run it as root, or with sudo");
+  if (error.status == Status::end) return Answer::of(error, "look at its log; when it runs again, repeat the command");
   if (error.status == Status::timed_out)
     return Answer::of(error,
                       "look at its log; if it stays so, kill it: what was "
@@ -82,8 +84,11 @@ Answer answer_of(const Error& error) {
 Result<std::string> Client::status() {
   httplib::Client client(socket_);
   prepare(client);
+  const auto begun = std::chrono::steady_clock::now();
   httplib::Result result = client.Get("/v1/status", {{"Host", "localhost"}});
   if (!result && result.error() == httplib::Error::Connection) return failure(not_running());
+  if (!result && std::chrono::steady_clock::now() - begun < std::chrono::seconds(silence_s - 1))
+    return failure(Status::end, "marsd ended the connection before it answered");
   if (!result) return failure(Status::timed_out, "marsd does not answer");
   if (result->status != 200) return failure(Status::invalid, fmt::format("marsd answers with HTTP {}", result->status));
   return result->body;

@@ -142,7 +142,7 @@ void add_resources(std::vector<CommandSpec>& table) {
        "The disk must be the one that was detached, with the content it had; otherwise the state is "
        "disk-changed and nothing is replayed onto it. --accept-disk takes the disk, not what is on it: the "
        "replica counts as new and is synced from another one. On the host that is wanted as primary it needs --force: "
-       "the device stays closed until the sync is done; where nobody can give the content it opens no more.",
+       "the device stays closed until the sync is done. If its content shall count, make the resource anew from it.",
        {any_resource},
        {{"accept-disk", flag, "the disk may have changed while it was detached", false, {}, {}},
         accept_loss,

@@ -223,6 +223,7 @@ Task<void> Daemon::carry_out(std::shared_ptr<Submission> submission) {
 }
 
 void Daemon::take_snapshot() {
+  if (stop_.is_set()) return;  // see publish_stop()
   std::atomic_store(&snapshot_, std::make_shared<const std::string>(control::to_json(node_->status())));
 }
 

@@ -59,6 +59,14 @@ bool knows_all(Call& call, const Uuid& id, bool with_logs) {
   });
 }
 
+// Some log that is known ends with the release to this host. Where none does nobody has the right any more.
+bool is_right_on_its_way(Call& call, const ResourceRecord& record) {
+  return std::ranges::any_of(call.resources().members(record.id), [&](const Uuid& host) {
+    const replication::Report* its = call.report_of(record.id, host);
+    return its != nullptr && !its->branch.empty() && its->branch.back().released_to == call.self();
+  });
+}
+
 std::string progress_text(Call& call, const ResourceRecord& record) {
   const Uuid holder = call.holder(record.id);
   for (const Uuid& host : {call.self(), holder}) {
@@ -68,6 +76,7 @@ std::string progress_text(Call& call, const ResourceRecord& record) {
   }
   if (holder == call.self()) return "opening the device";
   if (holder.is_nil() && !knows_all(call, record.id, true)) return "nobody who answers has the right to write";
+  if (holder.is_nil() && !is_right_on_its_way(call, record)) return "nobody has the right to write any more";
   if (holder.is_nil()) return "the right to write is on its way";
   const replication::Report* report = call.report_of(record.id, holder);
   const bool is_going = report != nullptr && report->state == control::State::handing_over;
@@ -121,7 +130,13 @@ Task<std::string> give_up_primary(Call& call, ResourceRecord record, Uuid reques
     co_return "this host was wanted as primary before, and still is; `marsadm secondary " + name + "` takes that back";
   }
   const Uuid holder = call.holder(record.id);
-  if (holder == call.self() || (holder.is_nil() && knows_all(call, record.id, true))) {
+  const bool knows = holder.is_nil() && knows_all(call, record.id, true);
+  if (knows && !is_right_on_its_way(call, record)) {
+    const std::string left = co_await take_back(call, record, request, std::move(former));
+    co_return "nobody has the right to write any more (it was given up with a log or a disk): run `marsadm primary " +
+        name + " --force` on a host that has everything; " + left;
+  }
+  if (holder == call.self() || knows) {
     co_return "the right to write is on its way here, and this host becomes primary by itself; to give it back, run "
               "`marsadm primary " +
         name + "` on the other host";
@@ -143,7 +158,10 @@ Task<Answer> wait_primary(Call& call, ResourceRecord record, Uuid request, repli
     const replication::Designated wish = find_designated(call.registers(), record.id);
     if (wish.request == request && !wish.refusal.empty()) {
       co_return refused("the handover of " + record.name + " was refused: " + wish.refusal,
-                        "nothing was changed; mend this and repeat the command");
+                        former.host.is_nil() && !wish.host.is_nil()
+                            ? "mend this and repeat the command; until then " + call.host_name(wish.host) +
+                                  " is wanted as primary again, and opens its device"
+                            : "nothing was changed; mend this and repeat the command");
     }
     if (wish.request != request) {
       co_return refused("another command for " + record.name + " came after this one",

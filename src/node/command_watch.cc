@@ -235,7 +235,11 @@ Task<Answer> wait_resource(Call& call) {
   while (should_ask(call, *goal)) {
     Reply reply = co_await ask(call, call.holder(goal->record.id));
     const bool is_over = call.is_abandoned() || call.node.is_stopping();
-    if (!reply.is_from_there && !is_over) break;
+    if (!reply.is_from_there && !reply.was_cut_off && !is_over) break;
+    if (reply.was_cut_off && !is_over) {
+      if (!co_await call.wait()) break;
+      continue;
+    }
     if (is_over || reply.answer.code != ExitCode::done || is_known_to_sync(call, *goal)) {
       co_return std::move(reply.answer);
     }

@@ -55,7 +55,7 @@ Answer from_there(Answer answer, const std::string& host) {
 }
 
 // What this host has to say instead of an answer from there.
-Reply unheard(Answer answer) { return {std::move(answer), false}; }
+Reply unheard(Answer answer, bool was_cut_off = false) { return {std::move(answer), false, was_cut_off}; }
 
 Task<Reply> converse(Call& call, net::Channel& channel, std::string host) {
   for (;;) {
@@ -67,7 +67,7 @@ Task<Reply> converse(Call& call, net::Channel& channel, std::string host) {
     if (!message && message.error().status == Status::unsupported) {
       co_return unheard(not_reached(host, message.error().text));
     }
-    if (!message) co_return unheard(cut_off(host, message.error().text));
+    if (!message) co_return unheard(cut_off(host, message.error().text), true);
     auto line = control::decode_line(text_of(*message));
     if (!line)
       co_return unheard(failed({Status::damaged, host + " answers with something that is no answer"},

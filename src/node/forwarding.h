@@ -22,6 +22,7 @@ Task<Answer> forward(Call& call, Member member);
 struct Reply {
   Answer answer;
   bool is_from_there = false;  // false: it was not reached, or nobody waits any more
+  bool was_cut_off = false;    // the connection ended first
 };
 Task<Reply> ask(Call& call, Uuid host);
 

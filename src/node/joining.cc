@@ -172,7 +172,7 @@ Task<Result<Joined>> ask_at(io::Machine& machine, const JoinOrder& order, io::Ad
 
 bool is_answer(Status status) {
   return status != Status::unreachable && status != Status::timed_out && status != Status::gone &&
-         status != Status::end && status != Status::refused;
+         status != Status::end;
 }
 
 }  // namespace
@@ -186,7 +186,7 @@ Task<Result<Joined>> ask_to_join(io::Machine& machine, JoinOrder order) {
     if (is_late(machine, order)) co_return failure(std::move(last));
     if (is_answer(last.status)) break;
   }
-  if (!is_answer(last.status) && last.status != Status::refused) last.status = Status::unreachable;
+  if (!is_answer(last.status)) last.status = Status::unreachable;
   co_return failure(std::move(last));
 }
 

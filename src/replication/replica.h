@@ -280,7 +280,7 @@ class Replica {
   std::optional<Lsn> needed_from(const Uuid& member) const;
   void end_pin(const Uuid& member, const Report& report);
   Task<void> hear_the_connected();
-  bool waits_for_forced(HandoverObstacle obstacle, const std::string& to);
+  bool waits_for_forced(HandoverObstacle obstacle, const Designated& wanted, const std::string& to);
   bool is_handover_taken_back() const;
   void taken_back(const std::string& to);
   Task<void> trim();
@@ -295,6 +295,8 @@ class Replica {
   // replica_force.cc
   Task<Result<LossStatement>> force_in_turn(const ForceOrder& order);
   Result<void> may_be_forced() const;
+  std::string connected_and_ahead() const;
+  uint64_t remembered_beyond(const Uuid& host, const Memory& memory) const;
   std::string answering_holder() const;
   LossStatement known_loss() const;
 

@@ -94,8 +94,7 @@ Task<Result<void>> Replica::open_moved_disk(Error problem) {
 bool Replica::is_only_copy() const {
   const Lsn end = log_->durable().position.lsn;
   const Tail tail = tail_of(log_->branch(), end, environment_.self(), life_);
-  const bool is_right_here = tail == Tail::mine || tail == Tail::granted;
-  if (state_->value().state != ReplicaState::consistent || (!is_right_here && !has_parted())) return false;
+  if (state_->value().state != ReplicaState::consistent) return false;
   // Acknowledged, and nowhere but in the memory of this host.
   if (tail == Tail::mine && environment_.pool().has_inherited(options_.resource, log_->admitted())) return true;
   return std::ranges::none_of(peers_, [&](const auto& peer) {

@@ -312,7 +312,12 @@ Task<Status> Replica::fetch_from(Uuid source) {
 // says (D12): it is no version of anything until it was synced.
 Task<Status> Replica::leave_damaged_history() {
   reached("fetch: the heir's reign begins at a damaged end");
-  const Status status = co_await state_->update([](StateBlock& state) { state.state = ReplicaState::fresh; });
+  const Tip end = log_->durable();
+  const Status status = co_await state_->update([end](StateBlock& state) {
+    state.state = ReplicaState::fresh;
+    state.sweep = {};
+    state.sweep.base = end;
+  });
   wake_.notify();
   co_return status == Status::ok ? Status::forked : status;
 }

@@ -36,12 +36,19 @@ Task<Result<LossStatement>> Replica::force_in_turn(const ForceOrder& order) {
   co_await hear_the_connected();
   if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
   const io::Instant deadline = machine_.now() + 60s;
-  while (!order.now && !order.is_dry_run && !is_over() && choose_source() && machine_.now() < deadline) {
+  const bool fetches = !order.now && !order.is_dry_run && environment_.switches(options_.resource).fetch;
+  while (fetches && !is_over() && choose_source() && machine_.now() < deadline) {
     co_await become_follower();
     co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
   }
   LossStatement loss = known_loss();
   if (order.is_dry_run) co_return loss;
+  // It can be had: paused, slow, or kept by a host that cannot read it for the moment.
+  if (const std::string has_more = order.now ? "" : connected_and_ahead(); !has_more.empty()) {
+    co_return failure(Status::refused, has_more + " has more than this host and is connected (" + loss.text +
+                                           "): force that one, or wait until it is fetched (`marsadm resume-fetch " +
+                                           options_.name + "`); --now gives it up");
+  }
   // The operator may have forced another host meanwhile, which is not seen from here.
   if (is_over()) co_return failure(Status::stopped, "nobody waits for this force any more");
   // The holder may have come back meanwhile.
@@ -92,12 +99,35 @@ std::string Replica::answering_holder() const {
   return {};
 }
 
+// How much more of this history a member had that was not heard since the start of marsd.
+uint64_t Replica::remembered_beyond(const Uuid& host, const Memory& memory) const {
+  const Position& tip = memory.what.tip.position;
+  if (host == environment_.self() || peers_.contains(host) || log_->branch().empty()) return 0;
+  const format::BranchEpoch& last = log_->branch().back();
+  const Lsn end = log_->durable().position.lsn;
+  return !last.ended && tip.epoch == last.id && tip.lsn > end ? tip.lsn - end : 0;
+}
+
+// Empty: nobody.
+std::string Replica::connected_and_ahead() const {
+  const Lsn end = log_->durable().position.lsn;
+  for (const auto& [host, peer] : peers_) {
+    if (!environment_.is_connected(host) || !answered_.contains(host) || !peer.is_attached || !peer.is_consistent)
+      continue;
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    if (common.any && common.peer_beyond && !common.mine_beyond && rival(peer) == Rival::none && !is_no_way_on(peer)) {
+      return environment_.host_name(host);
+    }
+  }
+  return {};
+}
+
 // "At least, as far as known": what others said that they had of this history and we have not.
 LossStatement Replica::known_loss() const {
   LossStatement loss;
   const Lsn end = log_->durable().position.lsn;
   std::string who;
-  io::Duration silent{};
+  std::optional<io::Duration> silent;
   for (const auto& [host, peer] : peers_) {
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
     if (!common.any || !common.peer_beyond) continue;
@@ -111,23 +141,31 @@ LossStatement Replica::known_loss() const {
     loss.milliseconds = mine > 0 && its > mine ? (its - mine) / 1'000'000 : 0;
     who = environment_.host_name(host);
   }
+  for (const auto& [host, memory] : memories_) {
+    const uint64_t more = remembered_beyond(host, memory);
+    if (more <= loss.bytes) continue;
+    loss.bytes = more;
+    loss.milliseconds = 0;
+    who = environment_.host_name(host);
+  }
   for (const auto& [host, peer] : peers_) {
     if (peer.is_holder && heard(host)) silent = machine_.now() - *heard(host);
   }
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silent).count();
+  const std::string since =
+      silent ? std::to_string(std::chrono::duration_cast<std::chrono::seconds>(*silent).count()) + " s ago"
+             : "before marsd was started here";
   // What rotted here was durable here, whoever else has heard of it (D10).
   if (recovery_.is_damaged && recovery_.evidence > end && recovery_.evidence - end > loss.bytes) {
     loss.bytes = recovery_.evidence - end;
     loss.text =
         "at least " + std::to_string(loss.bytes) + " bytes of this host's own log are damaged and will be missing";
   } else if (loss.bytes == 0) {
-    loss.text = "nothing is known to be missing; the primary was last heard " + std::to_string(seconds) +
-                " s ago, and what it wrote since is not here";
+    loss.text =
+        "nothing is known to be missing; the primary was last heard " + since + ", and what it wrote since is not here";
   } else {
     loss.text = "at least " + std::to_string(loss.bytes) + " bytes of log" +
                 (loss.milliseconds > 0 ? " (" + std::to_string(loss.milliseconds) + " ms of writes)" : "") +
-                " will be missing, as far as known; " + who + " has more; last heard " + std::to_string(seconds) +
-                " s ago";
+                " will be missing, as far as known; " + who + " has more; last heard " + since;
   }
   for (const auto& [host, peer] : peers_) {
     if (!peer.is_consistent || !bricks::have_lost_sight(log_->branch(), peer.branch)) continue;

@@ -230,13 +230,15 @@ HandoverFacts Replica::handover_facts(const Uuid& successor) const {
   return facts;
 }
 
-// A forced primary reigns already: that it cannot be reached takes nothing from it.
-bool Replica::waits_for_forced(HandoverObstacle obstacle, const std::string& to) {
+// A forced primary reigns already: that it cannot be reached takes nothing from it. A later command takes that mark
+// away, so a host whose device is closed takes nothing from anybody whom it cannot ask.
+bool Replica::waits_for_forced(HandoverObstacle obstacle, const Designated& wanted, const std::string& to) {
   const bool is_silent = obstacle == HandoverObstacle::not_connected;
   if (!is_silent && obstacle != HandoverObstacle::not_attached) return false;
   reached("handover: a forced primary is waited for");
+  const std::string why = is_silent ? "cannot be reached" : "has not attached its disk";
   say(State::waiting_for_peer,
-      to + " was forced primary and " + (is_silent ? "cannot be reached" : "has not attached its disk"),
+      to + (wanted.is_forced ? " was forced primary and " : " is wanted as primary and ") + why,
       "or run `marsadm primary " + options_.name + "` here, if this side is to be kept");
   return true;
 }
@@ -249,6 +251,9 @@ Task<void> Replica::hand_over(Designated wanted) {
   if (obstacle == HandoverObstacle::rival) {
     co_return say(State::fork, sentence(obstacle, to), way_out_of_fork());
   }
+  const bool takes_nothing = wanted.is_forced || !device_->is_open();
+  // Looked at in each step: not begun anew each time.
+  if (shown_ == State::waiting_for_peer && takes_nothing && waits_for_forced(obstacle, wanted, to)) co_return;
   say(State::handing_over, "to " + to);
   const io::Instant begun = machine_.now();
   while (!stop_.is_set()) {
@@ -264,7 +269,7 @@ Task<void> Replica::hand_over(Designated wanted) {
   if (obstacle == HandoverObstacle::rival) {
     co_return say(State::fork, sentence(obstacle, to), way_out_of_fork());
   }
-  if (wanted.is_forced && waits_for_forced(obstacle, to)) co_return;
+  if (takes_nothing && waits_for_forced(obstacle, wanted, to)) co_return;
   if (obstacle != HandoverObstacle::none) co_return co_await refuse(wanted, sentence(obstacle, to));
   net::Bytes opening;
   Writer writer(opening);

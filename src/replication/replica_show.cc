@@ -231,6 +231,9 @@ std::string Replica::ahead_and_away() const {
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
     if (common.any && common.peer_beyond && !common.mine_beyond) return environment_.host_name(host);
   }
+  for (const auto& [host, memory] : memories_) {
+    if (remembered_beyond(host, memory) > 0) return environment_.host_name(host);
+  }
   return {};
 }
 

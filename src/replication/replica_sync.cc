@@ -260,7 +260,7 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   life_ = life;
   status = co_await state_->update([&](StateBlock& state) {
     const bool rewrites = state.sweep.rewrites;
-    const Tip base = state.state == ReplicaState::consistent ? state.applied : state.sweep.base;
+    const Tip base = state.state == ReplicaState::consistent ? log_->durable() : state.sweep.base;  // D12
     state.state = ReplicaState::syncing;
     state.sweep = {};
     state.sweep.rewrites = rewrites;

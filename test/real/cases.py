@@ -36,5 +36,5 @@ def run_cases(cases, needs_fuse=False):
 
 
 def lab(can, hosts="a", **options):
-    """With the programs of the test's own build, because that one has the sanitizers."""
+    """With marsd of the test's own build, because that one has the sanitizers; of marsadm see harness.Lab."""
     return harness.Lab(harness.programs(os.environ.get("MARS_BUILD_DIR")), hosts, **{**can, **options})

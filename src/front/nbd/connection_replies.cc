@@ -148,6 +148,7 @@ Task<void> Connection::write_replies() {
     }
     gather(buffers);
     writing_since_ = server_.machine_.now();
+    if (!export_->button()) export_->look_again();  // is_deaf() may be true now
     const Status status = co_await stream_->write(buffers);
     writing_since_.reset();
     while (Reply* reply = written_.pop_front()) release(*reply);
