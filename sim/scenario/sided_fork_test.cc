@@ -443,5 +443,26 @@ TEST_F(SidedForkFilm, who_was_left_behind_by_more_reigns_than_a_branch_remembers
   expect_equal();
 }
 
+// Attacks: T9, P6, P13
+TEST_F(SidedForkFilm, a_side_whose_rival_is_lost_for_good_can_be_kept) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  isolate("a");
+  save_apart("a", 0, 20, 'a');
+  await_silence("b", "a");
+  force("b");
+  save("b", 0, 20, 'b');
+  rejoin("a");
+  expect_state("a", State::fork);
+  power_loss("b");
+  await_silence("a", "b");
+  expect_next_step("a", "lost for good");
+  restart("a");
+  run("a", "primary mydata --force");
+  expect_state("a", State::up_to_date);
+  EXPECT_TRUE(cluster().device("a", "mydata")->is_open());
+}
+
 }  // namespace
 }  // namespace mars::sim

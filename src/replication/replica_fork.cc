@@ -85,8 +85,14 @@ std::string Replica::way_out_of_fork() const {
   }
   std::string others;
   for (const std::string& name : names) others += (others.empty() ? "" : " and ") + name;
+  const bool is_other_away = std::ranges::any_of(peers_, [this](const auto& peer) {
+    return shows_parting(peer.second) && !environment_.is_connected(peer.first);
+  });
   return "decide which side is kept, then run `marsadm invalidate " + options_.name + "` on the other: here" +
-         (others.empty() ? "" : ", or on " + others);
+         (others.empty() ? "" : ", or on " + others) +
+         (is_other_away ? "; if that is lost for good, restart marsd and run `marsadm primary " + options_.name +
+                              " --force` here to keep this side"
+                        : "");
 }
 
 // Two histories, neither a prefix of the other, and ours is the one inside which a rival begins (T9). A tail without
