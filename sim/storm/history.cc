@@ -151,6 +151,11 @@ std::optional<uint32_t> History::last_acknowledged(uint32_t number, unsigned sec
 
 // ---- what is known
 
+void History::forget_behind(uint32_t number, Lsn end) {
+  std::map<uint64_t, Bounds>& known = reigns_.at(number).known;
+  known.erase(known.upper_bound(end.value), known.end());
+}
+
 std::string History::narrow(uint32_t number, Lsn lsn, uint32_t low, uint32_t high, const std::string& why) {
   std::map<uint64_t, Bounds>& known = reigns_.at(number).known;
   if (reigns_[number].is_mixed) return {};

@@ -93,6 +93,8 @@ class History {
   // this reign.
   void mix(uint32_t reign) { reigns_.at(reign).is_mixed = true; }
 
+  // The end of its log rotted away and nobody could tell: the same reign goes on with other batches at those places.
+  void forget_behind(uint32_t reign, Lsn end);
   // At this position of this epoch lie at least and at most so many writes.
   std::string narrow(uint32_t reign, Lsn lsn, uint32_t low, uint32_t high, const std::string& why);
   // `image`: all sectors, in order; the disk of a replica that says that it is at `end`.

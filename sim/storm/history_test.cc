@@ -113,6 +113,16 @@ TEST_F(HistoryTest, a_read_must_not_be_older_than_what_was_acknowledged) {
   EXPECT_NE(history.check_read(0, 0, old, history.last_acknowledged(0, 0)), "");
 }
 
+TEST_F(HistoryTest, what_rotted_away_is_not_expected_where_other_batches_lie_now) {
+  write(0, 0, 1);
+  EXPECT_EQ(history.narrow(0, {4096}, 1, 1, "a batch"), "");
+  write(0, 0, 1);
+  EXPECT_EQ(history.narrow(0, {8192}, 2, 2, "the batch that rots"), "");
+  history.forget_behind(0, {4096});
+  EXPECT_EQ(history.narrow(0, {8192}, 0, 1, "another one"), "");
+  EXPECT_NE(history.narrow(0, {8192}, 2, 2, "the former one"), "");
+}
+
 TEST_F(HistoryTest, writes_that_were_given_up_are_known) {
   write(0, 0, 8);
   EXPECT_EQ(check(10, 8192), "");

@@ -81,6 +81,10 @@ TEST(StormFound, a_state_directory_that_cannot_be_read_for_a_moment_needs_no_res
   EXPECT_EQ(again(6100005232, "50-51,61,65,82,85,89,91,108"), "");  // the log disk's own
 }
 
+TEST(StormFound, where_the_end_rotted_away_lies_another_batch_of_the_same_reign) {
+  EXPECT_EQ(again(33000004898, "93-128,147-148"), "");
+}
+
 TEST(StormPlan, leaving_a_step_out_changes_no_other_step) {
   const Plan plan = make_plan(3, all_faults(), 40);
   const Plan longer = make_plan(3, all_faults(), 80);

@@ -61,6 +61,7 @@ void Watch::look_at(const std::string& host, replication::Replica& replica) {
   // A tear and this look the same: the disk is not ahead of what is left.
   if (has_less && report.is_whole && stage_.rotten.contains(host)) {
     stage_.reached.count("the end of a log rotted away unseen");
+    if (reign) stage_.history.forget_behind(*reign, report.durable.position.lsn);
   }
   if (reign && report.is_primary && stage_.history.reign(*reign).host == stage_.id(host)) {
     const History::Reign& its = stage_.history.reign(*reign);

@@ -82,6 +82,24 @@ TEST_F(LogTest, a_full_file_is_followed_by_the_next) {
   EXPECT_EQ(read_all(), letters);
 }
 
+TEST_F(LogTest, one_flush_covers_the_end_of_a_file_and_the_begin_of_the_next) {
+  const auto room = [&] { return log().segments().all().back()->limit() - log().tail().position.lsn; };
+  while (room() > 60000) {
+    batches.append('x', 50000);
+    log().flush();
+    ASSERT_TRUE(batches.settle());
+  }
+  const size_t count = log().segments().all().size();
+  batches.append_written('y');
+  batches.append_written('z', 60000);
+  EXPECT_EQ(log().segments().all().size(), count + 1);
+  log().flush();
+  ASSERT_TRUE(batches.settle());
+  replica.power_loss();
+  ASSERT_TRUE(replica.follow().has_value());
+  EXPECT_TRUE(read_all().ends_with("yz")) << read_all();
+}
+
 TEST_F(LogTest, no_more_than_the_bound_is_without_a_flush) {
   for (int i = 0; i < 40; ++i) batches.append('x', 32768);
   EXPECT_TRUE(world.run_until(
