@@ -85,6 +85,10 @@ TEST(StormFound, where_the_end_rotted_away_lies_another_batch_of_the_same_reign)
   EXPECT_EQ(again(33000004898, "93-128,147-148"), "");
 }
 
+TEST(StormFound, who_does_not_see_the_same_wish_hands_the_right_to_and_fro_a_few_times_only) {
+  EXPECT_EQ(again(33000006588, "0-103"), "");
+}
+
 TEST(StormPlan, leaving_a_step_out_changes_no_other_step) {
   const Plan plan = make_plan(3, all_faults(), 40);
   const Plan longer = make_plan(3, all_faults(), 80);

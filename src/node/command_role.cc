@@ -190,7 +190,7 @@ Task<Answer> force(Call& call, ResourceRecord record) {
   if (replica == nullptr) co_return refused(call.why_idle(record));
   call.say("asking which writes will be missing");
   const bool is_dry_run = call.is_dry_run();
-  replication::Replica::ForceOrder order;
+  replication::ForceOrder order;
   order.is_dry_run = is_dry_run;
   order.now = call.command.flag("now");
   order.is_over = [&call] { return call.is_abandoned(); };

@@ -5,6 +5,7 @@
 // closed -> following (fetch, replay, sync) <-> primary (trans_logger, device). One activity (work) does all changes.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -27,6 +28,7 @@
 #include "replication/decide_start.h"
 #include "replication/device.h"
 #include "replication/environment.h"
+#include "replication/force.h"
 #include "replication/insertions.h"
 #include "replication/life.h"
 #include "replication/memory.h"
@@ -48,14 +50,6 @@ struct ReplicaOptions {
   uint64_t segment_bytes = 64u << 20;
   std::optional<uint64_t> log_reserve_bytes;  // of the log disk; nothing: 5 % of it, at least 64 MiB
   bool allow_changed_disk = false;
-};
-
-// What `primary --force` says before it acts.
-struct LossStatement {
-  bool is_refused = false;
-  std::string text;
-  uint64_t bytes = 0;
-  uint64_t milliseconds = 0;
 };
 
 class Replica {
@@ -108,12 +102,6 @@ class Replica {
   // Commands; each returns when it is done or refused.
   Task<Result<void>> detach();
   // `is_over`: whoever gave the order has gone, while it had to wait; it is carried out for nobody (T6).
-  struct ForceOrder {
-    bool is_dry_run = false;
-    bool now = false;                              // without what others have more
-    std::function<bool()> is_over;                 // may be empty
-    std::function<void(const std::string&)> tell;  // what will be missing, before it is given up; may be empty
-  };
   Task<Result<LossStatement>> force(ForceOrder order);
   Task<Result<void>> invalidate(std::function<bool()> is_over = {});
   // Before leave-resource removes it: refused, or it does nothing any more that others could rely on.
@@ -243,6 +231,7 @@ class Replica {
   Task<void> hand_over(Designated wanted);
   Task<Result<void>> prepare(net::Channel& channel, const Uuid& successor);
   Task<Status> release_to(Uuid successor);
+  bool is_handed_to_and_fro();
   Task<Status> remember_gone();
   bool has_unlogged() const;
 
@@ -430,6 +419,8 @@ class Replica {
   bool is_disk_ours_ = false;  // the one that was attached: it may be remembered
   bool was_cut_off_ = false;
 
+  std::deque<io::Instant> empty_releases_;  // of reigns in which no device was opened
+  bool was_opened_ = false;                 // the device, in this reign
   control::State shown_ = control::State::detached;
   std::string reason_;
   std::string next_step_;

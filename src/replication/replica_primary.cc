@@ -12,6 +12,11 @@ using control::State;
 using format::ReplicaState;
 using format::StateBlock;
 
+namespace {
+constexpr size_t empty_releases_max = 8;
+constexpr io::Duration empty_releases_time = 10min;
+}  // namespace
+
 // ---- opening
 
 // Replay to the end of the log, bring in what a dead predecessor had acknowledged, begin an epoch, and only when that
@@ -182,6 +187,7 @@ Task<void> Replica::open_device() {
                   "mend that: it is tried again; or run `marsadm set " + options_.name +
                       " front-end nbd`, which needs no kernel module");
   }
+  was_opened_ = true;
   say(State::up_to_date);
 }
 
@@ -243,6 +249,22 @@ bool Replica::waits_for_forced(HandoverObstacle obstacle, const Designated& want
   return true;
 }
 
+// Two hosts that do not see the same wish, as when the store of one takes no writes, would hand the right to and fro
+// for ever, some fifty times a second, and nobody could follow so many reigns.
+bool Replica::is_handed_to_and_fro() {
+  while (!empty_releases_.empty() && empty_releases_.front() + empty_releases_time < machine_.now()) {
+    empty_releases_.pop_front();
+  }
+  if (empty_releases_.size() < empty_releases_max) return false;
+  reached("handover: to and fro");
+  say(State::waiting_for_peer,
+      "the right to write comes back from other hosts again and again, and nobody opens the device",
+      "the hosts do not see the same wish: look at the warnings of `marsadm status` on all of them, mend what they "
+      "name, then run `marsadm primary " +
+          options_.name + "` where it shall be");
+  return true;
+}
+
 // T4, then T3. Any failure before the release batch is written leaves us in charge, in the same epoch.
 Task<void> Replica::hand_over(Designated wanted) {
   const Uuid successor = wanted.host;
@@ -251,6 +273,7 @@ Task<void> Replica::hand_over(Designated wanted) {
   if (obstacle == HandoverObstacle::rival) {
     co_return say(State::fork, sentence(obstacle, to), way_out_of_fork());
   }
+  if (is_handed_to_and_fro()) co_return;
   const bool takes_nothing = wanted.is_forced || !device_->is_open();
   // Looked at in each step: not begun anew each time.
   if (shown_ == State::waiting_for_peer && takes_nothing && waits_for_forced(obstacle, wanted, to)) co_return;
@@ -356,6 +379,11 @@ Task<Status> Replica::release_to(Uuid successor) {
   const auto release = format::encode(format::Release{random_uuid(machine_), environment_.self(), successor});
   Status status = co_await log_->append_control(RecordOp::release, release, log_->admitted());
   if (status != Status::ok) co_return status;
+  if (std::exchange(was_opened_, false)) {
+    empty_releases_.clear();
+  } else {
+    empty_releases_.push_back(machine_.now());
+  }
   // What may have to wait for a disk that hangs comes behind: the successor does not.
   const bool was_following = role_ == Role::following;
   role_ = Role::closed;
