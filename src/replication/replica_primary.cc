@@ -188,6 +188,7 @@ Task<void> Replica::open_device() {
                       " front-end nbd`, which needs no kernel module");
   }
   was_opened_ = true;
+  empty_releases_.clear();  // whoever is asked to hand this device over does so at once
   say(State::up_to_date);
 }
 
@@ -379,11 +380,7 @@ Task<Status> Replica::release_to(Uuid successor) {
   const auto release = format::encode(format::Release{random_uuid(machine_), environment_.self(), successor});
   Status status = co_await log_->append_control(RecordOp::release, release, log_->admitted());
   if (status != Status::ok) co_return status;
-  if (std::exchange(was_opened_, false)) {
-    empty_releases_.clear();
-  } else {
-    empty_releases_.push_back(machine_.now());
-  }
+  if (!std::exchange(was_opened_, false)) empty_releases_.push_back(machine_.now());
   // What may have to wait for a disk that hangs comes behind: the successor does not.
   const bool was_following = role_ == Role::following;
   role_ = Role::closed;
