@@ -88,6 +88,8 @@ void Storm::calm(Prng prng) {
 bool Storm::is_up_to_date() {
   for (const std::string& host : stage_.hosts) {
     if (stage_.replica(host) == nullptr) return false;
+    // What was said to it goes out only later, and can change everything then.
+    if (stage_.cluster.node(host).cluster()->registers().is_rolled_back()) return false;
   }
   return stage_.open_hosts().size() == 1 && stage_.cluster.all_up_to_date(the_resource, 1ms);
 }
