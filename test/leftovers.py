@@ -114,6 +114,11 @@ def pools_of(base):
     return [pool_of(run_dir) for run_dir in base.glob("*/run")]
 
 
+def scratch_of(base):
+    """A folder of the lab in memory: many small files cost a disk that discards what is freed a minute to remove."""
+    return Path("/dev/shm", base.name)
+
+
 def sweep(base):
     """Takes everything of one lab away. Returns what is still there, which should be nothing."""
     for path in mounts_below(base):
@@ -134,6 +139,7 @@ def sweep(base):
                 run("ip", "netns", "del", name.name, check=False)
     for pool in pools_of(base):
         shutil.rmtree(pool, ignore_errors=True)
+    shutil.rmtree(scratch_of(base), ignore_errors=True)
     wait_for_images(base)
     shutil.rmtree(base, ignore_errors=True)
     left = [f"process {pid}" for pid in processes_of(base)] + [f"mount {path}" for path in mounts_below(base)]

@@ -11,6 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
+import leftovers
 from common import check_ext4, expect, poll, run
 from nbd import Nbd
 
@@ -157,13 +158,14 @@ class Mounted:
 
 
 class Exported:
-    """The same on an NBD export: an image in the first GiB, behind it fio's part, notes and a part to scribble on."""
+    """The same on an NBD export: an image first, behind it fio's part, notes and a part to scribble on."""
 
     kind = "NBD on a Unix socket, nothing mounted"
     flush_name = "FLUSH"
     is_mounted = False
     how_read = "read back through NBD"
-    IMAGE, JOB, NOTES, SCRIBBLE = 0, 1024 * MIB, 1920 * MIB, 1936 * MIB
+    IMAGE, JOB, NOTES, SCRIBBLE = 0, 640 * MIB, 1024 * MIB, 1040 * MIB
+    PIECE = 4 * MIB
 
     def __init__(self, resource):
         self.resource = resource
@@ -184,11 +186,13 @@ class Exported:
         pass
 
     def fill(self, host):
-        tree, image = host.base / "tree", host.base / "image"
+        scratch, image = leftovers.scratch_of(host.base.parent), host.base / "image"
+        has_room = scratch.parent.is_dir() and shutil.disk_usage(scratch.parent).free > 2 * SELECTION_BYTES
+        tree = (scratch if has_room else host.base) / "tree"
         sums, total = copy_selection(tree)
         with open(image, "wb") as file:
-            file.truncate(1024 * MIB)
-        run("mkfs.ext4", "-q", "-d", tree, image)
+            file.truncate(self.JOB - self.IMAGE)
+        run("mkfs.ext4", "-q", "-i", "8192", "-d", tree, image)
         self.image_sum = sum_of(image)
         run("nbdcopy", "--flush", image, host.device(self.resource))
         shutil.rmtree(tree)
@@ -198,33 +202,34 @@ class Exported:
         return ["--ioengine=nbd", f"--uri={host.device(self.resource)}", f"--offset={self.JOB}"]
 
     def note_job(self, host):
-        self.job_sum = self.read_all(host)[1]
+        self.job_sum = self.part_sum(host, self.JOB, self.NOTES)
 
-    def read_all(self, host):
-        """Sums of the image and of fio's part; the image stays in a file."""
-        copy = host.base / "copy"
-        run("nbdcopy", host.device(self.resource), copy)
-        with open(copy, "rb") as file:
-            file.seek(self.JOB)
-            digest = hashlib.sha256()
-            while (at := file.tell()) < self.NOTES:
-                digest.update(file.read(min(MIB, self.NOTES - at)))
-        os.truncate(copy, self.JOB)
-        return sum_of(copy), digest.hexdigest()
+    def pieces(self, host, begin, end):
+        with Nbd(host.device(self.resource)) as nbd:
+            for at in range(begin, end, self.PIECE):
+                yield nbd.read(at, self.PIECE)
+
+    def part_sum(self, host, begin, end):
+        digest = hashlib.sha256()
+        for piece in self.pieces(host, begin, end):
+            digest.update(piece)
+        return digest.hexdigest()
 
     def check(self, host):
-        image, job = self.read_all(host)
-        expect(image == self.image_sum, f"the image on {host.name} has another content", [host])
-        expect(not self.job_sum or job == self.job_sum, f"fio's part on {host.name} has another content", [host])
+        for name, begin, end, wanted in [("the image", self.IMAGE, self.JOB, self.image_sum),
+                                         ("fio's part", self.JOB, self.NOTES, self.job_sum)]:
+            if wanted:
+                is_equal = self.part_sum(host, begin, end) == wanted
+                expect(is_equal, f"{name} on {host.name} has another content", [host])
         for name, data in self.notes.items():
             expect(self.has(host, name, data), f"{name} is missing on {host.name}", [host])
         return 2 + len(self.notes)
 
     def check_structure(self, host, after_crash=False):
         image = host.base / "copy"
-        with Nbd(host.device(self.resource)) as nbd, open(image, "wb") as file:
-            for at in range(self.IMAGE, self.JOB, 4 * MIB):
-                file.write(nbd.read(at, 4 * MIB))
+        with open(image, "wb") as file:
+            for piece in self.pieces(host, self.IMAGE, self.JOB):
+                file.write(piece)
         check_ext4(image, after_crash)
 
     def place(self, name):
