@@ -150,6 +150,7 @@ TEST_F(Evidence, a_restored_host_does_not_open_at_the_first_contact) {
   cluster.run_for(30s);
   EXPECT_EQ(cluster.state("a", "mydata"), State::rolled_back) << describe();
   EXPECT_FALSE(cluster.is_primary("a", "mydata")) << describe();
+  EXPECT_NE(cluster.replica("a", "mydata", "a")->next_step.find("--accept-loss"), std::string::npos) << describe();
   // It has no token that would keep the other one from being forced.
   ASSERT_EQ(cluster.run("b", "resume-fetch mydata").code, ExitCode::done);
   const control::Answer forced = cluster.run("b", "primary mydata --force");

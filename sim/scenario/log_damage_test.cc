@@ -78,6 +78,22 @@ TEST_F(LogDamageFilm, a_rotten_record_on_a_replica_is_never_applied_and_is_fetch
   expect_equal();
 }
 
+// Attacks: D10, T5, P2
+TEST_F(LogDamageFilm, a_loss_that_was_accepted_before_there_was_any_is_asked_for_again) {
+  const uint64_t begin = fetch_without_replay();
+  run("b", "attach mydata --accept-loss");
+  run("b", "detach mydata");
+  rot_log("b", begin + 8192);
+  isolate("b");
+  run("b", "attach mydata");
+  expect_state("b", State::log_damaged);
+  await_silence("b", "a");
+  expect_exit("b", "primary mydata --force", ExitCode::refused, "--accept-loss");
+  heal("a", "b");
+  run("b", "resume-replay mydata");
+  expect_equal();
+}
+
 // Attacks: F23, P11, D10
 TEST_F(LogDamageFilm, every_block_of_the_fetched_log_rots_in_turn) {
   cast({"a", "b"});

@@ -3,10 +3,13 @@
 #include <fmt/core.h>
 #include <httplib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <variant>
+
+#include "control/value_text.h"
 
 namespace mars::cli {
 
@@ -17,6 +20,16 @@ using control::ExitCode;
 
 // marsd sends an empty line at least every second while a command runs.
 constexpr time_t silence_s = 30;
+// By how much a command may outlive its --timeout, which marsd keeps, before marsd counts as hanging.
+constexpr auto grace = std::chrono::seconds(15);
+
+using Clock = std::chrono::steady_clock;
+
+std::optional<Clock::time_point> deadline_of(const control::Command& command) {
+  const uint64_t timeout_ms = control::parse_duration_ms(command.text("timeout")).value_or(0);
+  if (timeout_ms == 0 || timeout_ms > uint64_t{1} << 40) return std::nullopt;
+  return Clock::now() + std::chrono::milliseconds(timeout_ms) + grace;
+}
 
 void prepare(httplib::Client& client) {
   client.set_address_family(AF_UNIX);
@@ -60,9 +73,18 @@ class Lines {
 
 }  // namespace
 
-Error Client::not_running() const {
+Error Client::no_connection() const {
   if (::access(socket_.c_str(), W_OK) != 0 && errno == EACCES) {
     return {Status::permission, fmt::format("{} is not for this user", socket_)};
+  }
+  // Its queue is full: it runs, and has taken nobody for a while.
+  if (const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); fd >= 0) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    socket_.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    const bool is_full = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 && errno == EAGAIN;
+    ::close(fd);
+    if (is_full) return {Status::timed_out, "marsd does not answer"};
   }
   return {Status::gone, fmt::format("marsd is not running (nobody listens on {})", socket_)};
 }
@@ -84,10 +106,10 @@ Answer answer_of(const Error& error) {
 Result<std::string> Client::status() {
   httplib::Client client(socket_);
   prepare(client);
-  const auto begun = std::chrono::steady_clock::now();
+  const auto begun = Clock::now();
   httplib::Result result = client.Get("/v1/status", {{"Host", "localhost"}});
-  if (!result && result.error() == httplib::Error::Connection) return failure(not_running());
-  if (!result && std::chrono::steady_clock::now() - begun < std::chrono::seconds(silence_s - 1))
+  if (!result && result.error() == httplib::Error::Connection) return failure(no_connection());
+  if (!result && Clock::now() - begun < std::chrono::seconds(silence_s - 1))
     return failure(Status::end, "marsd ended the connection before it answered");
   if (!result) return failure(Status::timed_out, "marsd does not answer");
   if (result->status != 200) return failure(Status::invalid, fmt::format("marsd answers with HTTP {}", result->status));
@@ -103,12 +125,18 @@ Answer Client::run(const control::Command& command, const std::function<void(con
   request.path = "/v1/command";
   request.headers = {{"Host", "localhost"}, {"Content-Type", "application/json"}};
   request.body = control::encode(command);
-  request.content_receiver = [&lines](const char* data, size_t length, uint64_t, uint64_t) {
-    return lines.add({data, length});
+  const std::optional<Clock::time_point> deadline = deadline_of(command);
+  const auto is_late = [&] { return deadline && Clock::now() > *deadline; };
+  Clock::time_point heard = Clock::now();
+  request.content_receiver = [&](const char* data, size_t length, uint64_t, uint64_t) {
+    heard = Clock::now();
+    return lines.add({data, length}) && (lines.answer() || !is_late());
   };
   httplib::Result result = client.send(request);
   if (lines.answer()) return *lines.answer();
-  if (!result && result.error() == httplib::Error::Connection) return answer_of(not_running());
+  if (!result && result.error() == httplib::Error::Connection) return answer_of(no_connection());
+  const bool is_silent = Clock::now() - heard >= std::chrono::seconds(silence_s - 1);
+  if (!result && (is_silent || is_late())) return answer_of({Status::timed_out, "marsd does not answer"});
   return {ExitCode::failed,
           "marsd ended the connection before it answered",
           "look at its log, and at `marsadm status`",

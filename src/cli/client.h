@@ -22,7 +22,7 @@ class Client {
                       const std::function<void(const control::Progress&)>& on_progress);
 
  private:
-  Error not_running() const;
+  Error no_connection() const;
 
   const std::string socket_;
 };

@@ -89,6 +89,10 @@ Status check_combination(const Command& command, std::string& text) {
     text = "primary: --now is for --force only";
     return Status::invalid;
   }
+  if (command.name == "attach" && command.flag("force") && !command.flag("accept-disk")) {
+    text = "attach: --force is for --accept-disk only";
+    return Status::invalid;
+  }
   if (command.name == "create-resource" && command.flag("create-file") && !command.has("size")) {
     text = "create-resource: --create-file needs --size";
     return Status::invalid;

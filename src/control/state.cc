@@ -51,7 +51,7 @@ constexpr bool is_in_order() {
 }
 static_assert(is_in_order());
 
-constexpr std::array<std::string_view, 3> roles = {"none", "secondary", "primary"};
+constexpr std::array<std::string_view, 3> roles = {"unknown", "secondary", "primary"};
 constexpr std::array<std::string_view, 3> kinds = {"fetch", "replay", "sync"};
 
 template <class Enum>

@@ -56,7 +56,7 @@ const StateRow& row(State state);
 inline std::string_view name(State state) { return row(state).name; }
 std::optional<State> find_state(std::string_view name);
 
-enum class Role : uint8_t { none, secondary, primary };
+enum class Role : uint8_t { unknown, secondary, primary };
 std::string_view name(Role role);
 std::optional<Role> find_role(std::string_view name);
 

@@ -245,18 +245,24 @@ Result<ClusterView> cluster_view_from_json(std::string_view text) {
 }
 
 Result<ClusterView> only(ClusterView view, std::string_view resource) {
-  auto at = std::ranges::find(view.resources, resource, &ResourceView::uuid);
-  if (at == view.resources.end()) at = std::ranges::find(view.resources, resource, &ResourceView::name);
-  if (at == view.resources.end()) {
+  if (!view.problem.empty()) {
+    return failure(Status::io_error,
+                   fmt::format("this host is a member of a cluster, which could not be opened: {}; {}", view.problem,
+                               way_to_open));
+  }
+  if (view.cluster.empty()) {
+    return failure(Status::refused, "this host is in no cluster; `marsadm create-cluster` or `marsadm join-cluster`");
+  }
+  std::string ResourceView::* key = &ResourceView::uuid;
+  if (std::ranges::find(view.resources, resource, key) == view.resources.end()) key = &ResourceView::name;
+  if (std::ranges::find(view.resources, resource, key) == view.resources.end()) {
     std::vector<std::string_view> names;
     for (const ResourceView& known : view.resources) names.push_back(known.name);
     std::string_view near = nearest(resource, names);
     std::string hint = near.empty() ? "; `marsadm status` lists them" : fmt::format("; did you mean \"{}\"?", near);
     return failure(Status::not_found, fmt::format("there is no resource \"{}\"{}", resource, hint));
   }
-  ResourceView found = std::move(*at);
-  view.resources.clear();
-  view.resources.push_back(std::move(found));
+  std::erase_if(view.resources, [&](const ResourceView& known) { return known.*key != resource; });
   return view;
 }
 

@@ -51,8 +51,8 @@ struct EpochView {
 // One host's copy, as far as the host that answers knows; of others as of `last_contact_ns`.
 struct ReplicaView {
   std::string host;
-  Role role = Role::none;         // what it is
-  Role wanted_role = Role::none;  // what the cluster wants it to be
+  Role role = Role::unknown;         // what it is; unknown: not heard since marsd was started
+  Role wanted_role = Role::unknown;  // what the cluster wants it to be
   State state = State::unknown;
   std::string reason;     // one sentence; empty: the state says it all
   std::string next_step;  // what to do; empty: nothing

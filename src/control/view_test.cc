@@ -104,12 +104,18 @@ TEST(view, refuses_garbage) {
   EXPECT_TRUE(cluster_view_from_json(R"({"version":1,"of_tomorrow":[1,2]})"));
 }
 
+ClusterView open_view() {
+  ClusterView view = full_view();
+  view.problem.clear();
+  return view;
+}
+
 TEST(view, only_one_resource) {
-  Result<ClusterView> one = only(full_view(), "other");
+  Result<ClusterView> one = only(open_view(), "other");
   ASSERT_TRUE(one);
   EXPECT_EQ(one->resources.size(), 1u);
   EXPECT_EQ(one->hosts.size(), 2u);
-  Result<ClusterView> none = only(full_view(), "mydta");
+  Result<ClusterView> none = only(open_view(), "mydta");
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().status, Status::not_found);
   EXPECT_EQ(none.error().text, "there is no resource \"mydta\"; did you mean \"mydata\"?");
@@ -117,12 +123,22 @@ TEST(view, only_one_resource) {
 
 // Two hosts may have made resources of one name; the alarm gives the uuids.
 TEST(view, only_one_resource_by_its_uuid) {
-  ClusterView view = full_view();
+  ClusterView view = open_view();
   view.resources[1].name = view.resources[0].name;
-  Result<ClusterView> one = only(std::move(view), "u4");
+  Result<ClusterView> one = only(view, "u4");
   ASSERT_TRUE(one);
   ASSERT_EQ(one->resources.size(), 1u);
   EXPECT_EQ(one->resources[0].uuid, "u4");
+  Result<ClusterView> both = only(view, view.resources[0].name);
+  ASSERT_TRUE(both);
+  EXPECT_EQ(both->resources.size(), 2u);
+}
+
+TEST(view, where_nothing_could_be_opened_no_resource_is_said_to_be_gone) {
+  EXPECT_EQ(status_of(only(full_view(), "mydata")), Status::io_error);
+  ClusterView view = open_view();
+  view.cluster.clear();
+  EXPECT_EQ(status_of(only(std::move(view), "mydata")), Status::refused);
 }
 
 TEST(states, have_unique_names_and_explanations) {

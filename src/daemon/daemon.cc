@@ -1,5 +1,6 @@
 #include "daemon/daemon.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
 #include <csignal>
@@ -77,12 +78,27 @@ Task<void> Daemon::live() {
   machine_.stop();
 }
 
+namespace {
+
+// Adds rights to a directory that is made anew at each boot; the files in it have modes of their own.
+void open_to_others(const std::string& directory, mode_t rights) {
+  struct stat found = {};
+  if (::stat(directory.c_str(), &found) != 0 || (found.st_mode & rights) == rights) return;
+  if (::chmod(directory.c_str(), (found.st_mode | rights) & 07777) != 0) {
+    log_line(LogLevel::warning, "others cannot reach what is in " + directory + ": its mode cannot be changed");
+  }
+}
+
+}  // namespace
+
 Task<Error> Daemon::prepare_directories() {
   for (const std::string& directory : {config_.state_dir, config_.run_dir, config_.device_dir}) {
     if (Status status = co_await machine_.storage().make_directory(directory); status != Status::ok) {
       co_return Error(status, "cannot make the directory " + directory + " (" + std::string(name(status)) + ")");
     }
   }
+  open_to_others(config_.device_dir, 0055);
+  if ((config_.nbd_socket_mode & 0077) != 0) open_to_others(config_.run_dir, 0011);
   // Before the sweep: whoever else serves devices from this directory must not lose them.
   auto lock = co_await machine_.storage().lock_directory(config_.run_dir);
   if (status_of(lock) == Status::busy) {
@@ -159,7 +175,7 @@ Task<Error> Daemon::start() {
   // After the node: it has the lock on the state directory, so nobody else's socket is replaced.
   Error listening = co_await nbd_->listen("unix:" + config_.run_dir + "/nbd.sock", config_.nbd_socket_mode);
   if (listening.status != Status::ok) co_return listening;
-  if (Error error = co_await open_nbd_port(); error.status != Status::ok) co_return error;
+  co_await try_nbd_port();
   take_snapshot();
   co_return start_control();
 }
@@ -223,7 +239,7 @@ Task<void> Daemon::carry_out(std::shared_ptr<Submission> submission) {
 }
 
 void Daemon::take_snapshot() {
-  if (stop_.is_set()) return;  // see publish_stop()
+  if (stop_.is_set() && snapshot_) return;  // see publish_stop()
   std::atomic_store(&snapshot_, std::make_shared<const std::string>(control::to_json(node_->status())));
 }
 

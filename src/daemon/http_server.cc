@@ -11,7 +11,9 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <vector>
 
 #include "control/value_text.h"
 #include "control/view.h"
@@ -67,6 +69,56 @@ class Call {
   std::stop_source abandoned_;
 };
 
+// One thread for each request that runs at once, made when it is needed and kept: most hosts never need ten.
+class Threads : public httplib::TaskQueue {
+ public:
+  void enqueue(std::function<void()> job) override {
+    std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+    if (jobs_.size() > idle_ && threads_.size() < HttpServer::threads_max) start_thread();
+    has_job_.notify_one();
+  }
+  void shutdown() override {
+    {
+      std::lock_guard lock(mutex_);
+      is_over_ = true;
+      has_job_.notify_all();
+    }
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  // The kernel may have no room for one: then the job waits for another one to end.
+  void start_thread() {
+    try {
+      threads_.emplace_back([this] { loop(); });
+    } catch (const std::system_error&) {
+      log_line(LogLevel::warning, "no thread can be made for a command; it waits");
+    }
+  }
+  void loop() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      ++idle_;
+      has_job_.wait(lock, [this] { return !jobs_.empty() || is_over_; });
+      --idle_;
+      if (jobs_.empty()) return;
+      const std::function<void()> job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      job();
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable has_job_;
+  std::deque<std::function<void()>> jobs_;
+  std::vector<std::thread> threads_;
+  size_t idle_ = 0;
+  bool is_over_ = false;
+};
+
 int connect_to(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -83,7 +135,7 @@ class HttpServer::Implementation {
  public:
   explicit Implementation(Options options) : options_(std::move(options)) {
     server_.set_address_family(AF_UNIX);
-    server_.new_task_queue = [] { return new httplib::ThreadPool(HttpServer::threads); };
+    server_.new_task_queue = [] { return new Threads; };
     server_.set_keep_alive_max_count(1);  // a thread is for one request, not for an idle connection
     server_.set_read_timeout(5);
     server_.set_write_timeout(10);

@@ -27,8 +27,9 @@ struct Submission {
 
 class HttpServer {
  public:
-  static constexpr size_t commands_max = 16;  // at once
-  static constexpr size_t threads = 24;       // so that the status can be read while all commands wait
+  // At once: a host may have a mount unit for each of its resources, and each waits for its device at the boot.
+  static constexpr size_t commands_max = 256;
+  static constexpr size_t threads_max = 264;  // so that the status can be read while all commands wait
 
   struct Options {
     std::string socket_path;

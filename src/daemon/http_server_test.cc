@@ -84,12 +84,12 @@ class HttpServerTest : public testing::Test {
   }
   std::string path() const { return directory_ + "/control.sock"; }
   HttpServer::Options options() {
-    return {
-        path(), [this](Submission submission) { on_submit(std::move(submission)); },
-        [] {
-          return std::make_shared<const std::string>(R"({"version":1,"host":"alpha","resources":[{"name":"mydata"}]})");
-        },
-        std::chrono::seconds(30)};
+    return {path(), [this](Submission submission) { on_submit(std::move(submission)); },
+            [] {
+              return std::make_shared<const std::string>(
+                  R"({"version":1,"host":"alpha","cluster":"c","resources":[{"name":"mydata"}]})");
+            },
+            std::chrono::seconds(30)};
   }
   std::string exchange(std::string_view bytes) {
     RawClient client(path());

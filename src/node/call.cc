@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "bricks/branch.h"
 #include "control/value_text.h"
 #include "control/words.h"
 #include "node/forwarding.h"
@@ -162,6 +163,18 @@ Answer stuck(const Report& report, std::string what) {
   std::string text = std::move(what) + ": " + std::string(control::name(report.state));
   if (!report.reason.empty()) text += ", " + report.reason;
   return {is_fork ? ExitCode::fork : ExitCode::failed, std::move(text), report.next_step, {}};
+}
+
+std::string only_here(Call& call, const ResourceRecord& record, const replication::Report& mine) {
+  const Lsn end = mine.durable.position.lsn;
+  Lsn shared;
+  for (const Uuid& host : call.resources().members(record.id)) {
+    const replication::Report* its = host == call.self() ? nullptr : call.report_of(record.id, host);
+    if (its == nullptr || !its->is_consistent) continue;
+    const auto common = bricks::common_position(mine.branch, end, its->branch, its->durable.position.lsn);
+    if (common.any) shared = std::max(shared, common.mine_beyond ? common.position.lsn : end);
+  }
+  return shared < end ? "; " + control::size_text(end - shared) + " of its log are on no other host" : "";
 }
 
 namespace {

@@ -76,6 +76,9 @@ Answer not_open(Node& node);
 // What the operator reads when a replica stays in a state that somebody has to end.
 Answer stuck(const replication::Report& report, std::string what);
 bool is_broken(const replication::Report& report);
+// The part of a sentence that says how much of the log here no other consistent replica has, as far as it was heard;
+// empty: nothing.
+std::string only_here(Call& call, const ResourceRecord& record, const replication::Report& mine);
 
 using Runner = Task<Answer> (*)(Call& call);
 

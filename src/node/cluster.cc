@@ -90,6 +90,16 @@ Task<Result<void>> Cluster::open_registers() {
   co_return Result<void>{};
 }
 
+namespace {
+
+std::vector<io::Address> with_port(std::vector<io::Address> addresses, const std::string& port) {
+  if (port.empty() || port == "0") return {};
+  for (io::Address& address : addresses) address = join(split(address).host, port);
+  return addresses;
+}
+
+}  // namespace
+
 // Nothing to do but at the first start, after the store was lost, and when the addresses have changed.
 Task<Status> Cluster::introduce_self() {
   Result<io::Sha256> key = parts_.machine.keys().public_key_hash(identity_.key_pem);
@@ -98,7 +108,11 @@ Task<Status> Cluster::introduce_self() {
   Member self{identity_.host, identity_.name, *key, mine};
   Status status = co_await add_member(*registers_, std::move(self));
   const bool is_specific = !parts_.options.advertise.empty() || !is_wildcard(split(parts_.options.listen).host);
-  if (status == Status::ok && is_specific) {
+  // Where the others know it by an address that they saw, that stays, with the port where it listens now.
+  if (const auto known = find_member(*registers_, identity_.host); known && !is_specific) {
+    mine = with_port(known->addresses, split(parts_.options.listen).port);
+  }
+  if (status == Status::ok && !mine.empty()) {
     status = co_await publish_addresses(*registers_, identity_.host, std::move(mine));
   }
   co_return status;

@@ -193,7 +193,7 @@ Task<Answer> join_in_turn(Call& call) {
                   node.options().advertise,
                   node.options().listen,
                   node.options().times,
-                  call.deadline().value_or(node.machine().now() + std::chrono::seconds(60)),
+                  call.deadline().value_or(node.machine().now() + std::chrono::hours(24 * 365)),
                   [&call] { return call.node.is_stopping() || call.is_abandoned(); },
                   &call.node.changed()};
   call.say("calling " + token->addresses.front());

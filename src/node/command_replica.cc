@@ -57,7 +57,10 @@ Task<Answer> open_disk(Call& call, ResourceRecord record, std::vector<std::strin
 // The switch first, so that the disk is not opened again behind the closing; a refusal turns it back.
 Task<Answer> close_disk(Call& call, ResourceRecord record, std::vector<std::string> kinds) {
   if (co_await call.stays_in_use(record.id, call.self())) co_return call.in_use(record, call.self());
-  if (call.is_dry_run()) co_return Answer::done("the disk of " + record.name + " would be closed");
+  if (call.is_dry_run()) {
+    const std::string more = kinds.empty() ? "" : "; fetch, replay and sync would be off";
+    co_return Answer::done("the disk of " + record.name + " would be closed" + more);
+  }
   Status status = co_await write_switch(call.registers(), record.id, call.self(), "attach", false);
   if (status != Status::ok) co_return not_written(call, status, "the switch");
   call.say("closing");
@@ -99,7 +102,9 @@ Task<Answer> attach(Call& call) {
 Task<Answer> up(Call& call) {
   Result<ResourceRecord> record = own_resource(call);
   if (!record) co_return failed(record.error());
-  if (call.is_dry_run()) co_return Answer::done("the disk of " + record->name + " would be opened");
+  if (call.is_dry_run()) {
+    co_return Answer::done("the disk of " + record->name + " would be opened; fetch, replay and sync would be on");
+  }
   std::vector<std::string> kinds = {"fetch", "replay", "sync", "attach"};
   co_return co_await open_disk(call, *record, std::move(kinds));
 }
@@ -117,23 +122,6 @@ Task<Answer> down(Call& call) {
   std::vector<std::string> kinds = {"fetch", "replay", "sync"};
   co_return co_await close_disk(call, *record, std::move(kinds));
 }
-
-namespace {
-
-// What of the log here no other consistent replica has, as far as it was heard.
-std::string only_here(Call& call, const ResourceRecord& record, const replication::Report& mine) {
-  const Lsn end = mine.durable.position.lsn;
-  Lsn shared;
-  for (const Uuid& host : call.resources().members(record.id)) {
-    const replication::Report* its = host == call.self() ? nullptr : call.report_of(record.id, host);
-    if (its == nullptr || !its->is_consistent) continue;
-    const auto common = bricks::common_position(mine.branch, end, its->branch, its->durable.position.lsn);
-    if (common.any) shared = std::max(shared, common.mine_beyond ? common.position.lsn : end);
-  }
-  return shared < end ? "; " + control::size_text(end - shared) + " of its log are on no other host" : "";
-}
-
-}  // namespace
 
 // Refused where nobody could give the content back.
 Task<Answer> invalidate(Call& call) {

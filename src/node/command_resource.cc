@@ -136,8 +136,10 @@ Task<Result<Plan>> plan_new(Call& call) {
   const Result<uint64_t> size = control::parse_size(call.command.text("size"));
   const bool makes_file = call.command.flag("create-file");
   Plan plan;
+  if (call.command.has("size") && *size < size_unit) {
+    co_return failure(Status::refused, "a resource needs at least 4 KiB; give a larger --size");
+  }
   if (makes_file) {
-    if (*size < size_unit) co_return failure(Status::refused, "a resource needs at least 4 KiB; give a larger --size");
     Result<void> may = co_await may_make_file(call, disk);
     if (!may) co_return failure(may.error());
   }
@@ -305,7 +307,8 @@ Task<Answer> leave_resource(Call& call) {
     co_return refused("nobody knows whether this host has the right to write " + name + ": " + why,
                       here + " `marsadm primary " + name + " --force` on another host first, or delete the resource");
   }
-  if (call.is_dry_run()) co_return Answer::done("the replica of " + name + " here would be given up");
+  const std::string lost = report->is_attached && report->is_consistent ? only_here(call, *record, *report) : "";
+  if (call.is_dry_run()) co_return Answer::done("the replica of " + name + " here would be given up" + lost);
   const auto leaving = call.resources().leave(record->id);
   while (!leaving->is_done) {
     call.say("removing the log");
@@ -324,7 +327,7 @@ Task<Answer> leave_resource(Call& call) {
                                       "` to remove it from all hosts"
                                 : "");
   }
-  co_return Answer::done("this host has left " + name + "; its disk keeps what it has");
+  co_return Answer::done("this host has left " + name + "; its disk keeps what it has" + lost);
 }
 
 Task<Answer> delete_resource(Call& call) {

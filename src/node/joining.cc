@@ -131,7 +131,8 @@ Task<void> end_in_time(io::Machine& machine, const JoinOrder& order, net::Joiner
   }
 }
 
-Task<Result<Joined>> ask_at(io::Machine& machine, const JoinOrder& order, io::Address address) {
+// `is_member`: with a member of the cluster that the token is for it came to a conversation.
+Task<Result<Joined>> ask_at(io::Machine& machine, const JoinOrder& order, io::Address address, bool& is_member) {
   Result<std::string> request_pem =
       machine.keys().make_request(order.candidate.key_pem, net::host_uri(order.token.cluster, order.candidate.host));
   if (!request_pem) co_return failure(request_pem.error());
@@ -153,6 +154,7 @@ Task<Result<Joined>> ask_at(io::Machine& machine, const JoinOrder& order, io::Ad
   Scope watch(machine.ready());
   watch.spawn(end_in_time(machine, order, joiner, is_done));
   Result<std::unique_ptr<net::Channel>> channel = co_await joiner.call(encode(request));
+  is_member = channel.has_value();
   Result<Joined> joined = failure(Status::gone);
   if (is_late(machine, order)) {
     joined = failure(Status::timed_out, "the time is over");
@@ -180,11 +182,14 @@ bool is_answer(Status status) {
 Task<Result<Joined>> ask_to_join(io::Machine& machine, JoinOrder order) {
   Error last(Status::unreachable, "the token carries no address");
   for (const std::string& address : order.token.addresses) {
-    Result<Joined> joined = co_await ask_at(machine, order, address);
+    bool is_member = false;
+    Result<Joined> joined = co_await ask_at(machine, order, address, is_member);
     if (joined) co_return joined;
-    last = Error(joined.error().status, address + ": " + joined.error().text);
-    if (is_late(machine, order)) co_return failure(std::move(last));
-    if (is_answer(last.status)) break;
+    Error problem(joined.error().status, address + ": " + joined.error().text);
+    if (is_late(machine, order)) co_return failure(std::move(problem));
+    // A stranger who has that address in the joiner's own network says more than a silent one, but not the last word.
+    if (is_member || is_answer(problem.status) || !is_answer(last.status)) last = std::move(problem);
+    if (is_member && is_answer(last.status)) break;
   }
   if (!is_answer(last.status)) last.status = Status::unreachable;
   co_return failure(std::move(last));

@@ -58,7 +58,13 @@ Task<Result<void>> Node::start() {
     if (!open_problem_.empty()) carrying_.spawn(keep_looking_for_identity());
     co_return Result<void>{};
   }
-  co_return co_await open_cluster(std::move(**identity));
+  Identity again = **identity;
+  Result<void> cluster = co_await open_cluster(std::move(**identity));
+  const Status status = cluster ? Status::ok : cluster.error().status;
+  // A port that is taken, or an address that this host does not have yet: it may come.
+  if (status != Status::busy && status != Status::unreachable) co_return cluster;
+  carrying_.spawn(keep_opening(std::move(again)));
+  co_return Result<void>{};
 }
 
 Task<Result<void>> Node::open_directory() {

@@ -132,6 +132,16 @@ Task<void> Resources::reconcile_loop() {
   }
 }
 
+std::vector<std::string> Resources::warnings() const {
+  std::vector<std::string> texts;
+  for (const auto& [id, hosted] : hosted_) {
+    if (!hosted.is_told) continue;
+    texts.push_back("resource " + hosted.file.record.name +
+                    " was deleted, but its device is in use here: it goes, and its log with it, when it is not");
+  }
+  return texts;
+}
+
 Task<void> Resources::reconcile() {
   // What this host says of itself while its registers are of before would outlive what it said last.
   is_reconciled_ = !parts_.registers.is_rolled_back();
@@ -144,7 +154,7 @@ Task<void> Resources::reconcile() {
       // Of a host that nobody could ask when it was deleted.
       Replica* const replica = find(id);
       if (replica != nullptr && replica->device().is_in_use()) {
-        if (is_reconciled_ && !std::exchange(hosted_.at(id).is_told, true)) {
+        if (!parts_.registers.is_rolled_back() && !std::exchange(hosted_.at(id).is_told, true)) {
           parts_.events.add(hosted_.at(id).file.record.name,
                             "the resource was deleted; its device is still in use here, and goes when it is not");
         }

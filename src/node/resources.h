@@ -48,6 +48,8 @@ class Resources final : public replication::Environment, public ReportOwner {
   Task<Result<void>> open();
   // Why the log disk is not there; then no replica is started. Empty: it is.
   const std::string& log_problem() const { return log_problem_; }
+  // Of resources that are not listed any more: deleted, and still in use here.
+  std::vector<std::string> warnings() const;
   // `net` is there from now on; replicas hear of peers.
   void connect(net::PeerNet& net) { net_ = &net; }
   // Users of devices stay, but nobody new gets in; nothing waits for an instrument any more.

@@ -91,7 +91,8 @@ void fill_from(const Known& known, const Report& report, ReplicaView& view) {
 // What was heard before the connection broke is shown, but not as if it were so now.
 void mark_unreachable(ReplicaView& view) {
   const std::string before(control::name(view.state));
-  view.reason = "no connection; when it was heard last it was " + before;
+  view.reason = view.role == control::Role::unknown ? "no connection; it was not heard since marsd was started here"
+                                                    : "no connection; when it was heard last it was " + before;
   view.next_step = "look at the network and at marsd on " + view.host;
   view.state = control::State::unreachable;
 }
@@ -100,13 +101,12 @@ ReplicaView replica_view(const Known& known, const Uuid& host, const Uuid& desig
   Cluster& cluster = *known.node.cluster();
   ReplicaView view;
   view.host = cluster.resources().host_name(host);
-  view.role = control::Role::secondary;
   view.wanted_role = host == designated ? control::Role::primary : control::Role::secondary;
   const auto record = find_replica(cluster.registers(), known.record.id, host);
   if (record) view.disk = record->disk;
   const bool is_self = host == cluster.identity().host;
   const Report* report = known.of(host);
-  if (report != nullptr) fill_from(known, *report, view);
+  if (report != nullptr) view.role = control::Role::secondary, fill_from(known, *report, view);
   if (is_self) {
     if (report == nullptr) view.reason = "no files of it are here; `marsadm events` says why";
     if (const replication::Replica* replica = cluster.resources().find(known.record.id)) {
@@ -218,6 +218,7 @@ ClusterView status_of(Node& node) {
   view.cluster = to_string(cluster.identity().cluster);
   view.host = cluster.identity().name;
   if (const std::string& why = cluster.resources().log_problem(); !why.empty()) view.warnings.push_back(why);
+  for (std::string& warning : cluster.resources().warnings()) view.warnings.push_back(std::move(warning));
   if (!cluster.store_problem().empty()) view.warnings.push_back(cluster.store_problem());
   if (cluster.registers().is_rolled_back()) {
     const std::string witness = cluster.resources().host_name(cluster.registers().witness());

@@ -379,6 +379,7 @@ Task<Result<void>> Replica::attach() {
     if (auto accepted = co_await accept_other_disk(); !accepted) co_return accepted;
   }
   is_disk_ours_ = true;
+  accepts_loss_ = accepts_loss_ && may_have_lost();
   role_ = Role::closed;
   times_.clear();
   replaying_.reset();

@@ -112,10 +112,10 @@ class Replica {
   Task<Result<void>> take_out(std::string name, io::Duration deadline);
   // Nothing is held back any more, for good: the process is about to end.
   void end_instruments() { insertions_.give_up(); }
-  // The operator accepts that acknowledged writes were lost with the pool, or that the disk is another one.
-  void accept_loss() { accepts_loss_ = true; }
-  // `gives_up_content`: although nobody else has what its log has. Said of the disk that is at the path now: where one
-  // is attached there is nothing to accept, and nothing stays for a later one.
+  // The operator accepts that acknowledged writes were lost with the pool, or that the disk is another one. Where it is
+  // known that nothing is lost, and where a disk is attached, there is nothing to accept, and nothing stays for a later
+  // time. `gives_up_content`: although nobody else has what its log has.
+  void accept_loss() { accepts_loss_ = !is_attached() || may_have_lost(); }
   void accept_disk(bool gives_up_content) {
     if (is_attached() && is_disk_ours_) return;
     options_.allow_changed_disk = true;
@@ -222,6 +222,7 @@ class Replica {
   Task<void> open_primary(EpochCause cause, Uuid grant, bool opens_device, std::optional<StartAction> expected);
   Task<bool> replay_to_end();
   bool has_lost_writes() const;
+  bool may_have_lost() const;
   Task<Status> start_logger(bool adopts);
   Task<Status> begin_epoch(EpochCause cause, Uuid grant);
   Task<void> open_device();

@@ -127,6 +127,8 @@ bool Replica::has_lost_writes() const {
   return state.pool_id != pool.id();
 }
 
+bool Replica::may_have_lost() const { return has_lost_writes() || !is_log_whole() || shown_ == State::writes_lost; }
+
 // Of a device that is open, too: who turns the write cache off wants it off now.
 void Replica::apply_settings() {
   if (logger_ == nullptr) return;

@@ -114,15 +114,16 @@ void Replica::show_follower(const control::Switches& on) {
                is_disk ? "check " + options_.disk + ", then " + way_to_reopen : way_out_of_bad_log());
   }
   if (!is_synced) return show_unsynced(on);
+  const std::string way_without = "; if nobody has it, `marsadm attach " + options_.name +
+                                  " --accept-loss` and `marsadm primary " + options_.name +
+                                  " --force` here go on without what lies behind";
   if (has_lost_log()) {
     return say(State::log_damaged, recovery_.reason,
-               "connect a member that has the log: it is fetched again; if nobody has it, `marsadm attach " +
-                   options_.name + " --accept-loss` and `marsadm primary " + options_.name +
-                   " --force` here go on without what lies behind");
+               "connect a member that has the log: it is fetched again" + way_without);
   }
   if (action == StartAction::rolled_back) {
     return say(State::rolled_back, "others remember more of this host's own writes than it has",
-               "connect all members, so that it is fetched back");
+               "connect all members, so that it is fetched back" + way_without);
   }
   if (action == StartAction::wait) return say(State::opening, "waiting for the other members");
   if (must_sync_)

@@ -8,9 +8,12 @@ import signal
 import socket
 import subprocess
 
+from pathlib import Path
+
 from cases import lab, run_cases
 from common import expect, poll, run
-from harness import DONE
+from harness import DONE, FAILED
+from leftovers import pool_of
 
 SIZE = 16 << 20
 LINE = re.compile(r'time=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=(error|warning|info|debug) '
@@ -108,5 +111,57 @@ def a_second_one_with_the_same_state_is_refused(can):
         print(f"    {done.returncode}  {said}")
 
 
-run_cases([it_says_when_it_is_ready_and_when_it_ends, its_lines_are_logfmt, its_settings_may_stand_in_a_file,
+def its_memory_leaves_room_in_run(can):
+    """The write cache of 64M takes 25 MiB; /run is a tmpfs of others, too."""
+    for size, is_in_run in (("96m", True), ("64m", False)):
+        with lab(can, netns=False, fuse=False) as the_lab:
+            a = the_lab.host("a")
+            run("mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "marslab", a.run_dir)
+            try:
+                a.start()
+                maps = Path(f"/proc/{a.process.pid}/maps").read_text()
+                pool = next(Path(line.split()[-1]) for line in maps.splitlines() if line.endswith("/pool"))
+                wanted = a.run_dir if is_in_run else pool_of(a.run_dir)
+                expect(pool.parent == wanted, f"/run of {size}: the pool is {pool}", [a])
+                a.kill()
+                a.start()
+                expect(str(pool) in Path(f"/proc/{a.process.pid}/maps").read_text(), "it has another pool now", [a])
+                a.stop()
+                expect(not pool.exists(), f"{pool} is left", [a])
+            finally:
+                a.is_running() and a.kill()
+                run("umount", a.run_dir)
+
+
+def others_reach_what_they_may(can):
+    with lab(can, netns=False, fuse=False) as the_lab:
+        a = the_lab.host("a")
+        a.flags = ["--nbd-socket-mode", "0666"]
+        a.start()
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (a.run_dir, a.devices, *a.run_dir.glob("*.sock"))}
+        wanted = {"run": 0o711, "dev": 0o755, "nbd.sock": 0o666, "control.sock": 0o600}
+        expect(modes == wanted, f"modes: {({name: oct(mode) for name, mode in modes.items()})}", [a])
+
+
+def a_port_that_is_taken_holds_up_nothing_else(can):
+    """marsd runs on and says so; when the port is free, the resource opens by itself."""
+    with lab(can, netns=False, fuse=False) as the_lab:
+        a = the_lab.host("a")
+        a.start()
+        a.do("create-cluster")
+        a.do("create-resource", "r", make_file(a.disk))
+        a.stop()
+        address, port = the_lab.network.listen("a").rsplit(":", 1)
+        with socket.socket() as taken:
+            taken.bind((address, int(port)))
+            taken.listen()
+            a.start()
+            said = a.adm("status", "r")
+            expect(said.code == FAILED and "cannot listen" in said.err, f"status r: {said.code} {said.err}", [a])
+            print(f"    {said.message()}")
+        a.wait_state("r", "up-to-date")
+
+
+run_cases([its_memory_leaves_room_in_run, others_reach_what_they_may, a_port_that_is_taken_holds_up_nothing_else,
+           it_says_when_it_is_ready_and_when_it_ends, its_lines_are_logfmt, its_settings_may_stand_in_a_file,
            a_second_one_with_the_same_state_is_refused])

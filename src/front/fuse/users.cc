@@ -96,7 +96,8 @@ std::vector<std::string> find_users(int loop_number, pid_t self) {
   }
   for (const std::string& holder : names_in("/sys/block/" + name + "/holders")) users.push_back("held by " + holder);
   find_loops_above(name, users);
-  find_processes(device, self, users);
+  // A walk through all descriptors of the host, so only where nothing else tells that it is in use.
+  if (users.empty()) find_processes(device, self, users);
   return users;
 }
 

@@ -155,8 +155,10 @@ std::vector<BlockDevice> list_block_devices(const std::string& sysfs, const std:
     const std::string folder = at->path().string();
     // A path of a multipath disk has no number, because nobody can open it.
     const std::string number = first_line(folder + "/dev");
-    HardwareId id = read_id(folder, dev);
-    if (!number.empty() && id.is_unique) devices.push_back({path_of({folder, number, dev}), std::move(id.text)});
+    // First, so that no foreign disk is read for an id that could not be used: it may hang.
+    const std::string disk = exists(folder + "/partition") ? folder + "/.." : folder;
+    if (number.empty() || !disk_id(disk).is_unique) continue;
+    devices.push_back({path_of({folder, number, dev}), read_id(folder, dev).text});
   }
   std::ranges::sort(devices, {}, &BlockDevice::path);
   return devices;

@@ -155,6 +155,11 @@ Result<OpenedDisk> open_disk(const std::string& path, const OpenOptions& options
   if (!descriptor) return failure(descriptor.error());
   OpenedDisk disk;
   disk.descriptor = std::move(*descriptor);
+  struct stat opened = {};
+  if (::fstat(disk.descriptor.get(), &opened) != 0) return errno_failure(errno, "cannot examine " + path);
+  if (options.exclusive && S_ISBLK(opened.st_mode) != is_block_device) {
+    return failure(Status::busy, path + " has become another file in this moment; try again");
+  }
   if (options.exclusive && !is_block_device) {
     Result<void> locked = lock_file(disk.descriptor.get(), path);
     if (!locked) return failure(locked.error());

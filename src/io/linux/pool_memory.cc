@@ -1,5 +1,6 @@
 #include "io/linux/pool_memory.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
@@ -74,29 +75,57 @@ uint64_t fingerprint(const std::string& text) {
   return hash;
 }
 
-// /dev/shm is everybody's: a directory there counts only when it is ours and closed to others.
-Result<std::string> private_directory(const std::string& run_dir) {
+constexpr const char* shared_memory = "/dev/shm";
+
+// Where the pool of a run directory may lie in /dev/shm.
+Result<std::string> directory_in_shared_memory(const std::string& run_dir) {
   std::error_code error;
   const std::string canonical = std::filesystem::weakly_canonical(run_dir, error).string();
   if (error) return errno_failure(error.value(), "cannot resolve " + run_dir);
-  std::string path = fmt::format("/dev/shm/mars-{}-{:016x}", ::geteuid(), fingerprint(canonical));
+  return fmt::format("{}/mars-{}-{:016x}", shared_memory, ::geteuid(), fingerprint(canonical));
+}
+
+// /dev/shm is everybody's: a directory there counts only when it is ours and closed to others.
+Result<void> make_private(const std::string& path) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return errno_failure(errno, "cannot make " + path);
   struct stat info = {};
   if (::lstat(path.c_str(), &info) != 0) return errno_failure(errno, "cannot examine " + path);
   if (!S_ISDIR(info.st_mode) || info.st_uid != ::geteuid() || (info.st_mode & 077) != 0) {
     return failure(Status::permission, path + " is not a private directory of this user; remove it");
   }
-  return path;
+  return {};
 }
 
-Result<std::string> pool_path(const std::string& run_dir, const std::string& name) {
+// Others live in /run, and systemd does not even reload its units when it has less than 16 MiB there.
+bool has_room_to_spare(const std::string& directory, uint64_t bytes) {
+  struct statvfs space = {};
+  if (::statvfs(directory.c_str(), &space) != 0) return false;
+  if (space.f_blocks == 0) return true;  // it has no limit
+  const uint64_t others = std::max<uint64_t>(64u << 20, space.f_blocks * space.f_frsize / 2);
+  return space.f_bavail * space.f_frsize >= bytes + others;
+}
+
+bool is_there(const std::string& path) {
+  struct stat info = {};
+  return ::lstat(path.c_str(), &info) == 0;
+}
+
+// In the run directory where that is a tmpfs with room to spare, else in /dev/shm. One that is there stays where it is.
+Result<std::string> pool_path(const std::string& run_dir, const std::string& name, uint64_t bytes) {
   if (!is_pool_name(name)) return failure(Status::invalid, "not a name for a pool: " + name);
-  if (is_tmpfs(run_dir)) return run_dir + "/" + name;
-  if (!is_tmpfs("/dev/shm")) {
+  const std::string in_run = run_dir + "/" + name;
+  const bool may_run = is_tmpfs(run_dir);
+  if (may_run && is_there(in_run)) return in_run;
+  if (!may_run && !is_tmpfs(shared_memory)) {
     return failure(Status::unsupported, "neither " + run_dir + " nor /dev/shm is a tmpfs, so there is no write cache");
   }
-  Result<std::string> directory = private_directory(run_dir);
+  Result<std::string> directory = directory_in_shared_memory(run_dir);
   if (!directory) return directory;
+  const bool is_there_already = is_there(*directory + "/" + name);
+  if (may_run && !is_there_already && (has_room_to_spare(run_dir, bytes) || !is_tmpfs(shared_memory))) return in_run;
+  const Result<void> made = make_private(*directory);
+  if (!made && may_run) return in_run;
+  if (!made) return failure(made.error());
   return *directory + "/" + name;
 }
 
@@ -151,7 +180,7 @@ Result<std::unique_ptr<PoolMemory>> map_file(const Descriptor& file, const std::
 }  // namespace
 
 Result<std::unique_ptr<PoolMemory>> map_pool(const std::string& run_dir, const std::string& name, uint64_t bytes) {
-  const Result<std::string> path = pool_path(run_dir, name);
+  const Result<std::string> path = pool_path(run_dir, name, bytes);
   if (!path) return failure(path.error());
   const Descriptor file(::open(path->c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
   if (file) {
@@ -176,7 +205,7 @@ Result<std::unique_ptr<PoolMemory>> map_pool(const std::string& run_dir, const s
 }
 
 Status remove_pool(const std::string& run_dir, const std::string& name) {
-  const Result<std::string> path = pool_path(run_dir, name);
+  const Result<std::string> path = pool_path(run_dir, name, 0);
   if (!path) return path.error().status;
   const Status status = ::unlink(path->c_str()) == 0 ? Status::ok : status_from_errno(errno);
   // The private directory goes with its last pool.

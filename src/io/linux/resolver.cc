@@ -4,6 +4,7 @@
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 #include "base/sync.h"
@@ -32,14 +33,24 @@ struct Resolver::Question {
 struct Resolver::Threads : std::enable_shared_from_this<Threads> {
   Threads(Reactor& owner, Lookup function) : reactor(&owner), lookup(std::move(function)) {}
 
-  void push(std::shared_ptr<Question> question) {
+  // False: there is no thread, and none can be made now.
+  bool push(std::shared_ptr<Question> question) {
     std::scoped_lock lock(mutex);
+    if (queue.size() >= idle && count < threads_max && start_thread()) ++count;
+    if (count == 0) return false;
     queue.push_back(std::move(question));
-    if (queue.size() > idle && count < threads_max) {
-      std::thread([self = shared_from_this()] { self->loop(); }).detach();
-      ++count;
-    }
     has_work.notify_one();
+    return true;
+  }
+
+  // The kernel may have no room for one.
+  bool start_thread() {
+    try {
+      std::thread([self = shared_from_this()] { self->loop(); }).detach();
+      return true;
+    } catch (const std::system_error&) {
+      return false;
+    }
   }
 
   void end() {
@@ -93,7 +104,8 @@ std::shared_ptr<Resolver::Question> Resolver::ask(const Address& address) {
   const bool is_old = question && question->answer && machine_.now() - question->answered_at > late_answer_lasts;
   if (!question || is_old) {
     question = std::make_shared<Question>(machine_.ready(), address);
-    threads_->push(question);
+    if (!threads_->push(question))
+      question->answer = failure(Status::unreachable, "no thread can be made to look up " + address);
   }
   return question;
 }

@@ -98,12 +98,16 @@ bool Ring::try_queue(FileOp& op) {
 void Ring::turn() {
   if (can_be_silent_ && io_uring_cq_eventfd_enabled(&ring_)) io_uring_cq_eventfd_toggle(&ring_, false);
   queue_waiting();
-  if (io_uring_sq_ready(&ring_) > 0) {
-    // EAGAIN, EBUSY: the kernel is short of something until completions are taken; what is queued stays queued.
-    const int result = io_uring_submit(&ring_);
-    CHECK(result >= 0 || result == -EAGAIN || result == -EBUSY || result == -EINTR);
-  }
+  submit_queued();
   reap();
+  submit_queued();  // the second call of a durable write: the reactor may look for other work for a while now
+}
+
+void Ring::submit_queued() {
+  if (io_uring_sq_ready(&ring_) == 0) return;
+  // EAGAIN, EBUSY: the kernel is short of something until completions are taken; what is queued stays queued.
+  const int result = io_uring_submit(&ring_);
+  CHECK(result >= 0 || result == -EAGAIN || result == -EBUSY || result == -EINTR);
 }
 
 void Ring::queue_waiting() {

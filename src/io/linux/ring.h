@@ -32,6 +32,7 @@ class Ring final : public DiskEngine {
   bool try_queue(FileOp& op);
   void reap();
   void queue_waiting();
+  void submit_queued();
 
   Ready& ready_;
   io_uring ring_ = {};

@@ -113,14 +113,15 @@ Outcome LoopDevice::adopt(int number, uint64_t file_device, uint64_t file_inode)
 // fsync and closes between the two calls loses that; the second writing finds it out (not by fsync: its flush is
 // refused as well).
 CloseAnswer LoopDevice::close() {
-  bool lossy = fsync(fd_) != 0;
+  // Told once: a later close that succeeds has to say it, too.
+  is_lossy_ = fsync(fd_) != 0 || is_lossy_;
   if (ioctl(fd_, LOOP_CLR_FD) != 0 && errno != ENXIO) return CloseAnswer::failed;
   loop_info64 info = {};
   if (ioctl(fd_, LOOP_GET_STATUS64, &info) == 0) return CloseAnswer::busy;  // autoclear was on already: nothing to undo
   if (errno != ENXIO) return CloseAnswer::failed;
-  lossy = sync_file_range(fd_, 0, 0, write_and_wait) != 0 || lossy;
+  is_lossy_ = sync_file_range(fd_, 0, 0, write_and_wait) != 0 || is_lossy_;
   let_go();
-  return lossy ? CloseAnswer::closed_lossy : CloseAnswer::closed;
+  return is_lossy_ ? CloseAnswer::closed_lossy : CloseAnswer::closed;
 }
 
 Outcome LoopDevice::resize() { return ioctl(fd_, LOOP_SET_CAPACITY) == 0 ? Outcome{} : failure("LOOP_SET_CAPACITY"); }

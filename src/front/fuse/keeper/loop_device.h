@@ -61,6 +61,7 @@ class LoopDevice {
   int fd_ = -1;
   int number_ = -1;
   char path_[32] = {};
+  bool is_lossy_ = false;
 };
 
 }  // namespace mars::fuse
