@@ -1,5 +1,6 @@
 #include "bricks/batch_writer.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace mars::bricks {
@@ -23,7 +24,13 @@ bool BatchWriter::fits(const Admitted& request) const {
   return open_->composer.fits(payload) && open_->requests.size() < large_records_max;
 }
 
+// Then its write begins now, and the flush finds it on its way instead of at its beginning.
+bool BatchWriter::will_be_flushed() const {
+  return lone_flushes_ == flushes_before_one_is_expected && in_flight_ == 0 && open_->requests.size() == 1;
+}
+
 void BatchWriter::add(Admitted& request, bool is_urgent) {
+  if (std::exchange(is_flush_expected_, false)) lone_flushes_ = 0;  // another request came instead
   if (open_ != nullptr && !fits(request)) close(is_hurried_);
   if (open_ == nullptr) {
     if (free_.empty()) {
@@ -49,8 +56,18 @@ void BatchWriter::add(Admitted& request, bool is_urgent) {
   open_->composer.add(record, payload);
   open_->requests.push_back(&request);
   request.is_logging = true;
-  if (is_urgent) is_hurried_ = true;
+  is_flush_expected_ = !is_urgent && will_be_flushed();
+  if (is_urgent || is_flush_expected_) is_hurried_ = true;
   consider_closing();
+}
+
+void BatchWriter::flush() {
+  const bool was_expected = std::exchange(is_flush_expected_, false);
+  if (!was_expected && open_ != nullptr) {
+    const bool is_lone = open_->requests.size() == 1;
+    lone_flushes_ = is_lone ? std::min(lone_flushes_ + 1, flushes_before_one_is_expected) : 0;
+  }
+  hurry();
 }
 
 void BatchWriter::hurry() {

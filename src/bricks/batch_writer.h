@@ -1,6 +1,7 @@
 // BatchWriter: makes batches of admitted requests and hands them to the log. While batches are being written the next
 // one fills: that is the group commit. Decides when a batch is closed: it is full, somebody waits and nothing is on its
-// way, or flush-interval has passed since the oldest request that nobody asked to be durable: so long may it take.
+// way, flush-interval has passed since the oldest request that nobody asked to be durable (so long may it take), or a
+// flush is expected: who wrote one request and flushed, again and again, as a journal does, will do so once more.
 #pragma once
 
 #include <functional>
@@ -34,6 +35,8 @@ class BatchWriter {
   void add(Admitted& request, bool is_urgent);
   // Everything added so far is to be durable soon.
   void hurry();
+  // The same, because a client asked for it.
+  void flush();
 
   // From the next batch on; what is open already does not wait longer than this.
   void set_flush_interval(io::Duration interval);
@@ -47,7 +50,10 @@ class BatchWriter {
     BatchWriter* writer = nullptr;
   };
 
+  static constexpr unsigned flushes_before_one_is_expected = 4;
+
   bool fits(const Admitted& request) const;
+  bool will_be_flushed() const;
   void consider_closing();
   void close(bool is_urgent);
   void on_durable(Batch& batch, Status status);
@@ -62,6 +68,8 @@ class BatchWriter {
   size_t in_flight_ = 0;
   size_t urgent_in_flight_ = 0;
   bool is_hurried_ = false;
+  unsigned lone_flushes_ = 0;  // in a row, each behind one request
+  bool is_flush_expected_ = false;
   io::Timer interval_;
 };
 

@@ -92,6 +92,47 @@ TEST_F(BatchWriterTest, somebody_who_waits_does_not_wait_for_the_interval) {
   EXPECT_EQ(told[0].sequences, sequences);
 }
 
+TEST_F(BatchWriterTest, a_request_of_who_flushes_each_does_not_wait_for_the_flush) {
+  for (size_t round = 1; round <= 4; ++round) {
+    add(512);
+    settle(5ms);
+    EXPECT_EQ(told.size(), round - 1);
+    writer->flush();
+    settle(5ms);
+    EXPECT_EQ(told.size(), round);
+  }
+  for (size_t round = 5; round <= 10; ++round) {
+    add(512);
+    settle(5ms);
+    EXPECT_EQ(told.size(), round);
+    writer->flush();
+    settle(5ms);
+    EXPECT_EQ(told.size(), round);
+  }
+}
+
+TEST_F(BatchWriterTest, a_flush_that_does_not_come_is_expected_no_more) {
+  for (size_t round = 0; round < 4; ++round) {
+    add(512);
+    writer->flush();
+    settle(5ms);
+  }
+  add(512);
+  settle(5ms);
+  EXPECT_EQ(told.size(), 5u);
+  for (int i = 0; i < 2; ++i) add(512);
+  settle(5ms);
+  EXPECT_EQ(told.size(), 5u);
+  writer->flush();
+  settle(5ms);
+  EXPECT_EQ(told.size(), 6u);
+  add(512);
+  settle(5ms);
+  EXPECT_EQ(told.size(), 6u);
+  settle(100ms);
+  EXPECT_EQ(all_told(), sequences);
+}
+
 TEST_F(BatchWriterTest, who_comes_while_a_batch_is_written_shares_the_next_one) {
   add(512, true);
   for (int i = 0; i < 20; ++i) add(512, true);

@@ -263,7 +263,7 @@ void TransLogger::flush(xio::Request& request) {
   if (durable_sequence_ >= admitted_) return answer(request, Status::ok);
   keep(request, Pending{admitted_});
   unanswered_.push(request);
-  writer_.hurry();
+  writer_.flush();
 }
 
 void TransLogger::on_logged(std::vector<Admitted*>& requests, const format::BatchHeader& batch, Status status) {
