@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <functional>
+#include <thread>
 #include <variant>
 
 #include "control/value_text.h"
@@ -23,6 +25,8 @@ constexpr time_t silence_s = 30;
 // By how much a command may outlive its --timeout, which marsd keeps, before marsd counts as hanging.
 constexpr auto grace = std::chrono::seconds(15);
 
+constexpr auto queue_patience = std::chrono::seconds(10);
+
 using Clock = std::chrono::steady_clock;
 
 std::optional<Clock::time_point> deadline_of(const control::Command& command) {
@@ -36,6 +40,21 @@ void prepare(httplib::Client& client) {
   client.set_connection_timeout(5);
   client.set_read_timeout(silence_s);
   client.set_write_timeout(silence_s);
+}
+
+// Many commands at once fill the queue of those who want to connect, which is short.
+httplib::Result connected(const std::function<httplib::Result()>& ask, const std::function<Error(bool&)>& why_not,
+                          Error& refused) {
+  const Clock::time_point latest = Clock::now() + queue_patience;
+  for (;;) {
+    httplib::Result result = ask();
+    if (result || result.error() != httplib::Error::Connection) return result;
+    bool is_queue_full = false;
+    refused = why_not(is_queue_full);
+    if (!is_queue_full || Clock::now() >= latest) return result;
+    refused = Status::ok;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 // Cuts what comes into lines and keeps the answer.
@@ -73,18 +92,18 @@ class Lines {
 
 }  // namespace
 
-Error Client::no_connection() const {
+Error Client::no_connection(bool& is_queue_full) const {
   if (::access(socket_.c_str(), W_OK) != 0 && errno == EACCES) {
     return {Status::permission, fmt::format("{} is not for this user", socket_)};
   }
-  // Its queue is full: it runs, and has taken nobody for a while.
+  // Who is there, and takes nobody for the moment: its queue is full, or was.
   if (const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); fd >= 0) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     socket_.copy(address.sun_path, sizeof(address.sun_path) - 1);
-    const bool is_full = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 && errno == EAGAIN;
+    is_queue_full = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 || errno == EAGAIN;
     ::close(fd);
-    if (is_full) return {Status::timed_out, "marsd does not answer"};
+    if (is_queue_full) return {Status::timed_out, "marsd does not answer"};
   }
   return {Status::gone, fmt::format("marsd is not running (nobody listens on {})", socket_)};
 }
@@ -106,9 +125,14 @@ Answer answer_of(const Error& error) {
 Result<std::string> Client::status() {
   httplib::Client client(socket_);
   prepare(client);
-  const auto begun = Clock::now();
-  httplib::Result result = client.Get("/v1/status", {{"Host", "localhost"}});
-  if (!result && result.error() == httplib::Error::Connection) return failure(no_connection());
+  Clock::time_point begun;
+  const auto ask = [&] {
+    begun = Clock::now();
+    return client.Get("/v1/status", {{"Host", "localhost"}});
+  };
+  Error refused = Status::ok;
+  const httplib::Result result = connected(ask, [this](bool& is_full) { return no_connection(is_full); }, refused);
+  if (refused.status != Status::ok) return failure(refused);
   if (!result && Clock::now() - begun < std::chrono::seconds(silence_s - 1))
     return failure(Status::end, "marsd ended the connection before it answered");
   if (!result) return failure(Status::timed_out, "marsd does not answer");
@@ -132,9 +156,11 @@ Answer Client::run(const control::Command& command, const std::function<void(con
     heard = Clock::now();
     return lines.add({data, length}) && (lines.answer() || !is_late());
   };
-  httplib::Result result = client.send(request);
+  Error refused = Status::ok;
+  const auto ask = [&] { return client.send(request); };
+  const httplib::Result result = connected(ask, [this](bool& is_full) { return no_connection(is_full); }, refused);
   if (lines.answer()) return *lines.answer();
-  if (!result && result.error() == httplib::Error::Connection) return answer_of(no_connection());
+  if (refused.status != Status::ok) return answer_of(refused);
   const bool is_silent = Clock::now() - heard >= std::chrono::seconds(silence_s - 1);
   if (!result && (is_silent || is_late())) return answer_of({Status::timed_out, "marsd does not answer"});
   return {ExitCode::failed,

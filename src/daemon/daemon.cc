@@ -233,14 +233,16 @@ Task<void> Daemon::carry_out(std::shared_ptr<Submission> submission) {
   node::Node::Caller caller;
   caller.gone = gone.get();
   control::Answer answer = co_await node_->run(submission->command, std::move(listener), std::move(caller));
-  co_await try_nbd_port();
+  if (nbd_problem_.empty()) co_await try_nbd_port();  // else publish() tries
   take_snapshot();
   submission->on_answer(answer);
 }
 
 void Daemon::take_snapshot() {
   if (stop_.is_set() && snapshot_) return;  // see publish_stop()
-  std::atomic_store(&snapshot_, std::make_shared<const std::string>(control::to_json(node_->status())));
+  control::ClusterView view = node_->status();
+  if (!nbd_problem_.empty()) view.warnings.push_back("nbd-listen: " + nbd_problem_);
+  std::atomic_store(&snapshot_, std::make_shared<const std::string>(control::to_json(view)));
 }
 
 Task<void> Daemon::try_nbd_port() {

@@ -119,6 +119,15 @@ class Threads : public httplib::TaskQueue {
   bool is_over_ = false;
 };
 
+// Nobody else may connect, not even in the moment before its mode is set.
+bool bind_private(httplib::Server& server, const std::string& path) {
+  const mode_t before = ::umask(0177);
+  // The port is of no meaning for a Unix socket, but 0 would ask the socket for one.
+  const bool is_bound = server.bind_to_port(path, 80);
+  ::umask(before);
+  return is_bound && ::chmod(path.c_str(), 0600) == 0;
+}
+
 int connect_to(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -165,11 +174,9 @@ class HttpServer::Implementation {
       return {Status::busy, fmt::format("another marsd listens on {}; give this one its own --run-dir", path)};
     }
     ::unlink(path.c_str());
-    // The port is of no meaning for a Unix socket, but 0 would ask the socket for one.
-    if (!server_.bind_to_port(path, 80)) {
+    if (!bind_private(server_, path)) {
       return {Status::permission, fmt::format("cannot listen on {}; does its directory exist, and is it yours?", path)};
     }
-    ::chmod(path.c_str(), 0600);
     is_bound_ = true;
     thread_ = std::thread([this] { serve(); });
     // stop() has no effect on a server that does not run yet.
@@ -184,8 +191,7 @@ class HttpServer::Implementation {
       log_line(LogLevel::error, "the control socket was closed by an error; it is opened again");
       std::this_thread::sleep_for(std::chrono::milliseconds(200));
       ::unlink(options_.socket_path.c_str());
-      if (is_over_ || !server_.bind_to_port(options_.socket_path, 80)) continue;
-      ::chmod(options_.socket_path.c_str(), 0600);
+      if (is_over_ || !bind_private(server_, options_.socket_path)) continue;
       server_.listen_after_bind();
     }
     has_ended_ = true;

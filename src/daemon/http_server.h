@@ -1,7 +1,7 @@
 // HttpServer: the control API on a Unix socket: POST /v1/command answers with JSON lines (progress ..., answer) while
 // the command runs, GET /v1/status with the newest snapshot. It has its own threads and shares nothing with the
 // reactor: it only hands commands over and reads immutable snapshots, so it cannot hold up I/O. Whoever may open the
-// socket may do everything: its directory is 0700, the socket 0600.
+// socket may do everything: it is 0600.
 #pragma once
 
 #include <chrono>

@@ -219,6 +219,23 @@ constexpr Row rows[] = {
     {"remove", &remove_instrument, true},
 };
 
+bool is_not_open(Node& node) { return node.cluster() == nullptr && !node.open_problem().empty(); }
+
+// What waits for a device at the boot may come before the network. False: the time is over, or marsd stops.
+Task<bool> await_cluster(Node& node, control::Command& command, Node::Listener& listener, const Node::Caller& caller) {
+  Call waiting(node, command, listener, caller);
+  while (is_not_open(node)) {
+    waiting.say("the cluster is not open yet");
+    if (!co_await waiting.wait()) co_return false;
+  }
+  if (waiting.deadline()) {
+    const auto left = std::max<io::Duration>(*waiting.deadline() - node.machine().now(), 1ms);
+    command.args["timeout"] =
+        std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(left).count()) + "ms";
+  }
+  co_return true;
+}
+
 bool is_question(const control::Command& command) {
   const control::CommandSpec* spec = control::find_command(command.name);
   return spec->group == control::Group::watching || command.name == "version" || command.name == "get" ||
@@ -234,8 +251,11 @@ Task<Answer> run_command(Node& node, control::Command command, Node::Listener li
       std::find_if(std::begin(rows), std::end(rows), [&](const Row& r) { return r.name == checked->name; });
   if (row == std::end(rows)) co_return failed({Status::unsupported, "this marsd has no command " + checked->name});
   if (node.is_stopping()) co_return failed({Status::stopped, "marsd is stopping"});
+  if (checked->name == "wait-resource" && is_not_open(node)) {
+    if (!co_await await_cluster(node, *checked, listener, caller)) co_return not_open(node);
+  }
   const bool is_member = node.cluster() != nullptr;
-  const bool is_closed = !is_member && !node.open_problem().empty();
+  const bool is_closed = is_not_open(node);
   if (is_closed && (row->needs_cluster || !checked->host.empty())) co_return not_open(node);
   if (row->needs_cluster && !is_member) {
     co_return refused("this host is in no cluster",

@@ -43,7 +43,20 @@ Task<Result<void>> prime_registers(io::Machine& machine, Places places, Uuid hos
   co_return Result<void>{};
 }
 
+// Before the registers: each time that they are opened is a life of this host, and the others remember a few thousand.
+Task<Result<void>> Cluster::may_listen() {
+  const io::Address& listen = parts_.options.listen;
+  if (listen.empty()) co_return Result<void>{};
+  auto listener = co_await parts_.machine.network().listen(listen);
+  if (!listener) {
+    co_return failure(listener.error().status, "cannot listen at " + listen + ": " + listener.error().text);
+  }
+  (*listener)->close();
+  co_return Result<void>{};
+}
+
 Task<Result<void>> Cluster::start() {
+  if (Result<void> may = co_await may_listen(); !may) co_return may;
   Result<void> opened = co_await open_registers();
   if (!opened) co_return opened;
   Result<void> invitations = co_await invitations_.open();
@@ -51,7 +64,7 @@ Task<Result<void>> Cluster::start() {
   const Resources::Parts parts{parts_.machine, parts_.options, parts_.places, identity_,      *registers_,
                                parts_.pool,    parts_.devices, parts_.events, parts_.changed, is_store_new_};
   resources_ = std::make_unique<Resources>(parts);
-  // The port first: a second marsd with this identity ends here, before it touches a disk.
+  // The port first: a second marsd with this identity gets no further, and touches no disk.
   Result<void> net = co_await open_net();
   if (!net) co_return net;
   Result<void> resources = co_await resources_->open();
@@ -109,8 +122,10 @@ Task<Status> Cluster::introduce_self() {
   Status status = co_await add_member(*registers_, std::move(self));
   const bool is_specific = !parts_.options.advertise.empty() || !is_wildcard(split(parts_.options.listen).host);
   // Where the others know it by an address that they saw, that stays, with the port where it listens now.
-  if (const auto known = find_member(*registers_, identity_.host); known && !is_specific) {
-    mine = with_port(known->addresses, split(parts_.options.listen).port);
+  if (!is_specific) mine.clear();
+  for (const Member& known : list_members(*registers_)) {
+    if (known.host != identity_.host || is_specific) continue;
+    mine = with_port(known.addresses, split(parts_.options.listen).port);
   }
   if (status == Status::ok && !mine.empty()) {
     status = co_await publish_addresses(*registers_, identity_.host, std::move(mine));

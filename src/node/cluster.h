@@ -72,6 +72,7 @@ class Cluster final : public net::PeerOwner {
   void on_refused(const io::Address& from, const Error& why) override;
 
  private:
+  Task<Result<void>> may_listen();
   Task<Result<void>> open_registers();
   Task<Status> introduce_self();
   Task<Result<void>> open_net();

@@ -84,7 +84,7 @@ Task<Result<void>> Node::open_directory() {
 }
 
 Task<Result<void>> Node::open_cluster(Identity identity) {
-  if (identity.name != options_.name && !options_.name.empty()) {
+  if (identity.name != options_.name && !options_.name.empty() && !std::exchange(is_name_told_, true)) {
     events_.add("", "this host is called " + identity.name + " in its cluster; the name " + options_.name +
                         " of the configuration is not used");
   }

@@ -105,7 +105,8 @@ class Node {
   bool is_stopping_ = false;
   bool was_cut_off_ = false;
   bool is_stuck_ = false;
-  std::string open_problem_;  // not empty: replicas may miss the pool
+  bool is_name_told_ = false;  // that the configured one is not used
+  std::string open_problem_;   // not empty: replicas may miss the pool
   bool are_events_open_ = false;
   size_t running_ = 0;
   Notifier idle_;

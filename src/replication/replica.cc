@@ -208,6 +208,7 @@ Task<void> Replica::step() {
   if (is_consistent) {
     note_evidence();
     note_gap_in_pool();
+    accepts_loss_ = accepts_loss_ && may_have_lost();  // what was missing may have come back
     if (may_read_on()) {
       reached("log: read on behind what was fetched");
       co_await let_go();
@@ -477,7 +478,7 @@ Task<void> Replica::leave_clean() {
 
 Task<Result<void>> Replica::detach() {
   co_await turn_.acquire();
-  options_.allow_changed_disk = false;  // it was said of the disk that was attached
+  options_.allow_changed_disk = accepts_loss_ = false;  // it was said of the disk and the log that were attached
   Result<void> result;
   if (role_ == Role::primary) result = co_await device_->close();
   if (result) {

@@ -416,6 +416,7 @@ class Replica {
   bool lacks_log_ = false;  // nobody who can be reached has it; others may
   bool is_forked_ = false;
   bool accepts_loss_ = false;
+  bool misses_pooled_ = false;  // memory lacks what a predecessor acknowledged: seen when it was to be logged
   bool gives_up_content_ = false;
   bool is_disk_ours_ = false;  // the one that was attached: it may be remembered
   bool was_cut_off_ = false;

@@ -43,6 +43,7 @@ Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device
     co_await close_logger();
     if (status == Status::damaged) {
       accepts_loss_ = false;
+      misses_pooled_ = true;
       co_return say(State::writes_lost, "an acknowledged write is missing in the memory that marsd left behind",
                     "check the data, then run `marsadm attach " + options_.name + " --accept-loss`");
     }
@@ -58,7 +59,7 @@ Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device
     co_await close_logger();
     co_return say(State::log_failed, "the first batch of the epoch cannot be written", "check the log disk");
   }
-  accepts_loss_ = false;
+  accepts_loss_ = misses_pooled_ = false;
   role_ = Role::primary;
   serve_limit_ = no_serve_limit;
   environment_.event(options_.resource, "epoch " + std::to_string(log_->branch().back().number) + " begins here (" +
@@ -127,7 +128,10 @@ bool Replica::has_lost_writes() const {
   return state.pool_id != pool.id();
 }
 
-bool Replica::may_have_lost() const { return has_lost_writes() || !is_log_whole() || shown_ == State::writes_lost; }
+bool Replica::may_have_lost() const {
+  const bool is_mine = tail_of(log_->branch(), log_->durable().position.lsn, environment_.self(), life_) == Tail::mine;
+  return !is_log_whole() || (is_mine && (misses_pooled_ || has_lost_writes()));
+}
 
 // Of a device that is open, too: who turns the write cache off wants it off now.
 void Replica::apply_settings() {

@@ -159,6 +159,11 @@ def a_port_that_is_taken_holds_up_nothing_else(can):
             said = a.adm("status", "r")
             expect(said.code == FAILED and "cannot listen" in said.err, f"status r: {said.code} {said.err}", [a])
             print(f"    {said.message()}")
+            said = a.adm("wait-resource", "r", "primary", "--timeout", "1s")
+            expect(said.code == FAILED and "cannot listen" in said.err, f"wait-resource: {said.code} {said.err}", [a])
+            waiting = subprocess.Popen([the_lab.marsadm_bin / "marsadm", "--socket", a.socket, "wait-resource", "r",
+                                        "primary", "--timeout", "1m"])
+        expect(waiting.wait(60) == DONE, f"wait-resource ended with {waiting.returncode}", [a])
         a.wait_state("r", "up-to-date")
 
 

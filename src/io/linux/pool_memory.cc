@@ -105,6 +105,12 @@ bool has_room_to_spare(const std::string& directory, uint64_t bytes) {
   return space.f_bavail * space.f_frsize >= bytes + others;
 }
 
+bool is_tmpfs_with_room(const std::string& directory, uint64_t bytes) {
+  struct statvfs space = {};
+  if (!is_tmpfs(directory) || ::statvfs(directory.c_str(), &space) != 0) return false;
+  return space.f_blocks == 0 || space.f_bavail * space.f_frsize >= bytes;
+}
+
 bool is_there(const std::string& path) {
   struct stat info = {};
   return ::lstat(path.c_str(), &info) == 0;
@@ -122,7 +128,8 @@ Result<std::string> pool_path(const std::string& run_dir, const std::string& nam
   Result<std::string> directory = directory_in_shared_memory(run_dir);
   if (!directory) return directory;
   const bool is_there_already = is_there(*directory + "/" + name);
-  if (may_run && !is_there_already && (has_room_to_spare(run_dir, bytes) || !is_tmpfs(shared_memory))) return in_run;
+  const bool goes_elsewhere = is_there_already || is_tmpfs_with_room(shared_memory, bytes);
+  if (may_run && (!goes_elsewhere || (!is_there_already && has_room_to_spare(run_dir, bytes)))) return in_run;
   const Result<void> made = make_private(*directory);
   if (!made && may_run) return in_run;
   if (!made) return failure(made.error());
