@@ -281,6 +281,7 @@ TEST_F(ForkFilm, force_is_refused_while_a_host_that_can_be_asked_has_more) {
   power_loss("a");
   await_silence("b", "a");
   expect_exit("b", "primary mydata --force --timeout 20s", ExitCode::refused, "--now");
+  expect_exit("b", "primary mydata --force --dry-run", ExitCode::refused, "--now");
   run("b", "resume-fetch mydata");
   force("b");
   expect_read("b", 0, 40, 'm');

@@ -247,8 +247,9 @@ void Daemon::take_snapshot() {
 
 Task<void> Daemon::try_nbd_port() {
   const Error error = co_await open_nbd_port();
-  if (error.status != Status::ok && error.text != nbd_problem_) log_line(LogLevel::error, error.text);
-  nbd_problem_ = error.text;
+  const std::string problem = error.status == Status::ok ? "" : error.text;
+  if (!problem.empty() && problem != nbd_problem_) log_line(LogLevel::error, problem);
+  nbd_problem_ = problem;
 }
 
 Task<void> Daemon::publish() {

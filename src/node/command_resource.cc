@@ -308,6 +308,10 @@ Task<Answer> leave_resource(Call& call) {
                       here + " `marsadm primary " + name + " --force` on another host first, or delete the resource");
   }
   const std::string lost = report->is_attached && report->is_consistent ? only_here(call, *record, *report) : "";
+  if (call.is_dry_run() && find_designated(call.registers(), record->id).host == call.self()) {
+    co_return refused("this host is to become primary of " + name,
+                      "run `marsadm primary " + name + "` on the host that shall be it first");
+  }
   if (call.is_dry_run()) co_return Answer::done("the replica of " + name + " here would be given up" + lost);
   const auto leaving = call.resources().leave(record->id);
   while (!leaving->is_done) {

@@ -201,7 +201,6 @@ Task<Answer> force(Call& call, ResourceRecord record) {
     const bool has_step = after && loss.error().status == Status::io_error;
     co_return failed(loss.error(), has_step ? after->next_step : "");
   }
-  if (loss->is_refused) co_return refused(loss->text);
   Json data = {{"loss_bytes", loss->bytes}, {"loss_ms", loss->milliseconds}, {"loss", loss->text}};
   Answer answer = Answer::done((is_dry_run ? "" : record.name + " is forced primary here; ") + loss->text);
   answer.data = control::write_json(data);

@@ -33,9 +33,11 @@ TEST_F(Signature, ext_filesystems) {
 
 TEST_F(Signature, known_marks) {
   const std::tuple<size_t, std::string_view, std::string_view> cases[] = {
-      {0, "XFSB"sv, "an XFS filesystem"},     {0x10040, "_BHRfS_M"sv, "a btrfs filesystem"},
-      {0, "LUKS\xba\xbe"sv, "a LUKS volume"}, {512, "EFI PART"sv, "a GPT partition table"},
-      {4086, "SWAPSPACE2"sv, "a swap area"},  {131072 + 4096, "\x0c\xb1\xba\0\0\0\0\0"sv, "a member of a ZFS pool"},
+      {0, "XFSB"sv, "an XFS filesystem"},      {0x10040, "_BHRfS_M"sv, "a btrfs filesystem"},
+      {0, "LUKS\xba\xbe"sv, "a LUKS volume"},  {512, "EFI PART"sv, "a GPT partition table"},
+      {0x8000, "JFS1"sv, "a JFS filesystem"},  {0x400, "\x02\0\0\0\0\0\x34\x34"sv, "a NILFS2 filesystem"},
+      {3, "-FVE-FS-"sv, "a BitLocker volume"}, {0x1018, "\xc6\x85\x73\xf6\x4e\x1a\x45\xca"sv, "a bcache device"},
+      {4086, "SWAPSPACE2"sv, "a swap area"},   {131072 + 4096, "\x0c\xb1\xba\0\0\0\0\0"sv, "a member of a ZFS pool"},
   };
   for (const auto& [offset, bytes, what] : cases) {
     std::fill(head.begin(), head.end(), std::byte{});

@@ -9,7 +9,6 @@ namespace mars::replication {
 
 // What `primary --force` says before it acts.
 struct LossStatement {
-  bool is_refused = false;
   std::string text;
   uint64_t bytes = 0;
   uint64_t milliseconds = 0;

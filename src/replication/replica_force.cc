@@ -36,19 +36,24 @@ Task<Result<LossStatement>> Replica::force_in_turn(const ForceOrder& order) {
   co_await hear_the_connected();
   if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
   const io::Instant deadline = machine_.now() + 60s;
-  const bool fetches = !order.now && !order.is_dry_run && environment_.switches(options_.resource).fetch;
-  while (fetches && !is_over() && choose_source() && machine_.now() < deadline) {
+  const bool fetches = !order.now && environment_.switches(options_.resource).fetch;
+  while (fetches && !order.is_dry_run && !is_over() && choose_source() && machine_.now() < deadline) {
     co_await become_follower();
     co_await io::wait_until(machine_, wake_, machine_.now() + 200ms);
   }
   LossStatement loss = known_loss();
-  if (order.is_dry_run) co_return loss;
+  const std::string has_more = order.now ? "" : connected_and_ahead();
+  if (order.is_dry_run && fetches && !has_more.empty()) {
+    loss.text += "; " + has_more + " is connected and has more: that is fetched first";
+    co_return loss;
+  }
   // It can be had: paused, slow, or kept by a host that cannot read it for the moment.
-  if (const std::string has_more = order.now ? "" : connected_and_ahead(); !has_more.empty()) {
+  if (!has_more.empty()) {
     co_return failure(Status::refused, has_more + " has more than this host and is connected (" + loss.text +
                                            "): force that one, or wait until it is fetched (`marsadm resume-fetch " +
                                            options_.name + "`); --now gives it up");
   }
+  if (order.is_dry_run) co_return loss;
   // The operator may have forced another host meanwhile, which is not seen from here.
   if (is_over()) co_return failure(Status::stopped, "nobody waits for this force any more");
   // The holder may have come back meanwhile.

@@ -167,6 +167,25 @@ def a_port_that_is_taken_holds_up_nothing_else(can):
         a.wait_state("r", "up-to-date")
 
 
-run_cases([its_memory_leaves_room_in_run, others_reach_what_they_may, a_port_that_is_taken_holds_up_nothing_else,
-           it_says_when_it_is_ready_and_when_it_ends, its_lines_are_logfmt, its_settings_may_stand_in_a_file,
-           a_second_one_with_the_same_state_is_refused])
+def an_nbd_port_that_is_taken_is_said(can):
+    with lab(can, netns=False, fuse=False) as the_lab, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        a = the_lab.host("a")
+        a.flags = ["--nbd-listen", f"127.0.0.1:{taken.getsockname()[1]}"]
+        a.start()
+
+        def warnings():
+            return [text for text in a.status()["warnings"] if text.startswith("nbd-listen")]
+
+        expect(not warnings(), f"in no cluster: {warnings()}", [a])
+        a.do("create-cluster")
+        poll("it is said", warnings, 30, hosts=[a])
+        print(f"    {warnings()[0]}")
+        taken.close()
+        poll("it is open", lambda: not warnings(), 30, hosts=[a])
+
+
+run_cases([an_nbd_port_that_is_taken_is_said, its_memory_leaves_room_in_run, others_reach_what_they_may,
+           a_port_that_is_taken_holds_up_nothing_else, it_says_when_it_is_ready_and_when_it_ends, its_lines_are_logfmt,
+           its_settings_may_stand_in_a_file, a_second_one_with_the_same_state_is_refused])
