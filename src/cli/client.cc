@@ -31,7 +31,7 @@ using Clock = std::chrono::steady_clock;
 
 std::optional<Clock::time_point> deadline_of(const control::Command& command) {
   const uint64_t timeout_ms = control::parse_duration_ms(command.text("timeout")).value_or(0);
-  if (timeout_ms == 0 || timeout_ms > uint64_t{1} << 40) return std::nullopt;
+  if (timeout_ms == 0) return std::nullopt;
   return Clock::now() + std::chrono::milliseconds(timeout_ms) + grace;
 }
 
@@ -42,18 +42,16 @@ void prepare(httplib::Client& client) {
   client.set_write_timeout(silence_s);
 }
 
-// Many commands at once fill the queue of those who want to connect, which is short.
-httplib::Result connected(const std::function<httplib::Result()>& ask, const std::function<Error(bool&)>& why_not,
-                          Error& refused) {
+// Many commands at once fill the queue of those who want to connect, which is short, and the library neither waits for
+// room nor says that this was it.
+httplib::Result connected(const std::function<httplib::Result()>& ask, const std::function<bool()>& is_queue_full) {
+  constexpr auto pause = std::chrono::milliseconds(50);  // marsd takes one in less; nothing tells when
   const Clock::time_point latest = Clock::now() + queue_patience;
   for (;;) {
     httplib::Result result = ask();
     if (result || result.error() != httplib::Error::Connection) return result;
-    bool is_queue_full = false;
-    refused = why_not(is_queue_full);
-    if (!is_queue_full || Clock::now() >= latest) return result;
-    refused = Status::ok;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (Clock::now() >= latest || !is_queue_full()) return result;
+    std::this_thread::sleep_for(pause);
   }
 }
 
@@ -92,7 +90,7 @@ class Lines {
 
 }  // namespace
 
-Error Client::no_connection(bool& is_queue_full) const {
+Error Client::no_connection() const {
   if (::access(socket_.c_str(), W_OK) != 0 && errno == EACCES) {
     return {Status::permission, fmt::format("{} is not for this user", socket_)};
   }
@@ -101,7 +99,8 @@ Error Client::no_connection(bool& is_queue_full) const {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     socket_.copy(address.sun_path, sizeof(address.sun_path) - 1);
-    is_queue_full = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 || errno == EAGAIN;
+    const bool is_queue_full =
+        ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 || errno == EAGAIN;
     ::close(fd);
     if (is_queue_full) return {Status::timed_out, "marsd does not answer"};
   }
@@ -130,9 +129,8 @@ Result<std::string> Client::status() {
     begun = Clock::now();
     return client.Get("/v1/status", {{"Host", "localhost"}});
   };
-  Error refused = Status::ok;
-  const httplib::Result result = connected(ask, [this](bool& is_full) { return no_connection(is_full); }, refused);
-  if (refused.status != Status::ok) return failure(refused);
+  const httplib::Result result = connected(ask, [this] { return no_connection().status == Status::timed_out; });
+  if (!result && result.error() == httplib::Error::Connection) return failure(no_connection());
   if (!result && Clock::now() - begun < std::chrono::seconds(silence_s - 1))
     return failure(Status::end, "marsd ended the connection before it answered");
   if (!result) return failure(Status::timed_out, "marsd does not answer");
@@ -151,16 +149,18 @@ Answer Client::run(const control::Command& command, const std::function<void(con
   request.body = control::encode(command);
   const std::optional<Clock::time_point> deadline = deadline_of(command);
   const auto is_late = [&] { return deadline && Clock::now() > *deadline; };
-  Clock::time_point heard = Clock::now();
+  Clock::time_point heard;
   request.content_receiver = [&](const char* data, size_t length, uint64_t, uint64_t) {
     heard = Clock::now();
     return lines.add({data, length}) && (lines.answer() || !is_late());
   };
-  Error refused = Status::ok;
-  const auto ask = [&] { return client.send(request); };
-  const httplib::Result result = connected(ask, [this](bool& is_full) { return no_connection(is_full); }, refused);
+  const auto ask = [&] {
+    heard = Clock::now();
+    return client.send(request);
+  };
+  const httplib::Result result = connected(ask, [this] { return no_connection().status == Status::timed_out; });
   if (lines.answer()) return *lines.answer();
-  if (refused.status != Status::ok) return answer_of(refused);
+  if (!result && result.error() == httplib::Error::Connection) return answer_of(no_connection());
   const bool is_silent = Clock::now() - heard >= std::chrono::seconds(silence_s - 1);
   if (!result && (is_silent || is_late())) return answer_of({Status::timed_out, "marsd does not answer"});
   return {ExitCode::failed,

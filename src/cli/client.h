@@ -22,8 +22,8 @@ class Client {
                       const std::function<void(const control::Progress&)>& on_progress);
 
  private:
-  // `is_queue_full`: somebody listens, who takes nobody for the moment.
-  Error no_connection(bool& is_queue_full) const;
+  // timed_out: somebody listens, who takes nobody for the moment.
+  Error no_connection() const;
 
   const std::string socket_;
 };

@@ -1,5 +1,6 @@
 #include "node/cluster.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "meta/exchange.h"
@@ -43,11 +44,9 @@ Task<Result<void>> prime_registers(io::Machine& machine, Places places, Uuid hos
   co_return Result<void>{};
 }
 
-// Before the registers: each time that they are opened is a life of this host, and the others remember a few thousand.
-Task<Result<void>> Cluster::may_listen() {
-  const io::Address& listen = parts_.options.listen;
+Task<Result<void>> may_listen(io::Machine& machine, io::Address listen) {
   if (listen.empty()) co_return Result<void>{};
-  auto listener = co_await parts_.machine.network().listen(listen);
+  auto listener = co_await machine.network().listen(listen);
   if (!listener) {
     co_return failure(listener.error().status, "cannot listen at " + listen + ": " + listener.error().text);
   }
@@ -56,7 +55,9 @@ Task<Result<void>> Cluster::may_listen() {
 }
 
 Task<Result<void>> Cluster::start() {
-  if (Result<void> may = co_await may_listen(); !may) co_return may;
+  // Before the registers: each time that they are opened is a life of this host, and the others remember a few
+  // thousand.
+  if (Result<void> may = co_await may_listen(parts_.machine, parts_.options.listen); !may) co_return may;
   Result<void> opened = co_await open_registers();
   if (!opened) co_return opened;
   Result<void> invitations = co_await invitations_.open();
@@ -122,10 +123,11 @@ Task<Status> Cluster::introduce_self() {
   Status status = co_await add_member(*registers_, std::move(self));
   const bool is_specific = !parts_.options.advertise.empty() || !is_wildcard(split(parts_.options.listen).host);
   // Where the others know it by an address that they saw, that stays, with the port where it listens now.
-  if (!is_specific) mine.clear();
-  for (const Member& known : list_members(*registers_)) {
-    if (known.host != identity_.host || is_specific) continue;
-    mine = with_port(known.addresses, split(parts_.options.listen).port);
+  if (!is_specific) {
+    const std::vector<Member> members = list_members(*registers_);
+    const auto known = std::ranges::find(members, identity_.host, &Member::host);
+    mine.clear();
+    if (known != members.end()) mine = with_port(known->addresses, split(parts_.options.listen).port);
   }
   if (status == Status::ok && !mine.empty()) {
     status = co_await publish_addresses(*registers_, identity_.host, std::move(mine));

@@ -22,6 +22,8 @@ namespace mars::node {
 
 inline constexpr net::ServiceId registers_service = 2;  // the exchange of metadata (R4)
 
+// Whether nobody else listens there; an empty address: nobody is to.
+Task<Result<void>> may_listen(io::Machine& machine, io::Address listen);
 // The registers that a host which joins has been given; before it has an identity.
 Task<Result<void>> prime_registers(io::Machine& machine, Places places, Uuid host, std::vector<format::Delta> deltas);
 
@@ -72,7 +74,6 @@ class Cluster final : public net::PeerOwner {
   void on_refused(const io::Address& from, const Error& why) override;
 
  private:
-  Task<Result<void>> may_listen();
   Task<Result<void>> open_registers();
   Task<Status> introduce_self();
   Task<Result<void>> open_net();

@@ -13,6 +13,8 @@ namespace mars::node {
 
 namespace {
 
+constexpr io::Duration a_year = std::chrono::hours(24 * 365);
+
 Answer already_member(Node& node) {
   return refused("this host is a member of cluster " + to_string(node.cluster()->identity().cluster) + " already",
                  "a host belongs to one cluster; another one needs another marsd with its own --state-dir");
@@ -58,16 +60,11 @@ Task<std::optional<Answer>> waits_to_open(Node& node) {
 }
 
 // Before anything is written, and before a token is used: whoever joins is listed by the others from then on.
-Task<std::optional<Answer>> may_listen(Node& node) {
-  const io::Address& listen = node.options().listen;
-  if (listen.empty()) co_return std::nullopt;
-  auto listener = co_await node.machine().network().listen(listen);
-  if (!listener) {
-    co_return refused("cannot listen at " + listen + ": " + listener.error().text,
-                      "end whatever listens there, or start marsd with another --listen, and repeat the command");
-  }
-  (*listener)->close();
-  co_return std::nullopt;
+Task<std::optional<Answer>> cannot_listen(Node& node) {
+  const Result<void> may = co_await may_listen(node.machine(), node.options().listen);
+  if (may) co_return std::nullopt;
+  co_return refused(may.error().text,
+                    "end whatever listens there, or start marsd with another --listen, and repeat the command");
 }
 
 // The identity is stored, or was about to be.
@@ -80,7 +77,7 @@ Task<Answer> create_in_turn(Call& call) {
   if (call.node.cluster() != nullptr) co_return already_member(call.node);
   if (auto waits = co_await waits_to_open(call.node)) co_return std::move(*waits);
   if (Result<void> named = check_host_name(call.node.options().name); !named) co_return failed(named.error());
-  if (auto no = co_await may_listen(call.node)) co_return std::move(*no);
+  if (auto no = co_await cannot_listen(call.node)) co_return std::move(*no);
   if (call.is_dry_run()) co_return Answer::done("a new cluster would be made with this host as its first member");
   Result<Identity> identity = co_await found_cluster(call.node);
   if (!identity) co_return failed(identity.error(), "look at the state directory " + call.node.places().state);
@@ -179,7 +176,7 @@ Task<Answer> join_in_turn(Call& call) {
   }
   if (auto waits = co_await waits_to_open(node)) co_return std::move(*waits);
   if (Result<void> named = check_host_name(node.options().name); !named) co_return failed(named.error());
-  if (auto no = co_await may_listen(node)) co_return std::move(*no);
+  if (auto no = co_await cannot_listen(node)) co_return std::move(*no);
   if (call.is_dry_run()) {
     co_return Answer::done("this host would ask " + token->addresses.front() + " to join cluster " +
                            to_string(token->cluster) +
@@ -193,7 +190,7 @@ Task<Answer> join_in_turn(Call& call) {
                   node.options().advertise,
                   node.options().listen,
                   node.options().times,
-                  call.deadline().value_or(node.machine().now() + std::chrono::hours(24 * 365)),
+                  call.deadline().value_or(node.machine().now() + a_year),  // no time was given
                   [&call] { return call.node.is_stopping() || call.is_abandoned(); },
                   &call.node.changed()};
   call.say("calling " + token->addresses.front());

@@ -106,7 +106,10 @@ ReplicaView replica_view(const Known& known, const Uuid& host, const Uuid& desig
   if (record) view.disk = record->disk;
   const bool is_self = host == cluster.identity().host;
   const Report* report = known.of(host);
-  if (report != nullptr) view.role = control::Role::secondary, fill_from(known, *report, view);
+  if (report != nullptr) {
+    view.role = control::Role::secondary;
+    fill_from(known, *report, view);
+  }
   if (is_self) {
     if (report == nullptr) view.reason = "no files of it are here; `marsadm events` says why";
     if (const replication::Replica* replica = cluster.resources().find(known.record.id)) {

@@ -96,19 +96,23 @@ Result<void> make_private(const std::string& path) {
   return {};
 }
 
-// Others live in /run, and systemd does not even reload its units when it has less than 16 MiB there.
-bool has_room_to_spare(const std::string& directory, uint64_t bytes) {
+struct Room {
+  uint64_t all_bytes = 0;
+  uint64_t free_bytes = 0;
+};
+
+// Of a tmpfs; nothing of what is none.
+Room room_of(const std::string& directory) {
   struct statvfs space = {};
-  if (::statvfs(directory.c_str(), &space) != 0) return false;
-  if (space.f_blocks == 0) return true;  // it has no limit
-  const uint64_t others = std::max<uint64_t>(64u << 20, space.f_blocks * space.f_frsize / 2);
-  return space.f_bavail * space.f_frsize >= bytes + others;
+  if (!is_tmpfs(directory) || ::statvfs(directory.c_str(), &space) != 0) return {};
+  if (space.f_blocks == 0) return {0, UINT64_MAX};  // it has no limit
+  return {space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize};
 }
 
-bool is_tmpfs_with_room(const std::string& directory, uint64_t bytes) {
-  struct statvfs space = {};
-  if (!is_tmpfs(directory) || ::statvfs(directory.c_str(), &space) != 0) return false;
-  return space.f_blocks == 0 || space.f_bavail * space.f_frsize >= bytes;
+// Others live in /run, and systemd does not even reload its units when it has less than 16 MiB there.
+bool has_room_to_spare(const std::string& directory, uint64_t bytes) {
+  const Room room = room_of(directory);
+  return room.free_bytes >= bytes + std::max<uint64_t>(64u << 20, room.all_bytes / 2);
 }
 
 bool is_there(const std::string& path) {
@@ -128,7 +132,7 @@ Result<std::string> pool_path(const std::string& run_dir, const std::string& nam
   Result<std::string> directory = directory_in_shared_memory(run_dir);
   if (!directory) return directory;
   const bool is_there_already = is_there(*directory + "/" + name);
-  const bool goes_elsewhere = is_there_already || is_tmpfs_with_room(shared_memory, bytes);
+  const bool goes_elsewhere = is_there_already || room_of(shared_memory).free_bytes >= bytes;
   if (may_run && (!goes_elsewhere || (!is_there_already && has_room_to_spare(run_dir, bytes)))) return in_run;
   const Result<void> made = make_private(*directory);
   if (!made && may_run) return in_run;
