@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <vector>
 
 #include "base/check.h"
@@ -15,6 +16,7 @@ namespace mars::bricks {
 
 // A durable batch, for as long as something of it is not on the data disk yet.
 struct LoggedBatch {
+  std::list<LoggedBatch>::iterator place;  // in the list of whoever owns it
   Tip end;
   uint64_t admitted = 0;    // sequence of the last request that the log contains up to its end
   uint32_t unfinished = 0;  // requests of it that the durable index still holds

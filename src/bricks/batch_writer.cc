@@ -61,13 +61,12 @@ void BatchWriter::add(Admitted& request, bool is_urgent) {
   consider_closing();
 }
 
-void BatchWriter::flush() {
+void BatchWriter::note_flush() {
   const bool was_expected = std::exchange(is_flush_expected_, false);
   if (!was_expected && open_ != nullptr) {
     const bool is_lone = open_->requests.size() == 1;
     lone_flushes_ = is_lone ? std::min(lone_flushes_ + 1, flushes_before_one_is_expected) : 0;
   }
-  hurry();
 }
 
 void BatchWriter::hurry() {

@@ -35,8 +35,8 @@ class BatchWriter {
   void add(Admitted& request, bool is_urgent);
   // Everything added so far is to be durable soon.
   void hurry();
-  // The same, because a client asked for it.
-  void flush();
+  // A client has asked for that, whether anything was left to do or not.
+  void note_flush();
 
   // From the next batch on; what is open already does not wait longer than this.
   void set_flush_interval(io::Duration interval);

@@ -51,6 +51,10 @@ Task<Status> Replayer::catch_up(Lsn lsn, io::Instant deadline) {
 
 Task<Status> Replayer::rest(io::Instant deadline) {
   allow(false);
+  while (is_taking_) {  // one more batch is on its way into the window
+    if (machine_.now() >= deadline) co_return Status::timed_out;
+    co_await io::wait_until(machine_, write_back_.changed(), std::min(deadline, machine_.now() + 50ms));
+  }
   co_return co_await write_back_.drain(deadline);
 }
 
@@ -70,7 +74,12 @@ Task<void> Replayer::work() {
   LogReader reader(log_.segments(), log_.options(), log_.branch(), applied());
   while (!stop_.is_set() && failed_.status == Status::ok) {
     const bool has_work = allowed_ && reader.tip().position.lsn < log_.durable().position.lsn;
-    if (has_work && co_await take(reader)) continue;
+    if (has_work) {
+      is_taking_ = true;
+      const bool is_taken = co_await take(reader);
+      is_taking_ = false;
+      if (is_taken) continue;
+    }
     if (const Status status = write_back_.failed(); status != Status::ok) {
       // Whatever it says, to whoever asks it is the disk: what the log has is not at fault.
       failed_ = Error(status == Status::gone ? status : Status::io_error,

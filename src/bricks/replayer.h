@@ -77,6 +77,7 @@ class Replayer {
   Semaphore window_;
   Error failed_{Status::ok};
   bool allowed_ = true;
+  bool is_taking_ = false;  // a batch is read, or waits for the window
   bool is_interrupted_ = false;
   Event stop_;
   Notifier wake_;

@@ -99,6 +99,25 @@ TEST_F(SegmentsTest, without_room_nothing_is_left_behind) {
   EXPECT_EQ(names("log"), "control ");
 }
 
+TEST_F(SegmentsTest, what_could_not_be_begun_is_tried_again_with_the_same_file) {
+  const sim::Fault on_header{.path = "/", .op = sim::DiskOp::write, .skip = 2, .times = 1, .status = Status::no_space};
+  host().disks().fail(on_header);
+  EXPECT_EQ(status_of(run(segments->begin(test_uuid(11), 1, {0}))), Status::no_space);
+  host().disks().heal();
+  EXPECT_EQ(names("log"), "control spare-2 ");
+  host().disks().file_system("/").set_capacity(0);
+  EXPECT_NE(begin(1, 0), nullptr);
+  EXPECT_EQ(names("log"), "1-0000000000000000.seg control ");
+}
+
+TEST_F(SegmentsTest, the_control_segment_is_there_for_the_next_try) {
+  host().disks().file_system("/").set_capacity(0);
+  host().disks().fail({.path = "/", .op = sim::DiskOp::write, .times = 1, .status = Status::no_space});
+  EXPECT_EQ(status_of(run(segments->begin(test_uuid(11), 1, {0}, true))), Status::no_space);
+  host().disks().heal();
+  EXPECT_TRUE(run(segments->begin(test_uuid(11), 1, {0}, true)).has_value());
+}
+
 TEST_F(SegmentsTest, a_control_batch_finds_room_on_a_full_disk) {
   host().disks().file_system("/").set_capacity(0);
   EXPECT_EQ(begin(1, 0), nullptr);

@@ -260,10 +260,11 @@ void TransLogger::retry_waiting() {
 // Covers what was admitted before it came, on every connection and whether it was answered or not (D7).
 void TransLogger::flush(xio::Request& request) {
   if (log_.failed()) return answer(request, Status::io_error);
+  writer_.note_flush();
   if (durable_sequence_ >= admitted_) return answer(request, Status::ok);
   keep(request, Pending{admitted_});
   unanswered_.push(request);
-  writer_.flush();
+  writer_.hurry();
 }
 
 void TransLogger::on_logged(std::vector<Admitted*>& requests, const format::BatchHeader& batch, Status status) {

@@ -93,6 +93,17 @@ TEST_F(TransLoggerTest, a_plain_write_is_durable_soon_though_nobody_asks) {
   EXPECT_GE(durable(), tail);
 }
 
+TEST_F(TransLoggerTest, a_write_whose_flush_is_expected_is_durable_before_it_comes) {
+  create();
+  for (int round = 0; round < 10; ++round) {
+    const Lsn before = durable();
+    ASSERT_EQ(write(0, 'a', 512), Status::ok);
+    world.run_for(5ms);
+    EXPECT_EQ(durable() > before, round >= 4) << round;
+    ASSERT_EQ(flush(), Status::ok);
+  }
+}
+
 TEST_F(TransLoggerTest, fua_is_durable_when_it_is_acknowledged) {
   create();
   ASSERT_EQ(write(0, 'a', 4096, true), Status::ok);

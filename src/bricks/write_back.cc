@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <utility>
 
 namespace mars::bricks {
 
@@ -41,11 +43,7 @@ void WriteBack::start(Tip applied) {
 }
 
 void WriteBack::add(const std::vector<Admitted*>& requests, const format::BatchHeader& header) {
-  last_added_ = machine_.now();
-  batches_.push_back(std::make_unique<LoggedBatch>());
-  LoggedBatch& batch = *batches_.back();
-  batch.end = newest_ = header.tip();
-  batch.admitted = header.identity.admitted;
+  LoggedBatch& batch = append(header.tip(), header.identity.admitted);
   for (Admitted* request : requests) {
     request->batch = &batch;
     ++batch.unfinished;
@@ -55,16 +53,34 @@ void WriteBack::add(const std::vector<Admitted*>& requests, const format::BatchH
 }
 
 void WriteBack::pass(Tip end, uint64_t admitted) {
-  last_added_ = machine_.now();
-  batches_.push_back(std::make_unique<LoggedBatch>());
-  batches_.back()->end = newest_ = end;
-  batches_.back()->admitted = admitted;
+  append(end, admitted);
   work_.notify();
 }
 
+LoggedBatch& WriteBack::append(Tip end, uint64_t admitted) {
+  last_added_ = machine_.now();
+  LoggedBatch& batch = batches_.emplace_back();
+  batch.place = std::prev(batches_.end());
+  batch.end = newest_ = end;
+  batch.admitted = admitted;
+  if (batches_.size() > 1) merge(*std::prev(batch.place));
+  return batch;
+}
+
+// What is finished is reached with the batch before it. While the disk hangs, and the same blocks are written again and
+// again, each batch but the last is finished soon: they would fill the memory as long as the log has room.
+void WriteBack::merge(LoggedBatch& batch) {
+  if (batch.unfinished > 0 || batch.place == batches_.begin() || &batch == &batches_.back()) return;
+  LoggedBatch& before = *std::prev(batch.place);
+  before.end = batch.end;
+  before.admitted = batch.admitted;
+  batches_.erase(batch.place);
+}
+
 void WriteBack::on_dropped(Admitted& request) {
-  --request.batch->unfinished;
-  request.batch = nullptr;
+  LoggedBatch& batch = *std::exchange(request.batch, nullptr);
+  --batch.unfinished;
+  merge(batch);
   dropped_(request);
 }
 
@@ -282,9 +298,9 @@ void WriteBack::unpin(const std::vector<Run>& runs) {
 Task<Status> WriteBack::advance_applied() {
   Tip reached = applied_;
   uint64_t admitted = 0;
-  while (!batches_.empty() && batches_.front()->unfinished == 0) {
-    reached = batches_.front()->end;
-    admitted = batches_.front()->admitted;
+  while (!batches_.empty() && batches_.front().unfinished == 0) {
+    reached = batches_.front().end;
+    admitted = batches_.front().admitted;
     batches_.pop_front();
   }
   if (reached == applied_) co_return Status::ok;

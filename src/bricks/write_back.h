@@ -5,8 +5,8 @@
 // later. Owns the durable index and so knows what is unfinished.
 #pragma once
 
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <vector>
 
@@ -65,6 +65,7 @@ class WriteBack {
   Status failed() const { return failed_; }  // the data disk's error (D14)
   // Applied moved or the disk failed.
   Notifier& changed() { return changed_; }
+  size_t batches() const { return batches_.size(); }  // of the log that are kept in mind
   uint64_t written_bytes() const { return written_bytes_; }
   xio::Edge& data() { return data_.below(); }
 
@@ -101,7 +102,9 @@ class WriteBack {
   std::move_only_function<void(Admitted&)> dropped_;
   std::move_only_function<void()> heard_;
   ShadowIndex durable_;
-  std::deque<std::unique_ptr<LoggedBatch>> batches_;
+  LoggedBatch& append(Tip end, uint64_t admitted);
+  void merge(LoggedBatch& batch);
+  std::list<LoggedBatch> batches_;
   Tip applied_;
   Tip newest_;  // of what was added
   io::Instant last_added_{};

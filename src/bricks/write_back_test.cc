@@ -199,6 +199,19 @@ TEST_F(WriteBackTest, a_disk_that_fails_is_told_once_and_keeps_what_it_has_not_w
   EXPECT_EQ(dropped, 0);
 }
 
+TEST_F(WriteBackTest, what_is_rewritten_while_the_disk_hangs_takes_no_more_memory) {
+  replica.host().disks().drive(TestReplica::data_path).stick();
+  Tip end;
+  for (int i = 0; i < 100; ++i) end = add({{0, 'a'}, {4096, 'b'}});
+  write_back->pass(end, sequence);
+  world.run_for(1s);
+  EXPECT_LE(write_back->batches(), 3u);
+  replica.host().disks().drive(TestReplica::data_path).unstick();
+  EXPECT_EQ(drain(), Status::ok);
+  EXPECT_EQ(write_back->applied(), end);
+  EXPECT_EQ(write_back->batches(), 0u);
+}
+
 TEST_F(WriteBackTest, a_batch_without_data_moves_applied) {
   const Tip end{{test_uuid(9), {4096}}, {7, 7}};
   write_back->pass(end, 5);

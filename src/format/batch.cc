@@ -47,9 +47,8 @@ Result<void> check_header(const BatchHeader& header, ByteView bytes) {
   if (header.table_end != batch_header_bytes + header.record_count * record_bytes) return malformed("table length");
   if (!is_payload_alignment(header.payload_alignment)) return malformed("payload alignment");
   const BatchIdentity& identity = header.identity;
-  if (identity.lsn.value % batch_block_bytes != 0 || identity.lsn.value > UINT64_MAX - header.batch_bytes) {
-    return malformed("LSN");
-  }
+  if (identity.lsn.value % batch_block_bytes != 0 || identity.lsn.value > lsn_max) return malformed("LSN");
+  if (identity.admitted > admitted_max) return malformed("number of requests");
   if (identity.durable > identity.lsn) return malformed("durable position behind its own");
   if (identity.cluster.is_nil() || identity.resource.is_nil() || identity.epoch.is_nil()) return malformed("nil id");
   return {};

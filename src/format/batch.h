@@ -16,7 +16,9 @@
 
 namespace mars::format {
 
-inline constexpr uint32_t batch_block_bytes = 4096;  // length and LSN of a batch are multiples of this
+inline constexpr uint32_t batch_block_bytes = 4096;          // length and LSN of a batch are multiples of this
+inline constexpr uint64_t lsn_max = uint64_t{1} << 62;       // of a batch: all sums with it stay below 2^64
+inline constexpr uint64_t admitted_max = uint64_t{1} << 62;  // a reader refuses more: nobody can have written so much
 inline constexpr uint32_t batch_header_bytes = 256;
 inline constexpr uint32_t record_bytes = 64;
 inline constexpr uint32_t batch_records_max = 1024;

@@ -251,6 +251,8 @@ TEST(Batch, what_is_whole_but_malformed_is_invalid) {
   EXPECT_EQ(set(40, 1), Status::invalid);        // alignment
   EXPECT_EQ(set(105, 1), Status::invalid);       // LSN before `durable`
   EXPECT_EQ(set(104, 1), Status::invalid);       // LSN not at 4 KiB
+  EXPECT_EQ(set(111, 0x40), Status::invalid);    // LSN beyond 2^62
+  EXPECT_EQ(set(143, 0x41), Status::invalid);    // more requests than that
   EXPECT_EQ(set(257, 2), Status::invalid);       // record flags
   EXPECT_EQ(set(258, 1), Status::invalid);       // record reserved
   EXPECT_EQ(set(272, 21), Status::invalid);      // length is not the payload's

@@ -65,5 +65,16 @@ TEST(SyncMessages, a_payload_of_another_length_is_refused) {
   EXPECT_FALSE(decode_sync_request(encode(request)).has_value());
 }
 
+TEST(SyncMessages, a_position_that_no_log_can_have_is_refused) {
+  const auto is_accepted = [](uint64_t lsn, uint64_t admitted) {
+    const SyncHeader header{{{example().branch[0].id, {lsn}}, {5, 6}}, example().branch, admitted, 1 << 20};
+    return decode_sync_header(encode(header)).has_value();
+  };
+  EXPECT_TRUE(is_accepted(4096, 12));
+  EXPECT_FALSE(is_accepted(4097, 12));
+  EXPECT_FALSE(is_accepted(UINT64_MAX - 4095, 12));
+  EXPECT_FALSE(is_accepted(4096, UINT64_MAX));
+}
+
 }  // namespace
 }  // namespace mars::replication

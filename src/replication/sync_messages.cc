@@ -1,5 +1,6 @@
 #include "replication/sync_messages.h"
 
+#include "format/batch.h"
 #include "replication/branch_codec.h"
 
 namespace mars::replication {
@@ -66,7 +67,10 @@ Result<SyncHeader> decode_sync_header(ByteView bytes) {
   header.admitted = reader.u64();
   header.volume_bytes = reader.u64();
   header.branch = read_branch(reader);
-  if (!reader.finished()) return failure(Status::invalid, "a malformed sync header");
+  const uint64_t lsn = header.q.position.lsn.value;
+  const bool is_sound =
+      lsn % format::batch_block_bytes == 0 && lsn <= format::lsn_max && header.admitted <= format::admitted_max;
+  if (!reader.finished() || !is_sound) return failure(Status::invalid, "a malformed sync header");
   return header;
 }
 
