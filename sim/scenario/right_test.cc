@@ -341,6 +341,34 @@ TEST_F(RightFilm, a_tail_that_gets_data_while_it_is_dropped_is_not_dropped) {
   }
 }
 
+// b has heard of the force, and only the host whose reign it ends is there.
+// Attacks: T9, P6, P13
+TEST_F(RightFilm, what_only_an_absent_rival_contradicts_is_not_fetched_and_dropped_again_and_again) {
+  cast({"a", "b", "c"});
+  save("a", 0, 20, '0');
+  expect_up_to_date();
+  isolate("c");
+  await_silence("c", "a");
+  await_silence("b", "c");
+  run("b", "pause-fetch mydata");
+  restart("a");
+  expect_primary("a");  // an empty reign
+  force("c");
+  heal("b", "c");
+  EXPECT_TRUE(until([&] { return view("c", "b").durable_lsn.value_or(0) == durable("c"); })) << describe();
+  cut("b", "c");
+  await_silence("b", "c");
+  run("b", "resume-fetch mydata");
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); })) << describe();
+  rest(30s);
+  EXPECT_EQ(durable("b"), durable("a"));
+  expect_no_event("b", "has no data and is dropped");
+  rejoin("c");
+  expect_primary("c");
+  save("c", 0, 20, 'c');
+  expect_equal();
+}
+
 // Attacks: T2, T3, P13
 TEST_F(RightFilm, who_dropped_its_own_release_follows) {
   cast({"a", "b"});

@@ -60,6 +60,36 @@ TEST_F(SourceFilm, a_right_that_is_released_waits_for_no_read_that_hangs) {
   expect_equal();
 }
 
+// A successor whose disk hangs says so: when it is asked, or when it has the right.
+// Attacks: T4, P13
+TEST_F(SourceFilm, a_successor_whose_disk_hangs_under_a_read_says_so) {
+  for (const io::Duration before : {1s, 15s}) {
+    prologue({"a", "b", "c"});
+    disks("b").drive("/dev/sdb").set_speed({.read = 300ms});
+    cut("a", "c");
+    await_silence("c", "a");
+    invalidate("c");
+    EXPECT_TRUE(until([&] { return state("c") == State::syncing; })) << describe();
+    rest(2s);
+    disks("b").drive("/dev/sdb").stick();
+    rest(before);
+    const auto command = begin("b", "primary mydata --timeout 60s");
+    if (before < 10s) {
+      EXPECT_TRUE(until([&] { return state("b") == State::disk_failed; })) << describe();
+      EXPECT_NE(view("b").reason.find("/dev/sdb"), std::string::npos) << describe();
+      disks("b").drive("/dev/sdb").unstick();
+      expect_primary("b");
+    } else {
+      EXPECT_EQ(end(*command).code, ExitCode::refused);
+      expect_primary("a");
+      disks("b").drive("/dev/sdb").unstick();
+    }
+    disks("b").drive("/dev/sdb").set_speed({});
+    heal("a", "c");
+    expect_equal();
+  }
+}
+
 // Attacks: T4, P13
 TEST_F(SourceFilm, who_serves_a_sync_from_a_slow_disk_closes_detaches_and_stops) {
   for (const std::string way : {"secondary mydata", "detach mydata", "stop"}) {

@@ -215,6 +215,7 @@ Task<void> Replica::step() {
       co_return wake_.notify();
     }
     co_await learn_data_end();
+    if (stop_.is_set()) co_return;
   }
   note_fork();
   // A failed log takes nothing more, and a later success proves nothing (D5): until it is attached anew, it is shown.
@@ -227,6 +228,7 @@ Task<void> Replica::step() {
 // Executes the table; decides nothing.
 Task<void> Replica::act(StartAction action) {
   reached("start", name(action));
+  const StillDue is_still_due = [this, action] { return decide_start(facts()) == action; };
   Status status = Status::ok;
   switch (action) {
     case StartAction::recreate_gone:
@@ -237,19 +239,20 @@ Task<void> Replica::act(StartAction action) {
       if (!co_await drop_empty_tail()) co_return;
       break;
     case StartAction::open_recovered:
-      co_return co_await open_primary(EpochCause::recover, {}, true, action);
+      co_return co_await open_primary(EpochCause::recover, {}, true, is_still_due);
     case StartAction::open_granted:
-      co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, true, action);
+      co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, true, is_still_due);
     case StartAction::null_reign:
-      co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, false, action);
+      co_return co_await open_primary(EpochCause::grant, log_->branch().back().grant, false, is_still_due);
     case StartAction::keep_closed:
       // A rival may be heard until open-wait is over: then there is nothing to hand over (row 8).
       if (wish() != Wish::other || is_forked_ || !has_heard()) break;
       // What a dead predecessor had acknowledged belongs to the old epoch: it goes first (D6).
-      if (has_unlogged()) co_return co_await open_primary(EpochCause::recover, {}, false, action);
+      if (has_unlogged()) co_return co_await open_primary(EpochCause::recover, {}, false, is_still_due);
       co_return co_await hand_over(environment_.designated(options_.resource));
     case StartAction::follow:
-      if (facts().rival == Rival::at_end && !co_await drop_empty_tail()) co_return;
+      // While a rival is only remembered, this would be fetched again at once, and dropped again.
+      if (is_rival_here() && !co_await drop_empty_tail()) co_return;
       status = co_await remember_gone();
       if (status != Status::ok) co_return say(State::log_failed, "the state block cannot be written");
       break;
@@ -312,41 +315,6 @@ StartFacts Replica::facts() const {
   facts.has_heard = has_heard();
   facts.wish = wish();
   return facts;
-}
-
-// Where a peer's history parts from mine, is there data of mine behind that point? Asked of the log itself, because the
-// answer decides between dropping a tail and keeping it (T9).
-Task<void> Replica::learn_data_end() {
-  if (is_replacing_log_) co_return;
-  const Reading reading(*this);
-  const Lsn end = log_->durable().position.lsn;
-  for (const auto& [host, peer] : peers_) {
-    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
-    if (!common.forked() || (learned_from_ <= common.position.lsn && learned_to_ == end)) continue;
-    Tip start{common.position, {}};
-    data_end_ = common.position.lsn;
-    bricks::LogReader reader(log_->segments(), log_->options(), log_->branch(), start);
-    for (;;) {
-      auto batch = co_await reader.next(end);
-      if (!batch) {
-        if (batch.error().status != Status::end) data_end_ = end;  // not readable: as if it had data
-        break;
-      }
-      if (carries_data(*batch)) data_end_ = batch->header.end();
-    }
-    learned_from_ = common.position.lsn;
-    learned_to_ = end;
-  }
-}
-
-bool Replica::carries_data(const format::Batch& batch) {
-  for (const format::Record& record : batch.records) {
-    if (is_data(record.op)) return true;
-    if (record.op != RecordOp::epoch) continue;
-    auto start = format::decode_epoch_start(batch.payload(record));
-    if (!start || start->cause == EpochCause::force) return true;
-  }
-  return false;
 }
 
 // ---- attach and detach

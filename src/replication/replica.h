@@ -157,6 +157,7 @@ class Replica {
     std::optional<Uuid> best;
     bool is_any_ahead = false;
     bool is_any_parted = false;
+    bool is_undecided = false;
   };
 
   static constexpr Lsn no_serve_limit{~uint64_t{0} / 2};
@@ -213,13 +214,15 @@ class Replica {
   bool is_overruled(const Report& report) const;
   bool is_verdict(const Uuid& host, const Report& forced, const Report& against) const;
   bool is_no_way_on(const Report& peer) const;
+  bool is_undecided(const Uuid& host, const Report& peer) const;
   bool is_remembered_on_what_was_given_up(const Memory& memory) const;
   bool is_log_whole() const;
 
   // replica_primary.cc
   Task<void> step_primary();
   // `expected`: what the table said; asked again when the log does not move any more. Nothing: forced.
-  Task<void> open_primary(EpochCause cause, Uuid grant, bool opens_device, std::optional<StartAction> expected);
+  using StillDue = std::function<bool()>;
+  Task<void> open_primary(EpochCause cause, Uuid grant, bool opens_device, const StillDue& is_still_due);
   Task<bool> replay_to_end();
   bool has_lost_writes() const;
   bool may_have_lost() const;
@@ -242,6 +245,8 @@ class Replica {
   bool is_held_up();
   std::string way_out_of_bad_log() const;
   void show_follower(const control::Switches& on);
+  bool show_lack_of_log(const control::Switches& on);
+  bool show_swept(const control::Switches& on);
   void show_unsynced(const control::Switches& on);
   std::string doubtful_primary() const;  // empty: none
   bool has_forgotten_right() const;
@@ -269,7 +274,7 @@ class Replica {
   Task<void> bring_older_slot_up();
   std::optional<Lsn> needed_from(const Uuid& member) const;
   void end_pin(const Uuid& member, const Report& report);
-  Task<void> hear_the_connected();
+  Task<std::string> hear_the_connected();
   bool waits_for_forced(HandoverObstacle obstacle, const Designated& wanted, const std::string& to);
   bool is_handover_taken_back() const;
   void taken_back(const std::string& to);
@@ -313,6 +318,7 @@ class Replica {
 
   // replica_fork.cc
   bool may_have_more() const;
+  bool is_rival_here() const;
   Rival rival(const Report& peer) const;
   bool is_rival(const format::Batch& batch) const;
   void note_fork();
@@ -352,6 +358,7 @@ class Replica {
   Task<Status> replace_log(SyncHeader header);
   bool keeps_log(const SyncHeader& header) const;
   Task<Status> begin_sync(SyncHeader header);
+  Task<bool> take_log();
   Task<Status> sweep(net::Channel& channel, Position& cmax);
   Task<Status> finish_sync(Position cmax);
   void trouble_in_sync(control::State state, std::string reason, std::string next_step, uint64_t at = 0);
@@ -362,6 +369,8 @@ class Replica {
 
   // replica_serve.cc
   Task<void> end_serving();
+  Task<bool> end_serving_patiently();
+  void stop_serving();
   Task<bool> take(const Place& place, const net::Channel& channel);
   Task<Result<net::Bytes>> receive_within(net::Channel& channel, io::Duration limit);
   Error check_fetch(const Uuid& target, const Tip& from) const;
@@ -413,6 +422,7 @@ class Replica {
   Lsn serve_limit_;  // a release leaves the host only when `gone` is durable
   bool is_releasing_ = false;
   bool must_sync_ = false;  // nobody has the log that continues ours
+  bool waits_for_decision_ = false;
   bool lacks_log_ = false;  // nobody who can be reached has it; others may
   bool is_forked_ = false;
   bool accepts_loss_ = false;
@@ -471,23 +481,10 @@ class Replica {
   Event serving_stop_;
   Notifier served_;
   size_t serving_count_ = 0;
-  int served_reads_ = 0;  // of the data disk, under way for a sync
-  int successions_ = 0;   // conversations in which the right to write comes here
-  Semaphore log_turn_;    // who appends or replaces the log while following
-};
-
-// While it lives a step reads the log, and a sync that begins beside it waits before it takes the log away.
-class Replica::Reading {
- public:
-  explicit Reading(Replica& replica) : replica_(replica) { ++replica_.readings_; }
-  ~Reading() {
-    if (--replica_.readings_ == 0) replica_.served_.notify();
-  }
-  Reading(const Reading&) = delete;
-  Reading& operator=(const Reading&) = delete;
-
- private:
-  Replica& replica_;
+  int served_reads_ = 0;        // of the data disk, under way for a sync
+  io::Instant served_at_ = {};  // when the last of them ended, or the first began
+  int successions_ = 0;         // conversations in which the right to write comes here
+  Semaphore log_turn_;          // who appends or replaces the log while following
 };
 
 }  // namespace mars::replication

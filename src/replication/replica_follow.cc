@@ -80,7 +80,7 @@ Task<void> Replica::become_follower() {
     state.pool_id = {};
   };
   if (state_->value().clean && co_await state_->update(unclean) != Status::ok) {
-    say(State::log_failed, "the state block cannot be written", "check the state directory");
+    co_return say(State::log_failed, "the state block cannot be written", "check the state directory");
   }
   if (state_->value().state == ReplicaState::consistent) start_replay();
   begin_fetching();
@@ -196,6 +196,25 @@ bool Replica::is_no_way_on(const Report& peer) const {
   });
 }
 
+// Two hosts that are here were both forced at one point, and that is not behind us: neither verdict counts, and who
+// stands before it waits for the operator's (T9).
+bool Replica::is_undecided(const Uuid& host, const Report& peer) const {
+  const Lsn end = log_->durable().position.lsn;
+  return std::ranges::any_of(peers_, [&](const auto& entry) {
+    const Report& other = entry.second;
+    if (entry.first == host || !environment_.is_connected(entry.first) || !other.is_attached || !other.is_consistent)
+      return false;
+    const auto common =
+        bricks::common_position(peer.branch, peer.durable.position.lsn, other.branch, other.durable.position.lsn);
+    const auto is_forced_there = [&](const bricks::Branch& branch) {
+      const format::BranchEpoch* next = bricks::epoch_at(branch, common.position.lsn);
+      return next != nullptr && next->id != common.position.epoch && next->cause == EpochCause::force;
+    };
+    return common.forked() && common.position.lsn >= end && is_forced_there(peer.branch) &&
+           is_forced_there(other.branch);
+  });
+}
+
 // Who has the log that continues ours, on our branch: who was silent least; of those the primary,
 // because it has the newest.
 Replica::Sources Replica::look_for_source(const Uuid& except) const {
@@ -211,6 +230,10 @@ Replica::Sources Replica::look_for_source(const Uuid& except) const {
       continue;
     }
     if (is_no_way_on(peer)) continue;
+    if (is_undecided(host, peer)) {
+      sources.is_undecided = true;
+      continue;
+    }
     sources.is_any_ahead = true;
     if (peer.oldest > end || unable_.contains(host)) continue;
     const uint64_t has = peer.durable.position.lsn.value + (peer.is_primary ? 1u << 20 : 0);
@@ -223,10 +246,11 @@ Replica::Sources Replica::look_for_source(const Uuid& except) const {
 }
 
 std::optional<Uuid> Replica::choose_source() {
-  must_sync_ = lacks_log_ = false;
+  must_sync_ = lacks_log_ = waits_for_decision_ = false;
   const bool is_synced = state_->value().state == ReplicaState::consistent;
   if (!is_synced && has_lost_log()) return std::nullopt;  // the sync will begin another log
   const Sources sources = look_for_source({});
+  waits_for_decision_ = is_synced && sources.is_undecided && !sources.best;
   lacks_log_ = is_synced && sources.is_any_ahead && !sources.best && !is_forked_ && !sources.is_any_parted;
   must_sync_ = lacks_log_ && nobody_holds(log_->durable().position.lsn);
   return sources.best;

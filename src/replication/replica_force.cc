@@ -18,22 +18,28 @@ Task<Result<LossStatement>> Replica::force(ForceOrder order) {
   co_return statement;
 }
 
-// What was said in a former session counts for nothing, and in a fresh one the first report is on its way (T8).
-Task<void> Replica::hear_the_connected() {
-  const io::Instant deadline = machine_.now() + 1s;
-  const auto has_heard_all = [this] {
-    return std::ranges::all_of(environment_.members(options_.resource), [this](const Uuid& member) {
-      return !environment_.is_connected(member) || answered_.contains(member);
-    });
+// What was said in a former session counts for nothing, and in a fresh one the first report is on its way (T8): on a
+// slow link behind much else. Who says nothing at all is not connected for long. The name of who has not said it yet.
+Task<std::string> Replica::hear_the_connected() {
+  const io::Instant deadline = machine_.now() + 10s;
+  const auto unheard = [this] {
+    for (const Uuid& member : environment_.members(options_.resource)) {
+      if (environment_.is_connected(member) && !answered_.contains(member)) return environment_.host_name(member);
+    }
+    return std::string();
   };
-  while (!has_heard_all() && machine_.now() < deadline && !stop_.is_set()) {
+  while (!unheard().empty() && machine_.now() < deadline && !stop_.is_set()) {
     co_await io::wait_until(machine_, wake_, machine_.now() + 100ms);
   }
+  co_return unheard();
 }
 
 Task<Result<LossStatement>> Replica::force_in_turn(const ForceOrder& order) {
   const auto is_over = [&] { return stop_.is_set() || (order.is_over && order.is_over()); };
-  co_await hear_the_connected();
+  if (const std::string who = co_await hear_the_connected(); !who.empty() && !order.now) {
+    co_return failure(Status::refused, who + " is connected and has not said yet what it has: try again; --now does " +
+                                           "without its word");
+  }
   if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
   const io::Instant deadline = machine_.now() + 60s;
   const bool fetches = !order.now && environment_.switches(options_.resource).fetch;
@@ -54,14 +60,24 @@ Task<Result<LossStatement>> Replica::force_in_turn(const ForceOrder& order) {
                                            options_.name + "`); --now gives it up");
   }
   if (order.is_dry_run) co_return loss;
-  // The operator may have forced another host meanwhile, which is not seen from here.
-  if (is_over()) co_return failure(Status::stopped, "nobody waits for this force any more");
-  // The holder may have come back meanwhile.
-  if (auto allowed = may_be_forced(); !allowed) co_return failure(allowed.error());
+  // The operator may have forced another host meanwhile, which is not seen from here; and the holder, or somebody who
+  // has more, may have come back: now, or while the log is replayed.
+  const auto obstacle = [&]() -> Result<void> {
+    if (is_over()) return failure(Status::stopped, "nobody waits for this force any more");
+    if (auto allowed = may_be_forced(); !allowed) return allowed;
+    const std::string newer = order.now ? "" : connected_and_ahead();
+    if (!newer.empty()) return failure(Status::refused, newer + " has come and has more than this host: try again");
+    return {};
+  };
+  const StillDue is_still_due = [&] { return obstacle().has_value(); };
+  if (auto allowed = obstacle(); !allowed) co_return failure(allowed.error());
   if (order.tell) order.tell(loss.text);
   environment_.event(options_.resource, "forced primary: " + loss.text);
-  co_await open_primary(EpochCause::force, {}, false, std::nullopt);
-  if (role_ != Role::primary) co_return failure(Status::io_error, "it could not be opened: " + reason_);
+  co_await open_primary(EpochCause::force, {}, false, is_still_due);
+  if (role_ != Role::primary) {
+    if (auto allowed = obstacle(); !allowed) co_return failure(allowed.error());
+    co_return failure(Status::io_error, "it could not be opened: " + reason_);
+  }
   recovery_ = {};  // the new epoch binds the end of the log: what was lost behind it is not waited for any more
   Designated wish{environment_.self(), random_uuid(machine_), {}, true};
   if (Status status = co_await environment_.designate(options_.resource, wish); status != Status::ok) {

@@ -4,6 +4,7 @@
 
 #include "base/probe.h"
 #include "replication/replica.h"
+#include "replication/replica_reading.h"
 
 namespace mars::replication {
 
@@ -29,6 +30,47 @@ bool Replica::may_have_more() const {
   return has_lost_log() || (tail == Tail::mine && has_unlogged());
 }
 
+// Where a peer's history parts from mine, is there data of mine behind that point? Asked of the log itself, because the
+// answer decides between dropping a tail and keeping it (T9). One piece of data is answer enough, whatever is written
+// behind it: in [learned_from_, learned_to_) the last data ends at data_end_.
+Task<void> Replica::learn_data_end() {
+  if (is_replacing_log_) co_return;
+  const Reading reading(*this);
+  const Lsn end = log_->durable().position.lsn;
+  for (const auto& [host, peer] : peers_) {
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    if (!common.forked()) continue;
+    const Lsn parted = common.position.lsn;
+    Position from = common.position;
+    if (learned_from_ <= parted && learned_to_ > learned_from_ && learned_to_ <= end) {
+      from = {bricks::epoch_at(log_->branch(), {learned_to_.value - 1})->id, learned_to_};
+    } else {
+      data_end_ = learned_from_ = learned_to_ = parted;
+    }
+    bricks::LogReader reader(log_->segments(), log_->options(), log_->branch(), {from, {}});
+    while (data_end_ <= parted && learned_to_ < end && !stop_.is_set()) {
+      auto batch = co_await reader.next(end);
+      if (!batch) {
+        if (batch.error().status != Status::end) data_end_ = end;  // not readable: as if it had data
+        learned_to_ = end;
+        break;
+      }
+      learned_to_ = batch->header.end();
+      if (carries_data(*batch)) data_end_ = learned_to_;
+    }
+  }
+}
+
+bool Replica::carries_data(const format::Batch& batch) {
+  for (const format::Record& record : batch.records) {
+    if (is_data(record.op)) return true;
+    if (record.op != RecordOp::epoch) continue;
+    auto start = format::decode_epoch_start(batch.payload(record));
+    if (!start || start->cause == EpochCause::force) return true;
+  }
+  return false;
+}
+
 // A reign that begins at my end continues me only when nothing of mine was there: else both are kept (P6). The heir of
 // a release continues it in any case.
 Rival Replica::rival(const Report& peer) const {
@@ -51,6 +93,13 @@ bool Replica::is_rival(const format::Batch& batch) const {
     return !start || !is_heir(log_->branch(), log_->durable().position.lsn, start->host, start->cause);
   }
   return false;
+}
+
+bool Replica::is_rival_here() const {
+  return std::ranges::any_of(peers_, [this](const auto& peer) {
+    const bool is_here = environment_.is_connected(peer.first) && peer.second.is_attached && peer.second.is_consistent;
+    return is_here && rival(peer.second) == Rival::at_end;
+  });
 }
 
 std::string Replica::reason_of_fork() const {
@@ -131,6 +180,7 @@ bool Replica::has_parted() const {
 Task<bool> Replica::drop_empty_tail() {
   const Status status = co_await drop_tail();
   if (status == Status::ok) co_return true;
+  if (status == Status::timed_out) co_return false;
   const bool is_disk = log_->failed() || state_->failed() != Status::ok;
   say(is_disk ? State::log_failed : State::log_damaged,
       "the end of the log, which another reign replaces, cannot be dropped (" + std::string(mars::name(status)) + ")",
@@ -152,7 +202,7 @@ Task<Status> Replica::drop_tail() {
   if (cut == durable) co_return Status::ok;
   reached("fork: a tail without data is dropped");
   const Counted barred(barred_);
-  co_await end_serving();
+  if (!co_await end_serving_patiently()) co_return Status::timed_out;
   co_await end_following();
   // Fetch may have brought more meanwhile, or a sync has replaced everything: it is decided anew.
   const bool is_same = log_->durable().position.lsn == durable;

@@ -4,6 +4,7 @@
 #include "base/probe.h"
 #include "replication/decide_handover.h"
 #include "replication/replica.h"
+#include "replication/replica_reading.h"
 
 namespace mars::replication {
 
@@ -21,14 +22,14 @@ constexpr io::Duration empty_releases_time = 10min;
 
 // Replay to the end of the log, bring in what a dead predecessor had acknowledged, begin an epoch, and only when that
 // is durable show the device (T5, D11). Fetch and sync end first: the end of the log must not move, and what others say
-// meanwhile may change the answer of the table, so it is asked once more.
-Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device, std::optional<StartAction> expected) {
+// meanwhile may change the answer of the table, so it is asked again whether this is still to be done.
+Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device, const StillDue& is_still_due) {
   const bool is_tried_again = shown_ == State::disk_failed && replayer_ != nullptr;
   if (!is_tried_again && (!has_lost_writes() || accepts_loss_)) say(State::opening);
   const Counted barred(barred_);
   if (!co_await replay_to_end()) co_return;
   if (is_tried_again) say(State::opening);
-  if (expected && decide_start(facts()) != *expected) {
+  if (!is_still_due()) {
     reached("role: not opened after all");
     co_return wake_.notify();
   }
@@ -50,7 +51,7 @@ Task<void> Replica::open_primary(EpochCause cause, Uuid grant, bool opens_device
     co_return say(State::log_failed, "the log cannot be written", "check the log disk");
   }
   // To bring in what a predecessor left may have waited for room, and others have spoken meanwhile.
-  if (expected && decide_start(facts()) != *expected) {
+  if (!is_still_due()) {
     reached("role: not opened after all");
     co_await close_logger();
     co_return wake_.notify();
@@ -74,7 +75,7 @@ Task<bool> Replica::replay_to_end() {
   // A paused replay goes on, before anything else: a fetched batch may wait for the room that only replay can make.
   if (replayer_ != nullptr) replayer_->allow(true);
   co_await end_fetching();
-  co_await end_serving();
+  if (!co_await end_serving_patiently()) co_return false;
   const bool may_open = replayer_ != nullptr && state_->value().state == ReplicaState::consistent;
   if (may_open) {
     Status status = Status::timed_out;
@@ -104,7 +105,8 @@ Task<bool> Replica::replay_to_end() {
   co_await end_following();
   // What was being fetched lacked room; a reign needs the reserve only.
   if (may_open && log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
-  co_return may_open && state_->value().applied.position.lsn == log_->durable().position.lsn;
+  co_return may_open && state_->failed() == Status::ok &&
+      state_->value().applied.position.lsn == log_->durable().position.lsn;
 }
 
 std::string Replica::out_of_bad_disk() const {
@@ -379,8 +381,10 @@ Task<Result<void>> Replica::prepare(net::Channel& channel, const Uuid& successor
 // process never writes in this epoch again, whatever fails.
 Task<Status> Replica::release_to(Uuid successor) {
   if (role_ == Role::following) co_await end_fetching();
-  // Meanwhile another reign may have been fetched, or heard of.
-  if (facts().tail != Tail::mine || facts().rival != Rival::none) co_return Status::refused;
+  // Meanwhile another reign may have been fetched, or heard of; or who remembers more of this host than it has.
+  const StartFacts now = facts();
+  const bool is_kept = role_ != Role::following || decide_start(now) == StartAction::keep_closed;
+  if (now.tail != Tail::mine || now.rival != Rival::none || !is_kept) co_return Status::refused;
   serve_limit_ = log_->durable().position.lsn;
   is_releasing_ = true;
   const auto release = format::encode(format::Release{random_uuid(machine_), environment_.self(), successor});

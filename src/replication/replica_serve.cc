@@ -1,6 +1,7 @@
 // Replica: what it answers to other members: its log, its extents, and whether it is ready to take over.
 #include <algorithm>
 
+#include "base/probe.h"
 #include "replication/replica.h"
 #include "replication/sync_messages.h"
 #include "xio/port.h"
@@ -8,6 +9,7 @@
 namespace mars::replication {
 
 using namespace std::chrono_literals;
+using control::State;
 using format::ReplicaState;
 
 // Counts one conversation, so that the log is not taken from under it.
@@ -212,8 +214,10 @@ Task<Status> Replica::answer_range(net::Channel& channel, xio::Port& port, const
                                    AlignedBuffer& buffer) {
   const auto part = buffer.span().first(request.bytes);
   {
+    if (served_reads_ == 0) served_at_ = machine_.now();
     const Counted reading(served_reads_);
     if (Status status = co_await port.read(request.offset, part); status != Status::ok) co_return status;
+    served_at_ = machine_.now();
   }
   SyncAnswer answer;
   answer.offset = request.offset;
@@ -255,6 +259,8 @@ Error Replica::check_successor() const {
   const control::Switches on = environment_.switches(options_.resource);
   if (!on.fetch || !on.replay) return {Status::refused, "fetch or replay is paused"};
   if (replayer_->failed().status != Status::ok) return {Status::refused, replayer_->failed().text};
+  if (served_reads_ > 0 && machine_.now() >= served_at_ + disk_patience)
+    return {Status::refused, "its data disk does not answer"};
   return Status::ok;
 }
 
@@ -289,12 +295,33 @@ Task<void> Replica::serve_handover(std::unique_ptr<net::Channel> channel, net::B
 }
 
 Task<void> Replica::end_serving() {
+  stop_serving();
+  while (serving_count_ > 0) co_await served_.wait();
+  serving_stop_.reset();
+}
+
+void Replica::stop_serving() {
   serving_stop_.set();
   for (net::Channel* channel : served_channels_) channel->close();
   if (log_ != nullptr) log_->changed().notify();
   if (replayer_ != nullptr) replayer_->changed().notify();
-  while (serving_count_ > 0) co_await served_.wait();
+}
+
+// False: a disk does not answer a read for somebody else, and it was said which. What waits for it ends by itself when
+// it answers, its channel is closed.
+Task<bool> Replica::end_serving_patiently() {
+  stop_serving();
+  const io::Instant deadline = machine_.now() + disk_patience;
+  while (serving_count_ > 0 && machine_.now() < deadline) co_await io::wait_until(machine_, served_, deadline);
   serving_stop_.reset();
+  if (serving_count_ == 0) co_return true;
+  reached("serve: a disk does not answer");
+  if (served_reads_ > 0) {
+    say(State::disk_failed, "the data disk " + options_.disk + " does not answer", out_of_bad_disk());
+  } else {
+    say(State::log_failed, "the log disk does not answer", "check the log disk");
+  }
+  co_return false;
 }
 
 }  // namespace mars::replication

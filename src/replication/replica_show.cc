@@ -98,6 +98,23 @@ std::string Replica::way_out_of_bad_log() const {
          "` here: what is damaged is fetched again; if nobody has it, " + invalidate;
 }
 
+// What continues the log here cannot be had, or is not to be had yet. False: that is not so.
+bool Replica::show_lack_of_log(const control::Switches& on) {
+  if (must_sync_) {
+    say(State::waiting_for_peer, "the log that continues here is gone everywhere",
+        on.sync ? "connect a consistent replica to sync from" : "run `marsadm resume-sync " + options_.name + "` here");
+  } else if (waits_for_decision_) {
+    say(State::waiting_for_peer, "two hosts were forced to be primary at the point where the log ends here",
+        "decide which side is kept, then run `marsadm invalidate " + options_.name + "` on the other");
+  } else if (lacks_log_) {
+    say(State::waiting_for_peer, "no member that can be reached has the log that continues here",
+        "connect the other members; else it is synced in a moment");
+  } else {
+    return false;
+  }
+  return true;
+}
+
 // What an operator sees, the worst first.
 void Replica::show_follower(const control::Switches& on) {
   const StartAction action = decide_start(facts());
@@ -126,13 +143,7 @@ void Replica::show_follower(const control::Switches& on) {
                "connect all members, so that it is fetched back" + way_without);
   }
   if (action == StartAction::wait) return say(State::opening, "waiting for the other members");
-  if (must_sync_)
-    return say(State::waiting_for_peer, "the log that continues here is gone everywhere",
-               "run `marsadm resume-sync " + options_.name + "` here");
-  if (lacks_log_) {
-    return say(State::waiting_for_peer, "no member that can be reached has the log that continues here",
-               "connect the other members; else it is synced in a moment");
-  }
+  if (show_lack_of_log(on)) return;
   if (log_->needs_space()) return say(State::waiting_for_space, "the log disk is full", "make room on the log disk");
   const bool lags = replayer_ && replayer_->applied().position.lsn < log_->durable().position.lsn;
   if (!on.fetch || !on.replay) return say(State::paused, paused_text(on), "run " + way_to_resume(on, options_.name));
@@ -156,18 +167,28 @@ void Replica::show_follower(const control::Switches& on) {
           "` here, too");
 }
 
+// The disk has been compared, and waits for the log behind that. False: it is not so far, or goes on.
+bool Replica::show_swept(const control::Switches& on) {
+  if (!syncing_ || syncing_->done_bytes != syncing_->total_bytes) return false;
+  if (on.sync && (!on.fetch || !on.replay)) {
+    say(State::paused, "the sync needs the log from its source, and " + paused_text(on),
+        "run " + way_to_resume(on, options_.name));
+  } else if (log_->needs_space()) {
+    say(State::waiting_for_space, "the log disk is full, and the sync needs the log from its source",
+        "make room on the log disk");
+  } else if (!environment_.is_connected(sync_source_)) {
+    say(State::waiting_for_peer, "the sync has all but the last of the log of " + syncing_->source,
+        "connect it, or another host that has it");
+  } else {
+    return false;
+  }
+  return true;
+}
+
 // No version of anything, until a sync is done.
 void Replica::show_unsynced(const control::Switches& on) {
   if (on.sync && sync_trouble_) return say(sync_trouble_->state, sync_trouble_->reason, sync_trouble_->next_step);
-  const bool is_swept = syncing_ && syncing_->done_bytes == syncing_->total_bytes;
-  if (is_swept && on.sync && (!on.fetch || !on.replay)) {
-    return say(State::paused, "the sync needs the log from its source, and " + paused_text(on),
-               "run " + way_to_resume(on, options_.name));
-  }
-  if (is_swept && log_->needs_space()) {
-    return say(State::waiting_for_space, "the log disk is full, and the sync needs the log from its source",
-               "make room on the log disk");
-  }
+  if (show_swept(on)) return;
   if (syncing_) return say(State::syncing, "from " + syncing_->source);
   if (!on.sync) return say(State::paused, "the sync is paused", "run `marsadm resume-sync " + options_.name + "` here");
   // The registers may reach the source a moment later than its report reached us: it is asked again.

@@ -232,17 +232,27 @@ Task<Status> Replica::begin_sync(SyncHeader header) {
   co_return status;
 }
 
-Task<Status> Replica::replace_log(SyncHeader header) {
-  const Counted barred(barred_);
+// Nobody appends to it, reads it or is served from it any more. False: a disk does not answer, and it was said which.
+Task<bool> Replica::take_log() {
   if (fetch_channel_ != nullptr) fetch_channel_->close();
   while (!log_turn_.try_acquire(1)) {
     // A fetched batch may wait for room that only this can make.
     if (log_->needs_space()) log_->give_up();
     co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
   }
+  if (!co_await end_serving_patiently()) {
+    trouble_in_sync(State::disk_failed, reason_, next_step_);
+    log_turn_.release(1);
+    co_return false;
+  }
   co_await end_replay();
-  co_await end_serving();
   while (readings_ > 0) co_await io::wait_until(machine_, served_, machine_.now() + 100ms);
+  co_return true;
+}
+
+Task<Status> Replica::replace_log(SyncHeader header) {
+  const Counted barred(barred_);
+  if (!co_await take_log()) co_return Status::timed_out;
   const Uuid id = random_uuid(machine_);
   Life life = life_;
   life.born = header.q.position.lsn;
