@@ -1,10 +1,12 @@
-// Any bytes as each message between two hosts that is not a register: reports, sync conversations, joining. What a
+// Any bytes as each message between two hosts that is not a register: reports, sync conversations, joining; and as the
+// text of a life. What a
 // decoder takes is what its encoder writes; a state of a newer marsd in a report becomes "unknown", then nothing
 // changes any more.
 #include <algorithm>
 
 #include "base/check.h"
 #include "net/join_messages.h"
+#include "replication/life.h"
 #include "replication/report.h"
 #include "replication/sync_messages.h"
 
@@ -28,12 +30,23 @@ void try_report(ByteView bytes) {
   if (report->state != control::State::unknown) CHECK(std::ranges::equal(written, bytes));
 }
 
+void try_life(ByteView bytes) {
+  auto life = replication::parse_life(text_of(bytes));
+  if (!life) return;
+  auto again = replication::parse_life(replication::to_text(*life));
+  CHECK(again && *again == *life);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   ByteView view = bytes_of({reinterpret_cast<const char*>(data), size});
   ByteView message = view.subspan(1);
+  if (data[0] >= 250) {
+    try_life(message);
+    return 0;
+  }
   switch (data[0] % 6) {
     case 0:
       try_report(message);

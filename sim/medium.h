@@ -44,8 +44,6 @@ class Medium {
   void break_sector(uint64_t offset) { broken_.insert(offset / sector_bytes); }  // unreadable until written
   bool is_readable(uint64_t offset, uint64_t bytes) const;
 
-  size_t cached_pages() const { return cached_.size(); }
-  uint64_t stored_bytes() const { return (durable_.size() + cached_.size()) * page_bytes; }
   // What would be read if the cache were lost now.
   void read_durable(uint64_t offset, std::span<std::byte> into) const;
 

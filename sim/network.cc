@@ -201,7 +201,7 @@ void Fabric::credit(uint64_t id, int side) {
 // The sender's patience begins to run out.
 void Fabric::stall(Connection& connection, int side) {
   const uint64_t progress = connection.ends[side].out.progress;
-  world_.after(patience_, [this, id = connection.id, side, progress] {
+  world_.after(patience, [this, id = connection.id, side, progress] {
     Connection* stalled = find(id);
     if (stalled == nullptr) return;
     const Flow& flow = stalled->ends[side].out;

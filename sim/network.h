@@ -52,7 +52,6 @@ class Fabric {
   // Breaks what `host` has with the other; the other end hears of it when it sends.
   void reset_one_end(const std::string& host, const std::string& other);
   // How long a sender whose bytes do not arrive keeps trying (15 s).
-  void set_patience(io::Duration patience) { patience_ = patience; }
   // The n-th delivery between hosts from now on (1 = the next) is lost for good, and its connection with it: as if the
   // path had gone at this moment, and both ends had given up.
   void lose_delivery(uint64_t n) { lose_at_ = delivery_count_ + n; }
@@ -136,7 +135,7 @@ class Fabric {
 
   World& world_;
   Prng prng_;
-  io::Duration patience_ = std::chrono::seconds(15);
+  static constexpr io::Duration patience = std::chrono::seconds(15);
   std::map<std::string, Host*> hosts_;
   std::map<std::pair<uint32_t, uint32_t>, Link> links_;
   std::map<uint64_t, std::unique_ptr<Connection>> connections_;

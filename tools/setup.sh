@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by ./check and ./demo: brings a fresh Debian 12 machine to the point where MARS is built. Needs bash.
+# Sourced by ./check, ./demo and ./soak: brings a fresh Debian 12 machine to the point where MARS is built. Needs bash.
 # The caller stands at the root of the repository.
 
 export NINJA_STATUS='[%f/%t %es] '

@@ -6,8 +6,8 @@
 namespace mars::bricks {
 
 namespace {
-// A record whose payload is not packed takes at most two pieces of a batch, and the head takes one.
-constexpr size_t large_records_max = (Log::pieces_max - 2) / 2;
+// A request takes at most two pieces of a batch (packed ones fewer, which is not looked at), and the head takes one.
+constexpr size_t requests_max = (Log::pieces_max - 2) / 2;
 }  // namespace
 
 BatchWriter::BatchWriter(io::Machine& machine, Log& log, BatchWriterOptions options, Logged logged)
@@ -21,7 +21,7 @@ BatchWriter::~BatchWriter() { CHECK(idle()); }
 
 bool BatchWriter::fits(const Admitted& request) const {
   const size_t payload = request.data == nullptr ? 0 : request.bytes;
-  return open_->composer.fits(payload) && open_->requests.size() < large_records_max;
+  return open_->composer.fits(payload) && open_->requests.size() < requests_max;
 }
 
 // Then its write begins now, and the flush finds it on its way instead of at its beginning.

@@ -49,8 +49,6 @@ class Copy final : public brick::Switch {
 
   Copy(Ready& ready, xio::Output& source, xio::Output& target, CopyOptions options);
 
-  // Of the source, when it was switched on last.
-  uint64_t bytes_total() const { return total_; }
   // Everything before is equal; before durable(), also when the target loses its power now. Store durable() to go on
   // with as `start` in another process.
   uint64_t position() const;

@@ -141,9 +141,6 @@ class TestReplica {
     options.control_bytes = 64 << 10;
     return options;
   }
-  std::string segment_path(uint64_t number, Lsn first) const {
-    return std::string(directory) + "/log/" + to_string(format::SegmentName{number, first});
-  }
   io::Bytes data(uint64_t offset, uint64_t bytes) { return host().disks().peek(data_path, offset, bytes); }
 
   // Makes the files and the first epoch, and opens.

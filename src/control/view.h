@@ -58,7 +58,7 @@ struct ReplicaView {
   std::string next_step;  // what to do; empty: nothing
   Switches switches;
   std::optional<EpochView> epoch;
-  std::optional<uint64_t> received_lsn;     // in memory or better
+  std::optional<uint64_t> received_lsn;     // as durable_lsn: what has come is told when it is durable
   std::optional<uint64_t> durable_lsn;      // in its log
   std::optional<uint64_t> applied_lsn;      // on its data disk
   std::optional<uint64_t> lag_bytes;        // primary's durable end minus applied; absent: not comparable

@@ -123,12 +123,14 @@ constexpr char log_levels[] = "error|warning|info|debug";
 
 constexpr std::array<Row, 15> table = {{
     {{"name", "NAME", "the host's name", "name of this host in the cluster"}, set_name},
-    {{"state-dir", "DIR", "/var/lib/mars", "keys, metadata and, unless log-dir is given, the logs"},
+    {{"state-dir", "DIR", "/var/lib/mars",
+      "keys, metadata and, unless log-dir is given, the logs; not as root: ~/.local/state/mars"},
      set_directory<&Config::state_dir>},
     {{"log-dir", "DIR", "the state directory", "where the logs of the resources lie: a disk of their own is best"},
      set_directory<&Config::log_dir>},
-    {{"run-dir", "DIR", "/run/mars", "control.sock, nbd.sock"}, set_directory<&Config::run_dir>},
-    {{"device-dir", "DIR", "/dev/mars", "where the devices of the resources appear"},
+    {{"run-dir", "DIR", "/run/mars", "control.sock, nbd.sock; not as root: $XDG_RUNTIME_DIR/mars"},
+     set_directory<&Config::run_dir>},
+    {{"device-dir", "DIR", "/dev/mars", "where the devices of the resources appear; not as root: dev in the run-dir"},
      set_directory<&Config::device_dir>},
     {{"listen", "ADDRESS", "[::]:7790", "where other hosts connect to"}, set_listen},
     {{"advertise", "ADDRESS", "NAME with the port of listen, or listen where that names an address",

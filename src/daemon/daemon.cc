@@ -1,5 +1,7 @@
 #include "daemon/daemon.h"
 
+#include "control/version.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 #include <algorithm>
@@ -17,8 +19,6 @@ namespace mars::daemon {
 using namespace std::chrono_literals;
 
 namespace {
-
-constexpr std::string_view mars_version = "0.1.0";
 
 io::LinuxOptions machine_options(const Config& config) {
   io::LinuxOptions options;
@@ -138,7 +138,7 @@ node::Options Daemon::node_options() const {
   options.listen = config_.listen;
   options.advertise = config_.advertise;
   options.pool_bytes = dirty_bytes_max(config_.memory_bytes);
-  options.version = mars_version;
+  options.version = control::version;
   options.stop_wait = std::chrono::milliseconds(config_.stop_wait_ms);
   if (config_.log_reserve_bytes != Config::by_rule) options.log_reserve_bytes = config_.log_reserve_bytes;
   options.warnings = warnings_;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/out_of_memory.h"
+#include "control/version.h"
 #include "daemon/config.h"
 #include "daemon/daemon.h"
 #include "daemon/log.h"
@@ -50,7 +51,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (invocation->action == Invocation::Action::show_help) return std::fputs(help_text().c_str(), stdout) < 0;
-  if (invocation->action == Invocation::Action::show_version) return std::puts("marsd 0.1.0") < 0;
+  if (invocation->action == Invocation::Action::show_version)
+    return std::puts(("marsd " + std::string(mars::control::version)).c_str()) < 0;
   // One reactor and some helper threads: an arena for each would only keep memory away from the others.
   mallopt(M_ARENA_MAX, 2);
   // Buffers of a batch or a sync come and go. Left to itself malloc keeps them in the heap after the first few, and

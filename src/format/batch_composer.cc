@@ -15,7 +15,7 @@ namespace {
 
 alignas(batch_block_bytes) constexpr std::array<std::byte, batch_block_bytes> zero_block{};
 
-// One system call takes at most 1024 pieces; head and final padding are two of them.
+// One system call takes at most 1024 pieces; head and final padding are two of them. Whoever writes may close earlier.
 constexpr size_t payload_pieces_max = 1000;
 
 void write_header(Writer& writer, const BatchHeader& header) {

@@ -9,11 +9,6 @@ const Seen* VersionVector::find(const Uuid& host) const {
   return at == entries_.end() ? nullptr : &at->second;
 }
 
-bool VersionVector::covers(const format::WriterId& writer, uint64_t sequence) const {
-  const Seen* seen = find(writer.host);
-  return seen != nullptr && *seen >= Seen{writer.incarnation, sequence};
-}
-
 bool VersionVector::covers(const VersionVector& other) const {
   return std::ranges::all_of(other.entries_, [&](const auto& entry) {
     const Seen* seen = find(entry.first);

@@ -30,7 +30,6 @@ class VersionVector {
  public:
   const Seen* find(const Uuid& host) const;
   // Everything up to and including this write is known.
-  bool covers(const format::WriterId& writer, uint64_t sequence) const;
   bool covers(const VersionVector& other) const;
   void raise(const Uuid& host, Seen seen);  // never lowers
   void raise(const VersionVector& other);

@@ -2,20 +2,6 @@
 
 namespace mars::net {
 
-std::string_view name(Admission admission) {
-  switch (admission) {
-    case Admission::take:
-      return "take";
-    case Admission::replace:
-      return "replace";
-    case Admission::refuse_crossing:
-      return "refuse_crossing";
-    case Admission::refuse_second:
-      return "refuse_second";
-  }
-  return "unknown";
-}
-
 Admission decide_admission(const std::optional<Claim>& existing, bool is_silent, const Claim& candidate) {
   if (!existing) return Admission::take;
   if (is_silent) return Admission::replace;

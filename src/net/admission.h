@@ -23,8 +23,6 @@ enum class Admission : uint8_t {
   refuse_second,    // another process with this host's id lives (R6)
 };
 
-std::string_view name(Admission admission);
-
 // `is_silent`: nothing was heard on the existing one for longer than a keep-alive takes.
 Admission decide_admission(const std::optional<Claim>& existing, bool is_silent, const Claim& candidate);
 

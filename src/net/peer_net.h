@@ -39,7 +39,7 @@ class PeerOwner {
   virtual std::vector<Member> members() = 0;
   // A session counts only while its host and key are in the member set.
   virtual bool is_member(const Uuid& host, const io::Sha256& key) = 0;
-  // Goes out with our next hello (T10), at most hello_extra_bytes_max; the peer finds it in Session::hello_extra().
+  // Goes out with our next hello, at most hello_extra_bytes_max; the peer finds it in Session::hello_extra().
   virtual Bytes hello_extra() = 0;
   // The session stays valid until on_session_down() for it has returned. Channels may be opened at once; a channel that
   // the peer opens reaches its handler after this call. Down comes before the next up of the same peer.

@@ -130,7 +130,6 @@ Task<void> Session::write_loop() {
     const Outbox::Burst& burst = outbox_.take(drained);
     offer_room();
     const Status status = co_await contact_.stream->write(burst.buffers);
-    bytes_sent_ += burst.bytes;
     if (status != Status::ok) {
       lingers_ = false;
       close({status, "the connection broke while sending"});

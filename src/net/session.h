@@ -50,7 +50,7 @@ class Session {
 
   const Uuid& peer() const { return peer_; }                     // nil: a stranger
   const format::Hello& hello() const { return contact_.hello; }  // the peer's: name, incarnation, versions
-  const Bytes& hello_extra() const { return contact_.extra; }    // what the peer's owner put into its hello (T10)
+  const Bytes& hello_extra() const { return contact_.extra; }    // what the peer's owner put into its hello
   const io::PeerIdentity& identity() const { return contact_.identity; }
   uint16_t version() const { return contact_.version; }  // agreed
   bool is_dialled_here() const { return contact_.side == io::Side::client; }
@@ -68,7 +68,6 @@ class Session {
   io::Instant began() const { return began_; }
   io::Duration round_trip() const { return round_trip_; }  // of the latest keep-alive; zero: none yet
   uint64_t bytes_received() const { return bytes_received_; }
-  uint64_t bytes_sent() const { return bytes_sent_; }  // handed to the connection
   size_t channel_count() const { return lanes_.size(); }
   uint64_t waiting_bytes() const { return outbox_.message_bytes(); }  // of messages, for the connection
 
@@ -131,7 +130,6 @@ class Session {
   io::Duration round_trip_ = {};
   uint64_t unread_bytes_ = 0;  // cost of what has come, or begun to come, on channels of the peer
   uint64_t bytes_received_ = 0;
-  uint64_t bytes_sent_ = 0;
 };
 
 }  // namespace mars::net

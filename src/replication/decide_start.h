@@ -62,7 +62,7 @@ StartAction decide_start(const StartFacts& facts);
 // `life`: where my log began when it was synced last, and what I gave up. Of a reign that lies before that, or that I
 // gave up, I know only what others had: I may have released it, or used a grant.
 Tail tail_of(const bricks::Branch& branch, Lsn durable_end, const Uuid& self, const Life& life);
-// Against one peer's branch. `has_data(from)` would read the log; `my_data_end` is the end of the last batch with data,
+// Against one peer's branch. `my_data_end` is the end of the last batch with data,
 // or with a forced epoch, of my log.
 Rival rival_of(const bricks::Branch& mine, Lsn my_end, Lsn my_data_end, const Report& peer);
 // Where the two part, `one` goes on by force, and nobody was forced on the side of `other`: that is the verdict for who

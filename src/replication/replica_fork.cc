@@ -219,7 +219,6 @@ Task<Status> Replica::drop_tail() {
     co_return status;
   }
   life_ = life;
-  // The state block first: whatever is read after a crash, this epoch ends here.
   Status status = co_await state_->update([&](StateBlock& state) {
     if (state.applied.position.lsn > cut) state.applied = end;
     state.durable = end;

@@ -47,7 +47,6 @@ class Session {
   Task<void> unmount();
 
   // Somebody (the loop device) has the file open.
-  bool is_file_open() const { return opened_ && !released_; }
   // The kernel has said that the handle was closed for good.
   bool is_released() const { return released_; }
   // The connection to the kernel is over: unmounted or aborted.
