@@ -80,5 +80,36 @@ TEST_F(ForceFilm, who_stands_before_two_forces_waits_for_the_decision) {
   expect_equal();
 }
 
+// b has learned where its data begins behind the first parting; by the second the log of that time is gone.
+// Attacks: T9, P6, P13
+TEST_F(ForceFilm, what_was_learned_of_a_former_fork_makes_no_fork_of_an_empty_reign) {
+  cast({"a", "b"});
+  save("a", 0, 20, '0');
+  expect_up_to_date();
+  isolate("a");
+  await_silence("b", "a");
+  force("b");
+  save_apart("a", 40, 60, 'a');
+  save("b", 100, 120, 'b');
+  rejoin("a");
+  expect_state("a", State::fork);
+  rest(2s);
+  invalidate("a");
+  expect_up_to_date();
+  for (char value = 'c'; value < 'k'; ++value) save("b", 0, 48, value);
+  expect_up_to_date();
+  rest(5s);
+  isolate("b");
+  await_silence("a", "b");
+  run("b", "secondary mydata");
+  run("b", "primary mydata");
+  force("a");
+  save("a", 0, 20, 'n');
+  rejoin("b");
+  expect_equal();
+  expect_event("b", "nothing is lost here");
+  expect_no_event("b", "have parted");
+}
+
 }  // namespace
 }  // namespace mars::sim

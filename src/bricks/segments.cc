@@ -299,12 +299,11 @@ Task<Result<Segment*>> Segments::begin(EpochId epoch, uint64_t epoch_number, Lsn
   if (status == Status::ok) status = co_await free_name(segment->path, epoch);
   if (status == Status::ok) status = co_await machine_.storage().rename(log_path(from), segment->path);
   if (status != Status::ok) {
-    // It is tried again when there is room: with this file, not with another one each time.
-    if (from == control_name) {
-      has_control_ = true;
-    } else {
-      spares_.push_back(from);
-    }
+    // It is tried again when there is room: with this file, unless it has its name already, not with another one each
+    // time.
+    const auto is_left = co_await machine_.storage().exists(log_path(from));
+    if (is_left && *is_left && from == control_name) has_control_ = true;
+    if (is_left && *is_left && from != control_name) spares_.push_back(from);
     co_return failure(status, "cannot begin the log file " + segment->path + ": " + std::string(mars::name(status)));
   }
   std::erase(lost_, name);

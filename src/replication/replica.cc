@@ -236,7 +236,7 @@ Task<void> Replica::act(StartAction action) {
       if (status != Status::ok) say(State::log_damaged, "the log before this host's release is lost");
       break;
     case StartAction::drop_tail:
-      if (!co_await drop_empty_tail()) co_return;
+      if (!co_await drop_empty_tail(start_of_rivals(false))) co_return;
       break;
     case StartAction::open_recovered:
       co_return co_await open_primary(EpochCause::recover, {}, true, is_still_due);
@@ -252,7 +252,7 @@ Task<void> Replica::act(StartAction action) {
       co_return co_await hand_over(environment_.designated(options_.resource));
     case StartAction::follow:
       // While a rival is only remembered, this would be fetched again at once, and dropped again.
-      if (is_rival_here() && !co_await drop_empty_tail()) co_return;
+      if (!co_await drop_empty_tail(start_of_rivals(true))) co_return;
       status = co_await remember_gone();
       if (status != Status::ok) co_return say(State::log_failed, "the state block cannot be written");
       break;

@@ -318,7 +318,7 @@ class Replica {
 
   // replica_fork.cc
   bool may_have_more() const;
-  bool is_rival_here() const;
+  Lsn start_of_rivals(bool are_here) const;
   Rival rival(const Report& peer) const;
   bool is_rival(const format::Batch& batch) const;
   void note_fork();
@@ -328,8 +328,8 @@ class Replica {
   bool shows_parting(const Report& peer) const;
   bool has_parted() const;
   void forget_former_log();
-  Task<bool> drop_empty_tail();  // false: it says why not
-  Task<Status> drop_tail();
+  Task<bool> drop_empty_tail(Lsn cut);  // false: it says why not
+  Task<Status> drop_tail(Lsn cut);
   Task<Result<Hash128>> hash_at(Lsn lsn);
 
   // replica_invalidate.cc

@@ -12,8 +12,7 @@ using control::State;
 // Another reign began where ours ends, and nothing of ours lies behind that point: the right is void (row 4). We step
 // down as soon as nobody uses the device; what is written until then makes it a fork.
 Task<bool> Replica::step_down() {
-  co_await learn_data_end();
-  if (stop_.is_set() || facts().rival != Rival::at_end) co_return false;
+  if (facts().rival != Rival::at_end) co_return false;
   reached("role: deposed, nothing lost");
   auto closed = co_await close_for_good();
   if (!closed) {

@@ -219,6 +219,7 @@ bool Replica::is_undecided(const Uuid& host, const Report& peer) const {
 // because it has the newest.
 Replica::Sources Replica::look_for_source(const Uuid& except) const {
   const Lsn end = log_->durable().position.lsn;
+  const bool is_synced = state_->value().state == ReplicaState::consistent;
   Sources sources;
   std::pair<Silence, uint64_t> least;
   for (const auto& [host, peer] : peers_) {
@@ -230,7 +231,7 @@ Replica::Sources Replica::look_for_source(const Uuid& except) const {
       continue;
     }
     if (is_no_way_on(peer)) continue;
-    if (is_undecided(host, peer)) {
+    if (is_synced && is_undecided(host, peer)) {
       sources.is_undecided = true;
       continue;
     }
@@ -250,7 +251,7 @@ std::optional<Uuid> Replica::choose_source() {
   const bool is_synced = state_->value().state == ReplicaState::consistent;
   if (!is_synced && has_lost_log()) return std::nullopt;  // the sync will begin another log
   const Sources sources = look_for_source({});
-  waits_for_decision_ = is_synced && sources.is_undecided && !sources.best;
+  waits_for_decision_ = sources.is_undecided && !sources.best;
   lacks_log_ = is_synced && sources.is_any_ahead && !sources.best && !is_forked_ && !sources.is_any_parted;
   must_sync_ = lacks_log_ && nobody_holds(log_->durable().position.lsn);
   return sources.best;

@@ -75,8 +75,10 @@ Task<Result<LossStatement>> Replica::force_in_turn(const ForceOrder& order) {
   environment_.event(options_.resource, "forced primary: " + loss.text);
   co_await open_primary(EpochCause::force, {}, false, is_still_due);
   if (role_ != Role::primary) {
-    if (auto allowed = obstacle(); !allowed) co_return failure(allowed.error());
-    co_return failure(Status::io_error, "it could not be opened: " + reason_);
+    auto allowed = obstacle();
+    const Error why = allowed ? Error(Status::io_error, "it could not be opened: " + reason_) : allowed.error();
+    environment_.event(options_.resource, "not forced after all: " + why.text);
+    co_return failure(why);
   }
   recovery_ = {};  // the new epoch binds the end of the log: what was lost behind it is not waited for any more
   Designated wish{environment_.self(), random_uuid(machine_), {}, true};

@@ -31,33 +31,35 @@ bool Replica::may_have_more() const {
 }
 
 // Where a peer's history parts from mine, is there data of mine behind that point? Asked of the log itself, because the
-// answer decides between dropping a tail and keeping it (T9). One piece of data is answer enough, whatever is written
-// behind it: in [learned_from_, learned_to_) the last data ends at data_end_.
+// answer decides between dropping a tail and keeping it (T9). One piece of data behind all such points is answer
+// enough, whatever is written behind it: in [learned_from_, learned_to_) the last data ends at data_end_.
 Task<void> Replica::learn_data_end() {
   if (is_replacing_log_) co_return;
   const Reading reading(*this);
   const Lsn end = log_->durable().position.lsn;
+  std::optional<Position> lowest;
+  Lsn highest;
   for (const auto& [host, peer] : peers_) {
     const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
     if (!common.forked()) continue;
-    const Lsn parted = common.position.lsn;
-    Position from = common.position;
-    if (learned_from_ <= parted && learned_to_ > learned_from_ && learned_to_ <= end) {
-      from = {bricks::epoch_at(log_->branch(), {learned_to_.value - 1})->id, learned_to_};
-    } else {
-      data_end_ = learned_from_ = learned_to_ = parted;
-    }
-    bricks::LogReader reader(log_->segments(), log_->options(), log_->branch(), {from, {}});
-    while (data_end_ <= parted && learned_to_ < end && !stop_.is_set()) {
-      auto batch = co_await reader.next(end);
-      if (!batch) {
-        if (batch.error().status != Status::end) data_end_ = end;  // not readable: as if it had data
-        learned_to_ = end;
-        break;
-      }
-      learned_to_ = batch->header.end();
-      if (carries_data(*batch)) data_end_ = learned_to_;
-    }
+    if (!lowest || common.position.lsn < lowest->lsn) lowest = common.position;
+    highest = std::max(highest, common.position.lsn);
+  }
+  if (!lowest) co_return;
+  const bool goes_on = learned_from_ <= lowest->lsn && lowest->lsn < learned_to_ && learned_to_ <= end;
+  const format::BranchEpoch* last = goes_on ? bricks::epoch_at(log_->branch(), {learned_to_.value - 1}) : nullptr;
+  Position from = *lowest;
+  if (last != nullptr) {
+    from = {last->id, learned_to_};
+  } else {
+    data_end_ = learned_from_ = learned_to_ = lowest->lsn;
+  }
+  bricks::LogReader reader(log_->segments(), log_->options(), log_->branch(), {from, {}});
+  while (data_end_ <= highest && learned_to_ < end && !stop_.is_set()) {
+    auto batch = co_await reader.next(end);
+    learned_to_ = batch ? batch->header.end() : end;
+    if (batch && carries_data(*batch)) data_end_ = learned_to_;
+    if (!batch && batch.error().status != Status::end) data_end_ = end;  // not readable: as if it had data
   }
 }
 
@@ -95,11 +97,18 @@ bool Replica::is_rival(const format::Batch& batch) const {
   return false;
 }
 
-bool Replica::is_rival_here() const {
-  return std::ranges::any_of(peers_, [this](const auto& peer) {
-    const bool is_here = environment_.is_connected(peer.first) && peer.second.is_attached && peer.second.is_consistent;
-    return is_here && rival(peer.second) == Rival::at_end;
-  });
+// Where the first reign begins that ends mine, of those with nothing of mine behind that point: of everybody, or of who
+// is here to be followed. The end of the log: there is none.
+Lsn Replica::start_of_rivals(bool are_here) const {
+  const Lsn end = log_->durable().position.lsn;
+  Lsn start = end;
+  for (const auto& [host, peer] : peers_) {
+    if (!peer.is_consistent || (are_here && !(environment_.is_connected(host) && peer.is_attached))) continue;
+    if (rival(peer) != Rival::at_end) continue;
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    start = std::min(start, common.position.lsn);
+  }
+  return start;
 }
 
 std::string Replica::reason_of_fork() const {
@@ -177,8 +186,8 @@ bool Replica::has_parted() const {
 }
 
 // A tail of the old reign, without data, behind the point where another one begins: it goes by itself (T9).
-Task<bool> Replica::drop_empty_tail() {
-  const Status status = co_await drop_tail();
+Task<bool> Replica::drop_empty_tail(Lsn cut) {
+  const Status status = co_await drop_tail(cut);
   if (status == Status::ok) co_return true;
   if (status == Status::timed_out) co_return false;
   const bool is_disk = log_->failed() || state_->failed() != Status::ok;
@@ -191,14 +200,8 @@ Task<bool> Replica::drop_empty_tail() {
 }
 
 // The last reign was ours and nothing of it counts: a rival began before it had data.
-Task<Status> Replica::drop_tail() {
+Task<Status> Replica::drop_tail(Lsn cut) {
   const Lsn durable = log_->durable().position.lsn;
-  Lsn cut = durable;
-  for (const auto& [host, peer] : peers_) {
-    if (!peer.is_consistent || rival(peer) != Rival::at_end) continue;
-    const auto common = bricks::common_position(log_->branch(), durable, peer.branch, peer.durable.position.lsn);
-    cut = std::min(cut, common.position.lsn);
-  }
   if (cut == durable) co_return Status::ok;
   reached("fork: a tail without data is dropped");
   const Counted barred(barred_);

@@ -75,7 +75,10 @@ Task<bool> Replica::replay_to_end() {
   // A paused replay goes on, before anything else: a fetched batch may wait for the room that only replay can make.
   if (replayer_ != nullptr) replayer_->allow(true);
   co_await end_fetching();
-  if (!co_await end_serving_patiently()) co_return false;
+  if (!co_await end_serving_patiently()) {
+    if (log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
+    co_return false;
+  }
   const bool may_open = replayer_ != nullptr && state_->value().state == ReplicaState::consistent;
   if (may_open) {
     Status status = Status::timed_out;
@@ -204,6 +207,8 @@ Task<void> Replica::open_device() {
 
 Task<void> Replica::step_primary() {
   if (log_->needs_space()) co_await make_room();
+  co_await learn_data_end();
+  if (stop_.is_set()) co_return;
   note_fork();
   if (co_await step_down()) co_return;
   // Deposed: the wish is not ours to act on, nor to write back (T2).
@@ -383,7 +388,7 @@ Task<Status> Replica::release_to(Uuid successor) {
   if (role_ == Role::following) co_await end_fetching();
   // Meanwhile another reign may have been fetched, or heard of; or who remembers more of this host than it has.
   const StartFacts now = facts();
-  const bool is_kept = role_ != Role::following || decide_start(now) == StartAction::keep_closed;
+  const bool is_kept = role_ == Role::primary || decide_start(now) == StartAction::keep_closed;
   if (now.tail != Tail::mine || now.rival != Rival::none || !is_kept) co_return Status::refused;
   serve_limit_ = log_->durable().position.lsn;
   is_releasing_ = true;

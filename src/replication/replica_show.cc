@@ -176,7 +176,7 @@ bool Replica::show_swept(const control::Switches& on) {
   } else if (log_->needs_space()) {
     say(State::waiting_for_space, "the log disk is full, and the sync needs the log from its source",
         "make room on the log disk");
-  } else if (!environment_.is_connected(sync_source_)) {
+  } else if (!fetching_ && !environment_.is_connected(sync_source_)) {
     say(State::waiting_for_peer, "the sync has all but the last of the log of " + syncing_->source,
         "connect it, or another host that has it");
   } else {

@@ -242,6 +242,7 @@ Task<bool> Replica::take_log() {
   }
   if (!co_await end_serving_patiently()) {
     trouble_in_sync(State::disk_failed, reason_, next_step_);
+    if (log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
     log_turn_.release(1);
     co_return false;
   }
@@ -264,6 +265,7 @@ Task<Status> Replica::replace_log(SyncHeader header) {
     trouble_in_sync(State::log_failed,
                     options_.state_directory + "/life cannot be written (" + std::string(name(status)) + ")",
                     "make room on its disk, or repair it: the sync begins again by itself");
+    if (log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
     log_turn_.release(1);
     co_return status;
   }
