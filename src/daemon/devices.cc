@@ -91,6 +91,7 @@ Task<Result<void>> FrontDevice::open(xio::Output& top) {
   if (nbd_.has_export(order_.name)) {
     co_return failure(Status::exists, "another resource here has the device " + order_.name);
   }
+  if (is_barred_) co_return failure(Status::stopped, "marsd is stopping");
   open_nbd(top);
   co_return Result<void>();
 }

@@ -263,6 +263,10 @@ Task<void> PeerNet::serve_stranger(Contact contact) {
       &session);
   limit.arm_in(options_.stranger_limit);
   if (stop_.is_set()) session.close({Status::stopped, "the host is shutting down"});
+  // Others may have come between its hello and this.
+  if (std::ranges::count_if(strangers_, &Session::is_open) >= static_cast<ptrdiff_t>(options_.strangers_max)) {
+    session.close({Status::busy, "too many hosts are joining right now"});
+  }
   strangers_.push_back(&session);
   static_cast<void>(co_await session.run());
   std::erase(strangers_, &session);

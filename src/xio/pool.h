@@ -4,6 +4,7 @@
 
 #include <concepts>
 #include <memory>
+#include <vector>
 
 #include "xio/request.h"
 
@@ -14,18 +15,25 @@ template <std::derived_from<Request> Child>
 class RequestPool {
  public:
   explicit RequestPool(size_t count) : count_(count), children_(std::make_unique<Child[]>(count)) {
-    for (size_t i = 0; i < count; ++i) free_.push(children_[i]);
+    free_.reserve(count);
+    for (size_t i = count; i > 0; --i) free_.push_back(&children_[i - 1]);
   }
   // Every child is back.
   ~RequestPool() { CHECK(free_.size() == count_); }
 
-  // Null when all are in use. The fields are what they were: prepare() it.
-  Child* try_take() { return static_cast<Child*>(free_.pop()); }
+  // Null when all are in use. The one that was given back last, so that what a child keeps is kept by as few as are
+  // ever in use at once. The fields are what they were: prepare() it.
+  Child* try_take() {
+    if (free_.empty()) return nullptr;
+    Child* child = free_.back();
+    free_.pop_back();
+    return child;
+  }
   // Its supplied buffer was put.
   void give_back(Child& child) {
     CHECK(child.supplier == nullptr);
     CHECK(&child >= children_.get() && &child < children_.get() + count_ && free_.size() < count_);
-    free_.push(child);
+    free_.push_back(&child);
   }
   size_t size() const { return count_; }
   size_t free() const { return free_.size(); }
@@ -33,7 +41,7 @@ class RequestPool {
  private:
   const size_t count_;
   std::unique_ptr<Child[]> children_;
-  Line free_;
+  std::vector<Child*> free_;
 };
 
 }  // namespace mars::xio

@@ -162,12 +162,17 @@ Result<std::string> OpensslKeys::make_request(std::string key_pem, std::string u
 }
 
 namespace {
-// The first request in the text; null when its signature is not by the key that it names.
+// The first request in the text; null when its signature is not by the key that it names. Anybody can send one, and
+// large keys of other kinds take long to verify.
 X509RequestPtr signed_request(const std::string& pem, Error& error) {
   X509RequestPtr request = parse_request(pem);
   EVP_PKEY* key = request == nullptr ? nullptr : X509_REQ_get0_pubkey(request.get());
   if (key == nullptr) {
     error = openssl_failure(Status::invalid, "not a certificate request in PEM").error();
+    return nullptr;
+  }
+  if (!hash_of_key(*key)) {
+    error = openssl_failure(Status::unsupported, "not a key of the curve P-256").error();
     return nullptr;
   }
   if (X509_REQ_verify(request.get(), key) == 1) return request;
