@@ -123,7 +123,7 @@ bool is_there(const std::string& path) {
 // In the run directory where that is a tmpfs with room to spare, else in /dev/shm. One that is there stays where it is.
 Result<std::string> pool_path(const std::string& run_dir, const std::string& name, uint64_t bytes) {
   if (!is_pool_name(name)) return failure(Status::invalid, "not a name for a pool: " + name);
-  const std::string in_run = run_dir + "/" + name;
+  std::string in_run = run_dir + "/" + name;
   const bool may_run = is_tmpfs(run_dir);
   if (may_run && is_there(in_run)) return in_run;
   if (!may_run && !is_tmpfs(shared_memory)) {
