@@ -89,6 +89,10 @@ TEST(StormFound, who_does_not_see_the_same_wish_hands_the_right_to_and_fro_a_few
   EXPECT_EQ(again(33000006588, "0-103"), "");
 }
 
+TEST(StormFound, a_replica_that_left_a_damaged_history_can_be_attached_again) {
+  EXPECT_EQ(again(38000001631, "0-147"), "");
+}
+
 TEST(StormFound, what_a_rolled_back_store_was_told_comes_out_when_its_witness_did_not_come_back) {
   EXPECT_EQ(again(1796053848294, "4,8,34,54,58,68,95,97-98,101,110,115,127,129-132,142"), "");
 }

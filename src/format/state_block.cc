@@ -143,8 +143,9 @@ SweepState read_sweep(Reader& reader) {
   sweep.base = read_tip(reader);
   sweep.q = read_position(reader);
   sweep.common = read_position(reader);
-  // What was doubted stays so between two sweeps.
+  // What was doubted stays so between two sweeps; and what a replica had that became no version of anything (D12).
   SweepState idle;
+  idle.base = sweep.base;
   idle.rewrites = sweep.rewrites;
   if (idle.rewrites) idle.cmax = sweep.cmax;
   if (!sweep.active && sweep != idle) reader.fail();

@@ -116,6 +116,15 @@ TEST(StateBlock, golden_bytes) {
 
 TEST(StateBlock, is_read_back) { EXPECT_EQ(decode_state_block(encode_state_block(small_block())), small_block()); }
 
+TEST(StateBlock, what_stays_between_two_sweeps_is_read_back) {
+  StateBlock block = small_block();
+  block.sweep = {};
+  block.sweep.rewrites = true;
+  block.sweep.cmax = {uuid_of(6), {9}};
+  block.sweep.base = {{uuid_of(5), {6}}, {7, 8}};
+  EXPECT_EQ(decode_state_block(encode_state_block(block)), block);
+}
+
 TEST(StateBlock, all_lists_at_their_bounds_fit_into_one_slot) {
   auto bytes = encode_state_block(full_block());
   EXPECT_EQ(bytes.size(), state_slot_bytes);

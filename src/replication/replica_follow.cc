@@ -340,7 +340,9 @@ Task<Status> Replica::leave_damaged_history() {
   const Tip end = log_->durable();
   const Status status = co_await state_->update([end](StateBlock& state) {
     state.state = ReplicaState::fresh;
+    const bool rewrites = state.sweep.rewrites;
     state.sweep = {};
+    state.sweep.rewrites = rewrites;
     state.sweep.base = end;
   });
   wake_.notify();
