@@ -1,7 +1,6 @@
 // Any bytes as each message between two hosts that is not a register: reports, sync conversations, joining; and as the
-// text of a life. What a
-// decoder takes is what its encoder writes; a state of a newer marsd in a report becomes "unknown", then nothing
-// changes any more.
+// text of a life. What a decoder takes is what its encoder writes; a state of a newer marsd in a report becomes
+// "unknown", then nothing changes any more.
 #include <algorithm>
 
 #include "base/check.h"

@@ -253,6 +253,8 @@ void read_scalars(Reader& reader, StateBlock& block) {
   block.sweep = read_sweep(reader);
   block.gap = read_gap(reader);
   if (block.fingerprint_extent_bytes > fingerprint_extent_bytes_max) reader.fail();
+  const bool is_idle_base = !block.sweep.active && block.sweep.base != Tip{};
+  if (is_idle_base && block.state == ReplicaState::consistent) reader.fail();
   if (block.state < ReplicaState::fresh || block.state > ReplicaState::consistent) reader.fail();
 }
 

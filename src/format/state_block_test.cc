@@ -118,11 +118,14 @@ TEST(StateBlock, is_read_back) { EXPECT_EQ(decode_state_block(encode_state_block
 
 TEST(StateBlock, what_stays_between_two_sweeps_is_read_back) {
   StateBlock block = small_block();
+  block.state = ReplicaState::fresh;
   block.sweep = {};
   block.sweep.rewrites = true;
   block.sweep.cmax = {uuid_of(6), {9}};
   block.sweep.base = {{uuid_of(5), {6}}, {7, 8}};
   EXPECT_EQ(decode_state_block(encode_state_block(block)), block);
+  block.state = ReplicaState::consistent;  // it has all of it again
+  EXPECT_EQ(status_of(decode_state_block(encode_state_block(block))), Status::invalid);
 }
 
 TEST(StateBlock, all_lists_at_their_bounds_fit_into_one_slot) {
