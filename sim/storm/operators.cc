@@ -145,10 +145,15 @@ void Operators::invalidate(Prng& prng) {
   if (prng.chance(1, 3)) give(stage_.any_host(prng), "invalidate " + name_of_it + " --timeout 30s");
 }
 
+// Nobody leaves with the last version after the other disks were replaced: it would be lost at the next join.
 void Operators::membership(Prng& prng) {
   const std::string host = stage_.any_host(prng);
   if (stage_.replica(host) == nullptr) return give(host, "join-resource " + name_of_it + " /dev/sdb --overwrite");
-  if (prng.chance(1, 2)) give(host, "leave-resource " + name_of_it + " --timeout 20s");
+  const bool is_elsewhere = std::ranges::any_of(stage_.hosts, [&](const std::string& other) {
+    return other != host && !stage_.replaced.contains(other) && !stage_.giving_up.contains(other) &&
+           !stage_.maybe_left.contains(other);
+  });
+  if (prng.chance(1, 2) && is_elsewhere) give(host, "leave-resource " + name_of_it + " --timeout 20s");
 }
 
 void Operators::in_use(Prng& prng) {

@@ -73,6 +73,7 @@ struct Stage {
   std::set<std::string> may_abandon;       // the operator gave its version up
   std::multiset<std::string> giving_up;    // is about to: the command is not over
   std::set<std::string> maybe_left;        // a leave failed or is not over; the next start tells
+  std::set<std::string> replaced;          // its disk is another one, and has been no version since
   std::map<std::string, io::Instant> late_until;
 };
 

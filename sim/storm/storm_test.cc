@@ -64,6 +64,10 @@ TEST(StormFound, who_is_sent_the_log_over_a_slow_link_holds_no_file_when_it_is_g
   EXPECT_EQ(again(2000060111, "6-26,54-107"), "");
 }
 
+TEST(StormFound, nobody_leaves_with_the_last_version_when_the_other_disks_were_replaced) {
+  EXPECT_EQ(again(1796079561231, "36-39,44-47,120-144"), "");
+}
+
 TEST(StormFound, what_a_log_did_not_take_when_it_failed_stays_in_the_pool) {
   EXPECT_EQ(again(2000010006, "95,100,114,117,120,134-135"), "");
 }

@@ -388,6 +388,7 @@ void Troubles::replace_disk(const std::string& host) {
   stage_.kill(host);
   stage_.cluster.host(host).disks().remove_device("/dev/sdb");
   add_disk(stage_.cluster.host(host));
+  stage_.replaced.insert(host);
 }
 
 }  // namespace mars::sim

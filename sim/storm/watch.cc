@@ -46,6 +46,7 @@ void Watch::look_at(const std::string& host, replication::Replica& replica) {
                 short_text(report.durable.position) + ", applied " + short_text(report.applied.position) + ", log " +
                 std::to_string(report.log_bytes >> 10) + " KiB");
   }
+  if (report.is_consistent) stage_.replaced.erase(host);
   check_reason(host, report, seen);
   const uint64_t movable = stage_.history.touched_bytes(replication::sync_range_bytes);
   if (replica.moved_bytes() > movable) {
