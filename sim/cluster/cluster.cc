@@ -214,8 +214,11 @@ void Cluster::move_disk(const std::string& name, const std::string& to) {
 // ---- the network
 
 bool Cluster::connected(const std::string& x, const std::string& y) {
-  for (const control::HostView& view : status(x).hosts) {
-    if (view.name == y) return view.is_connected;
+  node::Cluster* cluster = node(x).cluster();
+  if (cluster == nullptr) return false;
+  for (const node::Member& member : cluster->resources().registers().members()) {
+    if (member.name == y)
+      return member.host == cluster->identity().host || cluster->resources().is_connected(member.host);
   }
   return false;
 }

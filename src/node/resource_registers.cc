@@ -174,26 +174,6 @@ std::map<Uuid, replication::Memories> find_memories(const meta::Registers& regis
   return found;
 }
 
-const DecodedRegisters::Decoded& DecodedRegisters::current(const Uuid& id) {
-  if (change_count_ != registers_.change_count()) decoded_.clear();
-  change_count_ = registers_.change_count();
-  const auto [place, is_new] = decoded_.try_emplace(id);
-  if (is_new) {
-    std::vector<Uuid> hosts;
-    auto replicas = list_replicas(registers_, id);
-    for (const auto& [host, record] : replicas) {
-      if (record.has_joined) hosts.push_back(host);
-    }
-    place->second = {std::move(hosts),
-                     std::move(replicas),
-                     find_designated(registers_, id),
-                     find_memories(registers_, id),
-                     find_switches(registers_, id, self_),
-                     control::settings_from(find_options(registers_, id))};
-  }
-  return place->second;
-}
-
 Task<Status> write_resource(meta::Registers& registers, ResourceRecord record) {
   Json json = {{"name", record.name},
                {"bytes", record.bytes},

@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "control/settings.h"
 #include "control/view.h"
 #include "meta/registers.h"
 #include "replication/environment.h"
@@ -50,36 +49,6 @@ control::Switches find_switches(const meta::Registers& registers, const Uuid& id
 std::map<std::string, std::string> find_options(const meta::Registers& registers, const Uuid& id);
 // By who remembers; entries that are not well-formed are left out.
 std::map<Uuid, replication::Memories> find_memories(const meta::Registers& registers, const Uuid& id);
-
-// What a replica asks of them at each step of its work, decoded once for each change of any register.
-class DecodedRegisters {
- public:
-  // `self`: whose switches.
-  DecodedRegisters(const meta::Registers& registers, const Uuid& self) : registers_(registers), self_(self) {}
-
-  const std::vector<Uuid>& replica_hosts(const Uuid& id) { return current(id).hosts; }  // by uuid
-  const std::map<Uuid, ReplicaRecord>& replicas(const Uuid& id) { return current(id).replicas; }
-  const replication::Designated& designated(const Uuid& id) { return current(id).designated; }
-  const std::map<Uuid, replication::Memories>& memories(const Uuid& id) { return current(id).memories; }
-  const control::Switches& switches(const Uuid& id) { return current(id).switches; }
-  const control::Settings& settings(const Uuid& id) { return current(id).settings; }
-
- private:
-  struct Decoded {
-    std::vector<Uuid> hosts;
-    std::map<Uuid, ReplicaRecord> replicas;
-    replication::Designated designated;
-    std::map<Uuid, replication::Memories> memories;
-    control::Switches switches;
-    control::Settings settings;
-  };
-  const Decoded& current(const Uuid& id);
-
-  const meta::Registers& registers_;
-  const Uuid self_;
-  uint64_t change_count_ = 0;
-  std::map<Uuid, Decoded> decoded_;
-};
 
 Task<Status> write_resource(meta::Registers& registers, ResourceRecord record);
 Task<Status> write_replica(meta::Registers& registers, Uuid id, ReplicaRecord record);

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "node/members.h"
-
 namespace mars::node {
 
 using replication::Replica;
@@ -346,8 +344,9 @@ void Resources::on_peer_down(const Uuid& peer) {
 
 std::string Resources::host_name(const Uuid& host) const {
   if (host == self()) return parts_.identity.name;
-  const auto member = find_member(parts_.registers, host);
-  return member ? member->name : short_text(host);
+  const std::vector<Member>& members = registers_.members();
+  const auto found = std::ranges::find(members, host, &Member::host);
+  return found == members.end() ? short_text(host) : found->name;
 }
 
 std::vector<Uuid> Resources::members(const Uuid& resource) const {

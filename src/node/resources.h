@@ -16,13 +16,13 @@
 #include "bricks/pool.h"
 #include "meta/registers.h"
 #include "net/peer_net.h"
+#include "node/decoded_registers.h"
 #include "node/events.h"
 #include "node/identity.h"
 #include "node/options.h"
 #include "node/places.h"
 #include "node/replica_file.h"
 #include "node/reports.h"
-#include "node/resource_registers.h"
 #include "replication/replica.h"
 
 namespace mars::node {
@@ -67,6 +67,7 @@ class Resources final : public replication::Environment, public ReportOwner {
 
   Task<void> serve(net::ServiceId service, std::unique_ptr<net::Channel> channel, net::Bytes opening);
   Reports& reports() { return reports_; }
+  DecodedRegisters& registers() { return registers_; }
   void on_peer_up(const Uuid& peer);
   void on_peer_down(const Uuid& peer);
   // Registers have changed.

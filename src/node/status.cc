@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "bricks/branch.h"
-#include "node/members.h"
 #include "node/text.h"
 
 namespace mars::node {
@@ -102,8 +101,9 @@ ReplicaView replica_view(const Known& known, const Uuid& host, const Uuid& desig
   ReplicaView view;
   view.host = cluster.resources().host_name(host);
   view.wanted_role = host == designated ? control::Role::primary : control::Role::secondary;
-  const auto record = find_replica(cluster.registers(), known.record.id, host);
-  if (record) view.disk = record->disk;
+  const std::map<Uuid, ReplicaRecord>& records = cluster.resources().registers().replicas(known.record.id);
+  const auto record = records.find(host);
+  if (record != records.end()) view.disk = record->second.disk;
   const bool is_self = host == cluster.identity().host;
   const Report* report = known.of(host);
   if (report != nullptr) {
@@ -148,7 +148,7 @@ ResourceView resource_view(Node& node, const ResourceRecord& record, const std::
   const std::optional<Report> own = cluster.resources().local_report(record.id);
   Known known{node, record, own ? &*own : nullptr};
   const std::vector<Uuid> hosts = cluster.resources().members(record.id);
-  const Uuid designated = find_designated(cluster.registers(), record.id).host;
+  const Uuid designated = cluster.resources().registers().designated(record.id).host;
   // What an unreachable host said last counts less than what one says that answers.
   std::tuple<bool, bool, bool> least;
   for (const Uuid& host : hosts) {
@@ -184,7 +184,7 @@ std::string problem(Node& node, const Uuid& host) {
 std::vector<HostView> host_views(Node& node) {
   Cluster& cluster = *node.cluster();
   std::vector<HostView> hosts;
-  for (const Member& member : list_members(cluster.registers())) {
+  for (const Member& member : cluster.resources().registers().members()) {
     HostView host;
     host.name = member.name;
     host.uuid = to_string(member.host);
@@ -236,7 +236,7 @@ ClusterView status_of(Node& node) {
     if (view.hosts[i].name != view.hosts[i - 1].name) continue;
     view.warnings.push_back("two hosts are called " + view.hosts[i].name + ": name them by their uuids");
   }
-  const std::vector<ResourceRecord> all = list_resources(cluster.registers());
+  const std::vector<ResourceRecord>& all = cluster.resources().registers().resources();
   for (const ResourceRecord& record : all) view.resources.push_back(resource_view(node, record, all));
   std::sort(view.resources.begin(), view.resources.end(),
             [](const ResourceView& a, const ResourceView& b) { return a.name < b.name; });
