@@ -163,6 +163,20 @@ TEST_F(Found, a_failed_metadata_store_is_told_with_the_next_step_and_a_restart_m
   expect_whole();
 }
 
+// It said "done", and no other host ever heard of the replica.
+TEST_F(Found, a_join_that_the_cluster_cannot_be_told_of_is_not_done) {
+  make(54);
+  EXPECT_EQ(cluster->run("c", "leave-resource mydata").code, ExitCode::done);
+  cluster->host("c").disks().fail({.path = "/var/lib/mars/meta.db", .op = DiskOp::flush});
+  EXPECT_EQ(cluster->run("c", "set mydata flush-interval 1s").code, ExitCode::failed);
+  const control::Answer answer = cluster->run("c", "join-resource mydata /dev/sdb --overwrite");
+  EXPECT_EQ(answer.code, ExitCode::failed) << answer.text;
+  EXPECT_NE(answer.next_step.find("restart marsd"), std::string::npos) << answer.next_step;
+  cluster->stop("c");
+  ASSERT_TRUE(cluster->start("c").has_value());
+  expect_whole();
+}
+
 // The second one began while the first one made the replica, and replaced it as it ran.
 TEST_F(Found, two_joins_at_once_make_one_replica) {
   make(1383);

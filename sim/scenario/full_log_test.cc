@@ -323,5 +323,31 @@ TEST_F(FullLogFilm, force_works_although_a_fetched_batch_waits_for_room) {
   EXPECT_EQ(primary(), "b") << describe();
 }
 
+// Attacks: P6, T7, S0, P13
+TEST_F(FullLogFilm, a_sync_whose_source_dies_before_it_begins_leaves_the_version_that_is_here) {
+  stage.log_disk_bytes = 4 << 20;
+  stage.log_disks = {"a"};
+  cast({"a", "b"});
+  run("b", "pause-replay mydata");
+  for (char value = 'a'; value < 'f'; ++value) save("a", 0, 120, value);
+  EXPECT_TRUE(until([&] { return durable("b") == durable("a"); }));
+  isolate("b");
+  await_silence("b", "a");
+  for (char value = 'A'; value < 'M'; ++value) save_apart("a", 200, 300, value);
+  expect_event("a", "the log is not kept any longer for b");
+  const size_t before = syncs("b");
+  disks("b").drive("/dev/sdb").set_slowness(400);  // it takes what its log has, and is not quick about it
+  run("b", "resume-replay mydata");
+  rejoin("b");
+  EXPECT_TRUE(until([&] { return syncs("b") > before; })) << describe();
+  kill("a");
+  await_silence("b", "a");
+  allow_two_primaries();
+  run("b", "primary mydata --force");
+  EXPECT_EQ(primary(), "b") << describe();
+  disks("b").drive("/dev/sdb").set_slowness(1);
+  expect_read("b", 0, 120, 'e');
+}
+
 }  // namespace
 }  // namespace mars::sim

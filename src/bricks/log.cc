@@ -281,10 +281,12 @@ Task<bool> Log::forget_given_up() {
   tail_ = durable_;
   admitted_ = durable_admitted_;
   flush_wanted_ = written_;
-  // A file that was cut may have been moved aside to make room for another, which there was no room for.
-  if (std::ranges::find(segments_.all(), current_, &std::unique_ptr<Segment>::get) == segments_.all().end()) {
+  // A file that was cut may have been moved aside to make room for another, which there was no room for. And one that
+  // was just being begun for a later batch is no place for the next one.
+  const auto& all = segments_.all();
+  const bool is_there = std::ranges::find(all, current_, &std::unique_ptr<Segment>::get) != all.end();
+  if (!is_there || current_->first() > written_ || current_->header.epoch != durable_.position.epoch)
     current_ = nullptr;
-  }
   begin_again();
   co_return true;
 }

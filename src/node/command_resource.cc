@@ -272,6 +272,10 @@ Task<Answer> join_resource(Call& call) {
   }
   Result<void> made = co_await call.resources().make(std::move(file), disk->geometry);
   if (!made) co_return failed(made.error());
+  if (const Error& problem = call.registers().problem(); problem.status != Status::ok) {
+    co_return failed({problem.status, "a replica of " + name + " was made, but the cluster cannot be told of it"},
+                     call.cluster().store_problem());
+  }
   // What the operator has switched off of a former replica of this host does not hold for the new one.
   for (const char* kind : {"attach", "fetch", "replay", "sync"}) {
     const Status status = co_await write_switch(call.registers(), id, call.self(), kind, true);

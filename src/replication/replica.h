@@ -327,13 +327,13 @@ class Replica {
   bool has_parted_from(const Report& peer) const;
   bool shows_parting(const Report& peer) const;
   bool has_parted() const;
-  void forget_former_log();
   Task<bool> drop_empty_tail(Lsn cut);  // false: it says why not
   Task<Status> drop_tail(Lsn cut);
   Task<Result<Hash128>> hash_at(Lsn lsn);
 
   // replica_invalidate.cc
   Task<Result<void>> may_leave();
+  Result<void> holds_no_right() const;
   Task<Result<void>> invalidate_in_turn(const std::function<bool()>& is_over);
   void give_up_sides(Life& life) const;
   Task<Status> withdraw_wish();
@@ -355,10 +355,7 @@ class Replica {
   Task<void> sync_loop();
   Task<Status> sync_from(Uuid source, bool& has_begun);
   bool may_sync_from(const Uuid& source, const SyncHeader& header) const;
-  Task<Status> replace_log(SyncHeader header);
-  bool keeps_log(const SyncHeader& header) const;
   Task<Status> begin_sync(SyncHeader header);
-  Task<bool> take_log();
   Task<Status> sweep(net::Channel& channel, Position& cmax);
   Task<Status> finish_sync(Position cmax);
   void trouble_in_sync(control::State state, std::string reason, std::string next_step, uint64_t at = 0);
@@ -366,6 +363,13 @@ class Replica {
   Task<Status> reach(Position cmax);
   bool is_gone_with_its_hosts(EpochId epoch) const;
   bool is_cut_off() const;
+
+  // replica_replace.cc
+  Task<bool> take_log();
+  Task<void> give_log_back();
+  Task<Status> replace_log(SyncHeader header);
+  bool keeps_log(const SyncHeader& header) const;
+  void forget_former_log();
 
   // replica_serve.cc
   Task<void> end_serving();

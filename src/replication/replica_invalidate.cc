@@ -109,17 +109,22 @@ Task<Result<void>> Replica::invalidate(std::function<bool()> is_over) {
   co_return result;
 }
 
+// What others have may be older, and nobody would have the right to write (T2). Who has confirmed a handover gets it.
+Result<void> Replica::holds_no_right() const {
+  if (has_parted()) return {};
+  const std::string way_out = ": run `marsadm primary " + options_.name + "` on another host first";
+  if (successions_ > 0) return failure(Status::refused, "a handover to this host is under way" + way_out);
+  if (report().is_holder) return failure(Status::refused, "this host holds the right to write" + way_out);
+  return {};
+}
+
 Task<Result<void>> Replica::invalidate_in_turn(const std::function<bool()>& is_over) {
   if (log_ == nullptr) co_return failure(Status::refused, "the replica is not attached: " + reason_);
   if (role_ == Role::primary && !has_parted()) {
     co_return failure(Status::refused,
                       "this host is primary: run `marsadm primary " + options_.name + "` on another host first");
   }
-  // What others have may be older, and nobody would have the right to write (T2).
-  if (report().is_holder && !has_parted()) {
-    co_return failure(Status::refused, "this host holds the right to write: run `marsadm primary " + options_.name +
-                                           "` on another host first");
-  }
+  if (auto free = holds_no_right(); !free) co_return free;
   if (auto kept = co_await confirm_elsewhere(); !kept) co_return kept;
   if (Error why = co_await what_hangs(30s); why.status != Status::ok) co_return failure(Status::refused, why.text);
   if (is_over && is_over()) co_return failure(Status::stopped, "nobody waits for this any more");
@@ -136,6 +141,8 @@ Task<Result<void>> Replica::invalidate_in_turn(const std::function<bool()>& is_o
   if (role_ == Role::primary) co_await close_logger();
   co_await end_following();
   role_ = Role::closed;
+  // The release that names this host may have been fetched meanwhile.
+  if (auto free = holds_no_right(); !free) co_return free;
   Life life = life_;
   life.id = random_uuid(machine_);
   give_up_rights(life, log_->branch(), environment_.self());
