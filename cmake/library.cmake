@@ -150,18 +150,19 @@ function(mars_library folder below packages test_extra)
     mars_compile(${name}_test test)
     target_link_libraries(${name}_test PRIVATE mars_${name} GTest::gtest_main)
     mars_link(${name}_test PRIVATE "${test_extra}" "-")
-    separate_arguments(extra UNIX_COMMAND "${test_extra}")
-    list(REMOVE_ITEM extra -)
-    list(TRANSFORM extra REPLACE / _)
-    list(TRANSFORM extra PREPEND mars_)
-    list(JOIN extra " " extra)
-    # Later, when those above are known as well.
-    cmake_language(EVAL CODE "cmake_language(DEFER CALL mars_link_libraries_first ${name}_test mars_${name} ${extra})")
     set(cost 0)
     if(folder MATCHES "^sim(/|$)")
       # Their time is virtual, so they run first and leave the processors to tests with real devices beside them.
       set_target_properties(${name}_test PROPERTIES CROSSCOMPILING_EMULATOR nice)
       set(cost 50)
+      separate_arguments(extra UNIX_COMMAND "${test_extra}")
+      list(REMOVE_ITEM extra -)
+      list(TRANSFORM extra REPLACE / _)
+      list(TRANSFORM extra PREPEND mars_)
+      list(JOIN extra " " extra)
+      # Later, when those above are known as well.
+      set(call "mars_link_libraries_first ${name}_test mars_${name} ${extra}")
+      cmake_language(EVAL CODE "cmake_language(DEFER CALL ${call})")
     endif()
     gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 30
                          PROPERTIES TIMEOUT 900 COST ${cost}

@@ -33,7 +33,7 @@ Task<bool> Replica::step_down() {
   if (drained != Status::ok) tell_undrained();
   co_await close_logger();
   // Nothing has failed: it may follow, or be forced again.
-  if (log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
+  static_cast<void>(co_await log_->forget_given_up());
   role_ = Role::closed;
   environment_.event(options_.resource, std::string("another host was forced primary") +
                                             (drained == Status::ok ? " and nothing is lost here" : "") +

@@ -142,7 +142,10 @@ Task<Result<void>> Replica::invalidate_in_turn(const std::function<bool()>& is_o
   co_await end_following();
   role_ = Role::closed;
   // The release that names this host may have been fetched meanwhile.
-  if (auto free = holds_no_right(); !free) co_return free;
+  if (auto free = holds_no_right(); !free) {
+    static_cast<void>(co_await log_->forget_given_up());
+    co_return free;
+  }
   Life life = life_;
   life.id = random_uuid(machine_);
   give_up_rights(life, log_->branch(), environment_.self());

@@ -76,7 +76,7 @@ Task<bool> Replica::replay_to_end() {
   if (replayer_ != nullptr) replayer_->allow(true);
   co_await end_fetching();
   if (!co_await end_serving_patiently()) {
-    if (log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
+    static_cast<void>(co_await log_->forget_given_up());
     co_return false;
   }
   const bool may_open = replayer_ != nullptr && state_->value().state == ReplicaState::consistent;
@@ -90,7 +90,7 @@ Task<bool> Replica::replay_to_end() {
     }
     // It is tried again; meanwhile nobody waits for the turn.
     if (status == Status::timed_out) {
-      if (log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
+      static_cast<void>(co_await log_->forget_given_up());
       say(State::disk_failed, "the data disk " + options_.disk + " does not take what the log has", out_of_bad_disk());
       co_return false;
     }
@@ -107,7 +107,7 @@ Task<bool> Replica::replay_to_end() {
   }
   co_await end_following();
   // What was being fetched lacked room; a reign needs the reserve only.
-  if (may_open && log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
+  if (may_open) static_cast<void>(co_await log_->forget_given_up());
   co_return may_open && state_->failed() == Status::ok &&
       state_->value().applied.position.lsn == log_->durable().position.lsn;
 }

@@ -32,7 +32,7 @@ Task<bool> Replica::take_log() {
 
 // It stays as it is: what can be replayed of it is.
 Task<void> Replica::give_log_back() {
-  if (log_->has_given_up()) static_cast<void>(co_await log_->forget_given_up());
+  static_cast<void>(co_await log_->forget_given_up());
   if (replayer_ == nullptr && state_->value().state == ReplicaState::consistent) start_replay();
   log_turn_.release(1);
 }
