@@ -151,6 +151,8 @@ void Disks::flip(const std::string& path, uint64_t offset, unsigned bit) { inode
 void Disks::break_sector(const std::string& path, uint64_t offset) { inode_of(path).medium.break_sector(offset); }
 uint64_t Disks::file_bytes(const std::string& path) { return inode_of(path).size; }
 
+const Medium& Disks::content(const std::string& path) { return inode_of(path).medium; }
+
 io::Bytes Disks::peek(const std::string& path, uint64_t offset, uint64_t bytes) {
   io::Bytes content(bytes);
   inode_of(path).medium.read(offset, content);

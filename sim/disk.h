@@ -79,6 +79,7 @@ class Disks {
 
   // A look from outside, at once: what is read back now, and what is durable.
   io::Bytes peek(const std::string& path, uint64_t offset, uint64_t bytes);
+  const Medium& content(const std::string& path);
   io::Bytes peek_durable(const std::string& path, uint64_t offset, uint64_t bytes);
   // Overwrites, durably; for tests that damage.
   void poke(const std::string& path, uint64_t offset, std::span<const std::byte> bytes);

@@ -1,6 +1,8 @@
 #include "sim/machine.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <utility>
 
 #include "base/aligned.h"
@@ -16,6 +18,7 @@
 namespace mars::sim {
 namespace {
 
+constexpr std::array<std::byte, 4096> zeroes = {};
 constexpr io::WallTime wall_start = std::chrono::seconds(1'700'000'000);
 
 // The host's memory, mapped. When the process dies, the host goes on with a copy: whatever the dead still does there is
@@ -32,7 +35,13 @@ class SimPool : public io::PoolMemory, public Mortal {
     auto kept = machine_.host().pools().find(name_);  // gone when it was removed meanwhile, or power went
     if (kept == machine_.host().pools().end() || kept->second != memory_) return;
     kept->second = std::make_shared<AlignedBuffer>(memory_->size());
-    std::ranges::copy(memory_->span(), kept->second->data());
+    const std::span<const std::byte> dead = memory_->span();
+    for (size_t at = 0; at < dead.size(); at += zeroes.size()) {
+      const size_t count = std::min(zeroes.size(), dead.size() - at);
+      const std::byte* from = dead.data() + at;
+      // The copy is zero, and memory that nobody touches costs nothing.
+      if (std::memcmp(from, zeroes.data(), count) != 0) std::memcpy(kept->second->data() + at, from, count);
+    }
   }
 
  private:

@@ -18,15 +18,36 @@ void Medium::for_each_page(uint64_t offset, uint64_t bytes, F&& f) {
   }
 }
 
+void Medium::Content::write(uint64_t offset, std::span<const std::byte> bytes) {
+  if (!page_) {
+    if (std::memcmp(bytes.data(), zeroes.data(), bytes.size()) == 0) return;
+    page_ = std::make_unique<Page>();
+  }
+  std::memcpy(page_->data() + offset, bytes.data(), bytes.size());
+}
+
+const Medium::Page& Medium::page_at(uint64_t page) const {
+  if (auto cached = cached_.find(page); cached != cached_.end()) return cached->second.content.get();
+  auto durable = durable_.find(page);
+  return durable != durable_.end() ? durable->second : zeroes;
+}
+
 void Medium::read(uint64_t offset, std::span<std::byte> into) const {
   for_each_page(offset, into.size(), [&](uint64_t page, uint64_t begin, uint64_t count, uint64_t done) {
-    if (auto cached = cached_.find(page); cached != cached_.end()) {
-      std::memcpy(into.data() + done, cached->second.bytes.data() + begin, count);
-    } else if (auto durable = durable_.find(page); durable != durable_.end()) {
-      std::memcpy(into.data() + done, durable->second.data() + begin, count);
-    } else {
-      std::memset(into.data() + done, 0, count);
-    }
+    std::memcpy(into.data() + done, page_at(page).data() + begin, count);
+  });
+}
+
+bool Medium::reads_as(const Medium& other, uint64_t bytes) const {
+  std::set<uint64_t> pages;  // those that may be anything but zero
+  for (const Medium* medium : {this, &other}) {
+    for (const auto& [page, durable] : medium->durable_) pages.insert(page);
+    for (const auto& [page, cached] : medium->cached_) pages.insert(page);
+  }
+  return std::ranges::all_of(pages, [&](uint64_t page) {
+    if (page * page_bytes >= bytes) return true;
+    const uint64_t count = std::min(page_bytes, bytes - page * page_bytes);
+    return std::memcmp(page_at(page).data(), other.page_at(page).data(), count) == 0;
   });
 }
 
@@ -60,7 +81,7 @@ Medium::CachedPage& Medium::cache(uint64_t page) {
   auto [place, is_new] = cached_.try_emplace(page);
   if (is_new) {
     auto durable = durable_.find(page);
-    if (durable != durable_.end()) place->second.bytes = durable->second;
+    if (durable != durable_.end()) place->second.content.write(0, durable->second);
   }
   return place->second;
 }
@@ -76,7 +97,7 @@ void Medium::write_page(uint64_t page, uint64_t from, std::span<const std::byte>
     broken_.erase(page * page_sectors + sector);
     if (cached.written[sector] != 0 && writes_back && !cached.is_lost[sector]) make_durable(page, cached, sector);
   }
-  std::memcpy(cached.bytes.data() + from, bytes.data(), bytes.size());
+  cached.content.write(from, bytes);
   for (unsigned sector = first; sector <= last; ++sector) {
     cached.written[sector] = sequence_;
     cached.is_lost[sector] = false;
@@ -89,7 +110,7 @@ void Medium::write_page(uint64_t page, uint64_t from, std::span<const std::byte>
 
 void Medium::make_durable(uint64_t page, const CachedPage& cached, unsigned sector) {
   auto durable = durable_.find(page);
-  const std::byte* from = cached.bytes.data() + sector * sector_bytes;
+  const std::byte* from = cached.content.get().data() + sector * sector_bytes;
   if (durable == durable_.end()) {
     if (std::memcmp(from, zeroes.data(), sector_bytes) == 0) return;
     durable = durable_.try_emplace(page).first;
@@ -193,16 +214,23 @@ void Medium::erase_from(uint64_t offset) {
   cached_.erase(cached_.lower_bound(first_whole), cached_.end());
   const uint64_t inside = offset % page_bytes;
   if (inside == 0) return;
-  auto wipe = [&](Page& page) { std::memset(page.data() + inside, 0, page_bytes - inside); };
-  if (auto durable = durable_.find(offset / page_bytes); durable != durable_.end()) wipe(durable->second);
-  if (auto cached = cached_.find(offset / page_bytes); cached != cached_.end()) wipe(cached->second.bytes);
+  const std::span<const std::byte> wiped = std::span(zeroes).first(page_bytes - inside);
+  if (auto durable = durable_.find(offset / page_bytes); durable != durable_.end()) {
+    std::ranges::copy(wiped, durable->second.data() + inside);
+  }
+  if (auto cached = cached_.find(offset / page_bytes); cached != cached_.end()) {
+    cached->second.content.write(inside, wiped);
+  }
 }
 
 void Medium::flip(uint64_t offset, unsigned bit) {
   CHECK(bit < 8);
   const uint64_t page = offset / page_bytes;
   const auto mask = static_cast<std::byte>(1u << bit);
-  if (auto cached = cached_.find(page); cached != cached_.end()) cached->second.bytes[offset % page_bytes] ^= mask;
+  if (auto cached = cached_.find(page); cached != cached_.end()) {
+    const std::byte flipped = cached->second.content.get()[offset % page_bytes] ^ mask;
+    cached->second.content.write(offset % page_bytes, {&flipped, 1});
+  }
   durable_[page][offset % page_bytes] ^= mask;
 }
 

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <span>
 
@@ -46,13 +47,30 @@ class Medium {
 
   // What would be read if the cache were lost now.
   void read_durable(uint64_t offset, std::span<std::byte> into) const;
+  // Whether the first bytes are read back as those of another one. It costs what was written, not what is compared.
+  bool reads_as(const Medium& other, uint64_t bytes) const;
 
  private:
   static constexpr unsigned page_sectors = page_bytes / sector_bytes;
   using Page = std::array<std::byte, page_bytes>;
   static constexpr Page zeroes = {};
+  // A page that is all zero needs no memory: log files are written full of zeroes when they are made.
+  class Content {
+   public:
+    Content() = default;
+    Content(const Content& other) : page_(other.page_ ? std::make_unique<Page>(*other.page_) : nullptr) {}
+    Content(Content&& other) = default;
+    Content& operator=(const Content& other) { return *this = Content(other); }
+    Content& operator=(Content&& other) = default;
+    ~Content() = default;
+    const Page& get() const { return page_ ? *page_ : zeroes; }
+    void write(uint64_t offset, std::span<const std::byte> bytes);
+
+   private:
+    std::unique_ptr<Page> page_;
+  };
   struct CachedPage {
-    Page bytes = {};
+    Content content = {};
     std::array<uint64_t, page_sectors> written = {};  // sequence of the sector's write; 0 = same as durable
     std::array<bool, page_sectors> is_lost = {};      // a flush failed on it
   };
@@ -60,6 +78,7 @@ class Medium {
 
   template <class F>
   static void for_each_page(uint64_t offset, uint64_t bytes, F&& f);
+  const Page& page_at(uint64_t page) const;
   CachedPage& cache(uint64_t page);
   void write_page(uint64_t page, uint64_t from, std::span<const std::byte> bytes, bool fua);
   void make_durable(uint64_t page, const CachedPage& cached, unsigned sector);
