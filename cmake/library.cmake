@@ -151,9 +151,10 @@ function(mars_library folder below packages test_extra)
     target_link_libraries(${name}_test PRIVATE mars_${name} GTest::gtest_main)
     mars_link(${name}_test PRIVATE "${test_extra}" "-")
     set(cost 0)
+    set(launcher "")
     if(folder MATCHES "^sim(/|$)")
       # Their time is virtual, so they run first and leave the processors to tests with real devices beside them.
-      set_target_properties(${name}_test PROPERTIES CROSSCOMPILING_EMULATOR nice)
+      set(launcher nice)
       set(cost 50)
       separate_arguments(extra UNIX_COMMAND "${test_extra}")
       list(REMOVE_ITEM extra -)
@@ -164,10 +165,32 @@ function(mars_library folder below packages test_extra)
       set(call "mars_link_libraries_first ${name}_test mars_${name} ${extra}")
       cmake_language(EVAL CODE "cmake_language(DEFER CALL ${call})")
     endif()
-    gtest_discover_tests(${name}_test TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 30
-                         PROPERTIES TIMEOUT 900 COST ${cost}
-                         ENVIRONMENT TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tools/tsan.supp)
+    set(each OFF)
+    if(folder IN_LIST mars_folders_of_long_tests)
+      set(each ON)
+    endif()
+    set(suppressions ${CMAKE_SOURCE_DIR}/tools/tsan.supp)
+    mars_tests(${name}_test ${name}. ${each} "${launcher}" ""
+               TIMEOUT 900 COST ${cost} ENVIRONMENT TSAN_OPTIONS=suppressions=${suppressions})
   endif()
+endfunction()
+
+# Those that have a test of ctest for each of their cases: a minute each, or devices, or a case that may be skipped.
+set(mars_folders_of_long_tests sim/storm io/linux front/fuse)
+
+# The tests of a program of googletest (suites.cmake); what follows are their properties, those that are no lists.
+function(mars_tests program prefix each launcher locks)
+  set(include ${CMAKE_CURRENT_BINARY_DIR}/${program}_suites.cmake)
+  file(GENERATE OUTPUT ${include} CONTENT
+"set(TEST_PROGRAM $<TARGET_FILE:${program}>)
+set(TEST_PREFIX ${prefix})
+set(EACH ${each})
+set(LAUNCHER ${launcher})
+set(LOCKS ${locks})
+set(PROPERTIES ${ARGN})
+include(${CMAKE_SOURCE_DIR}/cmake/suites.cmake)
+")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${include})
 endfunction()
 
 function(mars_read_floors file)
