@@ -257,5 +257,24 @@ TEST_F(DiskTroubleFilm, a_force_that_nobody_waits_for_any_longer_is_not_carried_
   expect_equal();
 }
 
+// Attacks: D6, P10
+TEST_F(DiskTroubleFilm, a_killed_primary_that_only_follows_has_its_memory_back) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  disks("a").drive("/dev/sdb").stick();  // nothing is written back
+  save("a", 40, 80, 'y');
+  expect_up_to_date_among("a", "b");
+  kill("a");
+  disks("a").drive("/dev/sdb").unstick();
+  await_silence("b", "a");
+  force("b");
+  boot("a");
+  expect_equal();
+  expect_primary("b");
+  const bricks::Pool& pool = *cluster().node("a").pool();
+  EXPECT_EQ(pool.free_pages(), pool.pages());
+}
+
 }  // namespace
 }  // namespace mars::sim

@@ -67,6 +67,7 @@ Error Copy::prepare() {
   total_ = from.bytes;
   durable_ = durable_ / block * block;
   next_ = durable_;
+  has_flush_failed_ = false;
   if (range_bytes_ == 0) return refusal("a block of " + std::to_string(block) + " bytes does not fit into a range");
   if (to.bytes < total_) {
     return refusal("the target has " + std::to_string(to.bytes) + " bytes, the source " + std::to_string(total_) +
@@ -108,7 +109,10 @@ Task<Status> Copy::handle(Worker& worker) {
   Status status = co_await compare(range, digests);
   if (status != Status::ok) co_return status;
   counts_.compared += range.bytes;
-  if (digests.source == digests.target) co_return Status::ok;
+  if (digests.source == digests.target) {
+    if (options_.mode == CopyMode::sync && range.offset < lost_end_) status = co_await move(worker, digests.source);
+    co_return status;
+  }
   if (options_.mode == CopyMode::verify) {
     status = co_await compare(range, digests);
     if (status != Status::ok || digests.source == digests.target) co_return status;
@@ -151,15 +155,22 @@ Task<Status> Copy::zero(Worker& worker) {
   co_return noted(status, "target", "writing", range.offset);
 }
 
-// A crash before the flush has come back leaves durable() where it was: those ranges are compared again.
+// A crash before the flush has come back leaves durable() where it was: those ranges are compared again. After a flush
+// that failed the next one may succeed and have saved nothing, and the target may read back what it will not keep: then
+// they are written again as well.
 Task<void> Copy::checkpoint() {
   const uint64_t reached = position();
-  if (is_flushing_ || reached <= durable_) co_return;
+  if (is_flushing_ || has_flush_failed_ || reached <= durable_) co_return;
   if (options_.mode == CopyMode::sync && target_.info().flush != xio::Support::none) {
     is_flushing_ = true;
     const Status status = co_await target_.flush();
     is_flushing_ = false;
-    if (noted(status, "target", "flushing", reached) != Status::ok) co_return;
+    if (status != Status::ok) {
+      has_flush_failed_ = true;
+      lost_end_ = std::max(lost_end_, next_);
+      static_cast<void>(noted(status, "target", "flushing", reached));
+      co_return;
+    }
   }
   durable_ = std::max(durable_, reached);
 }

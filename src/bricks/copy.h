@@ -101,6 +101,8 @@ class Copy final : public brick::Switch {
   uint32_t range_bytes_ = 0;
   bool is_done_ = false;
   bool is_flushing_ = false;
+  bool has_flush_failed_ = false;  // since prepare()
+  uint64_t lost_end_ = 0;          // what was written between durable() and here may be lost, whatever is read there
   Error failed_ = Status::ok;
   CopyCounts counts_;
   std::vector<CopyRange> mismatches_;  // in the order in which they were found

@@ -195,6 +195,23 @@ TEST_F(CopyTest, a_flush_that_fails_leaves_durable_where_it_was) {
   EXPECT_EQ(copy->position(), device_bytes);
 }
 
+TEST_F(CopyTest, after_a_flush_that_failed_everything_since_then_is_written_again) {
+  fill(target, noise(device_bytes, 2));
+  fault.add({.op = Op::flush, .nth = 2});
+  start({.width = 4, .checkpoint_bytes = 512 * kib});
+  ASSERT_TRUE(rests());
+  EXPECT_EQ(copy->failed().status, Status::io_error);
+  const uint64_t kept = copy->durable();
+  EXPECT_GT(kept, 0u);
+  EXPECT_LT(kept, copy->position());
+  const uint64_t written = copy->position() - kept;
+  const uint64_t moved = copy->counts().moved;
+  copy->retry();
+  ASSERT_TRUE(world.run_until([&] { return copy->is_done(); }));
+  EXPECT_TRUE(is_equal());
+  EXPECT_EQ(copy->counts().moved - moved, device_bytes - kept) << "although " << written << " of them read as equal";
+}
+
 TEST_F(CopyTest, forced_off_it_rests_without_a_flush) {
   fill(target, noise(device_bytes, 2));
   start();

@@ -132,6 +132,7 @@ void Log::advance_written() {
   while (!submitted_.empty() && submitted_.front().is_written) {
     Append& append = *submitted_.pop_front();
     if (failed()) {
+      if (gave_up_) written_ = append.header.end();  // it lies there, and it was to be as if it had never come
       finish(append, Status::io_error);
       continue;
     }

@@ -174,6 +174,26 @@ TEST_F(LogTest, who_waits_for_room_is_told_when_it_closes) {
   EXPECT_EQ(batches.finished.size(), 20u);
 }
 
+TEST_F(LogTest, what_came_to_the_disk_when_it_gave_up_cannot_be_forgotten) {
+  batches.append_durable('a');
+  auto& late = batches.append('b');
+  log().give_up();
+  ASSERT_TRUE(batches.settle());
+  EXPECT_EQ(late.outcome, Status::io_error);
+  EXPECT_FALSE(replica.run(log().forget_given_up()));
+  EXPECT_TRUE(log().failed());
+}
+
+TEST_F(LogTest, what_never_came_there_can_be_forgotten) {
+  batches.append_durable('a');
+  log().give_up();
+  batches.append('b');
+  ASSERT_TRUE(batches.settle());
+  EXPECT_TRUE(replica.run(log().forget_given_up()));
+  batches.append_durable('c');
+  EXPECT_EQ(read_all(), "|ac");
+}
+
 TEST_F(LogTest, trimmed_files_are_used_again) {
   for (int i = 0; i < 30; ++i) batches.append_durable('x', 50000);
   const size_t before = files();

@@ -160,20 +160,25 @@ bool Pool::has_gap(const Uuid& resource, const EpochId& epoch, uint64_t above) c
   return newest - above > count;
 }
 
-std::vector<Pool::Inherited> Pool::take_inherited(const Uuid& resource, uint64_t sequence) {
-  std::vector<Inherited> taken;
-  std::vector<Inherited> others;
-  for (const Inherited& one : std::exchange(inherited_, {})) {
-    if (one.record.resource != resource) {
-      others.push_back(one);
-    } else if (one.record.sequence > sequence) {
-      taken.push_back(one);
-    } else {
-      clear(one.lease.slot);
-      give_back(one.lease);
-    }
+void Pool::drop_inherited(const Uuid& resource, uint64_t sequence) {
+  const auto is_left = [&](const Inherited& one) {
+    return one.record.resource != resource || one.record.sequence > sequence;
+  };
+  const auto dropped = std::partition(inherited_.begin(), inherited_.end(), is_left);
+  const std::vector<Inherited> logged(dropped, inherited_.end());
+  inherited_.erase(dropped, inherited_.end());
+  for (const Inherited& one : logged) {
+    clear(one.lease.slot);
+    give_back(one.lease);
   }
-  inherited_ = std::move(others);
+}
+
+std::vector<Pool::Inherited> Pool::take_inherited(const Uuid& resource, uint64_t sequence) {
+  drop_inherited(resource, sequence);
+  const auto first = std::partition(inherited_.begin(), inherited_.end(),
+                                    [&](const Inherited& one) { return one.record.resource != resource; });
+  std::vector<Inherited> taken(first, inherited_.end());
+  inherited_.erase(first, inherited_.end());
   std::sort(taken.begin(), taken.end(),
             [](const Inherited& a, const Inherited& b) { return a.record.sequence < b.record.sequence; });
   return taken;

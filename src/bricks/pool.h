@@ -88,6 +88,8 @@ class Pool {
   // Hands over those above `sequence`, in the order of admission: their memory is the caller's now. The rest is given
   // back, the log has it.
   std::vector<Inherited> take_inherited(const Uuid& resource, uint64_t sequence);
+  // Those up to `sequence` are given back, the log has them; whoever does not open the resource leaves the rest here.
+  void drop_inherited(const Uuid& resource, uint64_t sequence);
   void give_back(PoolLease lease);  // of taken inheritance that nobody counts
   // The other way round: a sealed slot that its owner could not bring into the log waits for the next one.
   void leave(PoolLease lease);

@@ -104,6 +104,18 @@ TEST_F(PoolTest, what_the_log_has_is_given_back) {
   EXPECT_EQ(pool->free_pages(), pool->pages() - 1);
 }
 
+TEST_F(PoolTest, who_does_not_open_gives_back_what_the_log_has) {
+  for (uint64_t sequence = 1; sequence <= 4; ++sequence) admit(mine, sequence);
+  admit(other, 1);
+  restart();
+  pool->drop_inherited(mine, 3);
+  EXPECT_EQ(pool->free_pages(), pool->pages() - 2);
+  restart();
+  EXPECT_EQ(pool->free_pages(), pool->pages() - 2);
+  EXPECT_EQ(sequences(mine, 0), (std::vector<uint64_t>{4}));
+  EXPECT_EQ(sequences(other, 0), (std::vector<uint64_t>{1}));
+}
+
 TEST_F(PoolTest, resources_do_not_take_each_others) {
   admit(mine, 1);
   admit(other, 1);

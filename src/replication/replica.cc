@@ -383,6 +383,8 @@ Task<Result<void>> Replica::open_log() {
   if (is_releasing_) serve_limit_ = {serve_limit_.value - format::batch_block_bytes};
   learned_to_ = {};
   state_->on_write([this](StateBlock& state) { log_->fill(state); });
+  // What a predecessor had acknowledged and the log has: it would keep its memory from others until this host opens.
+  environment_.pool().drop_inherited(options_.resource, log_->admitted());
   co_return Result<void>();
 }
 

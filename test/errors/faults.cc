@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <malloc.h>
+#include <sys/epoll.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -388,5 +389,16 @@ OF_SOCKET(int, bind, (int descriptor, const sockaddr* at, socklen_t bytes) noexc
 OF_SOCKET(int, listen, (int descriptor, int backlog) noexcept, (descriptor, backlog), EADDRINUSE)
 OF_SOCKET(int, setsockopt, (int descriptor, int level, int name, const void* value, socklen_t bytes) noexcept,
           (descriptor, level, name, value, bytes), ENOBUFS)
+
+// The watches of a user are used up; what is watched already stays so, as what Asio itself needs (eventfd, timer,
+// pipe).
+int epoll_ctl(int epoll, int what, int descriptor, epoll_event* event) noexcept {
+  NEXT(epoll_ctl);
+  int type = 0;
+  socklen_t bytes = sizeof type;
+  const bool is_socket = getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0;
+  if (what == EPOLL_CTL_ADD && is_socket && fails(socket_io, "epoll_ctl")) return refuse(ENOSPC);
+  return next(epoll, what, descriptor, event);
+}
 
 }  // extern "C"

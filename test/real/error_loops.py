@@ -485,7 +485,8 @@ FOUND = [(new_cluster, Fault("io", "once", "fstat", "spare-2"), 3),  # the size 
          (after_a_crash, Fault("io", "once", "fstat", "/dev/shm/mars-"), 1),  # writes-lost, forgotten by a detach
          (after_a_crash, Fault("io", "forever", "open", "/life"), 1),  # a state without a next step
          (after_a_crash, Fault("io", "once", "open", "/replica.json"), 1),  # another one
-         (after_a_crash, Fault("socket", "once", "sendmsg"), 2)]  # an NBD client was never answered
+         (after_a_crash, Fault("socket", "once", "sendmsg"), 2),  # an NBD client was never answered
+         (new_cluster, Fault("socket", "forever", "epoll_ctl"), 1)]  # no watch was left: an exception ended marsd
 
 if __name__ == "__main__":
     parsed = parse()

@@ -1,6 +1,10 @@
 #include "io/linux/readiness.h"
 
+#include <fcntl.h>
+#include <poll.h>
+
 #include <array>
+#include <chrono>
 #include <utility>
 
 #include "base/check.h"
@@ -8,13 +12,32 @@
 
 namespace mars::io {
 
+namespace {
+// How often we look at a descriptor that the kernel does not watch for us.
+constexpr auto poll_interval = std::chrono::milliseconds(20);
+}  // namespace
+
 struct Readiness::Impl {
   struct Slot {
     void (*call)(void*) = nullptr;
     void* context = nullptr;
   };
 
-  Impl(Reactor& reactor, int number) : descriptor(reactor.asio().context, number) {}
+  // The kernel may have no watch left (epoll's ENOSPC, ENOMEM); marsd goes on, more slowly there.
+  Impl(Reactor& reactor, int number)
+      : descriptor(reactor.asio().context),
+        clocks{asio::steady_timer(reactor.asio().context), asio::steady_timer(reactor.asio().context)} {
+    boost::system::error_code error;
+    descriptor.assign(number, error);
+    if (error) unwatched = number;
+  }
+  void cancel() {
+    if (unwatched < 0) {
+      descriptor.cancel();
+      return;
+    }
+    for (asio::steady_timer& clock : clocks) clock.cancel();
+  }
 
   Slot take(size_t index) { return std::exchange(slots[index], Slot{}); }
   // As its last step: what is called may destroy the owner.
@@ -29,7 +52,23 @@ struct Readiness::Impl {
     if (slot.call != nullptr) slot.call(slot.context);
   }
 
+  void look_later(size_t index) {
+    clocks[index].expires_after(poll_interval);
+    clocks[index].async_wait([this, index](const boost::system::error_code& error) {
+      const bool is_awaited = !error && !orphaned && slots[index].call != nullptr;
+      if (is_awaited && !is_ready(index)) return look_later(index);
+      finish(index, error == asio::error::operation_aborted);
+    });
+  }
+  bool is_ready(size_t index) const {
+    const bool is_read = index == static_cast<size_t>(Direction::read);
+    pollfd asked{unwatched, static_cast<short>(is_read ? POLLIN : POLLOUT), 0};
+    return ::poll(&asked, 1, 0) != 0;
+  }
+
   asio::posix::stream_descriptor descriptor;
+  std::array<asio::steady_timer, 2> clocks;
+  int unwatched = -1;
   std::array<Slot, 2> slots;
   size_t handlers = 0;  // that Asio still holds
   bool orphaned = false;
@@ -39,7 +78,11 @@ Readiness::Readiness(Reactor& reactor, int descriptor) : impl_(new Impl(reactor,
 
 Readiness::~Readiness() {
   impl_->orphaned = true;
-  impl_->descriptor.release();
+  if (impl_->unwatched < 0) {
+    impl_->descriptor.release();
+  } else {
+    impl_->cancel();
+  }
   if (impl_->handlers == 0) delete impl_;
 }
 
@@ -48,6 +91,11 @@ void Readiness::wait(Direction direction, void (*call)(void*), void* context) {
   CHECK(impl_->slots[index].call == nullptr);
   impl_->slots[index] = {call, context};
   ++impl_->handlers;
+  if (impl_->unwatched >= 0) {
+    ::fcntl(impl_->unwatched, F_SETFL, ::fcntl(impl_->unwatched, F_GETFL) | O_NONBLOCK);
+    impl_->look_later(index);
+    return;
+  }
   const auto what = direction == Direction::read ? asio::posix::stream_descriptor::wait_read
                                                  : asio::posix::stream_descriptor::wait_write;
   Impl* impl = impl_;
@@ -61,7 +109,7 @@ bool Readiness::is_waiting(Direction direction) const {
 }
 
 void Readiness::cancel() {
-  impl_->descriptor.cancel();
+  impl_->cancel();
   // Taken first: what is called may destroy this object.
   const Impl::Slot read = impl_->take(0);
   const Impl::Slot write = impl_->take(1);
@@ -72,7 +120,7 @@ void Readiness::cancel() {
 void Readiness::abandon() {
   impl_->take(0);
   impl_->take(1);
-  impl_->descriptor.cancel();
+  impl_->cancel();
 }
 
 }  // namespace mars::io

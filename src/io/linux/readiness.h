@@ -1,5 +1,5 @@
 // Readiness: calls back once when a descriptor can be read or written. Wraps Asio's wait on a descriptor that is
-// borrowed.
+// borrowed. Where the kernel has no watch left for it, we look fifty times a second.
 #pragma once
 
 #include "io/linux/reactor.h"
