@@ -171,7 +171,7 @@ function(mars_library folder below packages test_extra)
     endif()
     set(suppressions ${CMAKE_SOURCE_DIR}/tools/tsan.supp)
     mars_tests(${name}_test ${name}. ${each} "${launcher}" ""
-               TIMEOUT 900 COST ${cost} ENVIRONMENT TSAN_OPTIONS=suppressions=${suppressions})
+               TIMEOUT 1800 COST ${cost} ENVIRONMENT TSAN_OPTIONS=suppressions=${suppressions})
   endif()
 endfunction()
 
