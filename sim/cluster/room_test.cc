@@ -329,6 +329,19 @@ TEST_F(Room, memory_of_another_size_counts_after_a_clean_end) {
   EXPECT_EQ(cluster.read("a", "mydata", 3), 'p');
 }
 
+TEST_F(Room, a_state_disk_that_is_full_at_the_start_is_waited_for) {
+  make(64 * mib, 0);
+  ASSERT_EQ(cluster.write("a", "mydata", 3, 'p'), Status::ok);
+  cluster.kill("a");
+  disks().file_system("/").set_capacity(0);
+  ASSERT_TRUE(cluster.start("a").has_value());
+  cluster.run_for(20s);
+  EXPECT_TRUE(has_event("the cluster could not be opened")) << cluster.events("a");
+  disks().file_system("/").set_capacity(64 * mib);
+  EXPECT_TRUE(cluster.wait_state("a", "mydata", State::up_to_date)) << cluster.events("a");
+  EXPECT_EQ(cluster.read("a", "mydata", 3), 'p');
+}
+
 TEST_F(Room, the_pool_stays_when_the_end_was_not_clean) {
   make(64 * mib, 0);
   disks().drive("/dev/sdb").stick();

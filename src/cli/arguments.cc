@@ -145,6 +145,21 @@ std::string unknown_option(const std::vector<std::string>& arguments, const Comm
   return {};
 }
 
+// The parser would take `--force=false` for a flag that was given.
+std::string flag_with_value(const std::vector<std::string>& arguments, const CommandSpec* spec) {
+  for (const std::string& argument : arguments) {
+    if (argument == "--") break;
+    const size_t sign = argument.find('=');
+    if (!argument.starts_with("--") || sign == std::string::npos) continue;
+    const std::string name = argument.substr(2, sign - 2);
+    const auto is_it = [&](const Argument& option) { return option.name == name && option.type == ArgumentType::flag; };
+    if (name == "json" || (spec != nullptr && std::ranges::any_of(spec->options, is_it))) {
+      return fmt::format("--{} takes no value; give it, or leave it out", name);
+    }
+  }
+  return {};
+}
+
 // What is made of the table for others; not part of the table because marsd does not know it.
 void add_hidden(CLI::App& app, Invocation& invocation) {
   CLI::App* manual = app.add_subcommand("man", "print the manual page");
@@ -178,6 +193,9 @@ Invocation parse(const std::vector<std::string>& arguments) {
   if (is_unknown) {
     Result<control::Command> checked = control::check_command({word, {}, {}});
     return mistake(checked.error().text);
+  }
+  if (std::string wrong = flag_with_value(arguments, control::find_command(word)); !wrong.empty()) {
+    return mistake(std::move(wrong), word);
   }
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as the parser wants them
   try {

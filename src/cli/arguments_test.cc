@@ -71,6 +71,14 @@ TEST(arguments, mistakes_are_explained) {
   EXPECT_NE(complaint({""}).find("there is no command"), std::string::npos);
 }
 
+TEST(arguments, a_flag_takes_no_value) {
+  for (const char* flag : {"--force=false", "--force=0", "--force=", "--force=true", "--dry-run=no", "--json=false"}) {
+    const Invocation said = parse_arguments({"primary", "r", flag});
+    EXPECT_EQ(said.action, Action::mistake) << flag;
+    EXPECT_NE(said.text.find("takes no value"), std::string::npos) << said.text;
+  }
+}
+
 TEST(arguments, hidden_helpers) {
   EXPECT_EQ(parse_arguments({"man"}).action, Action::manual);
   EXPECT_EQ(parse_arguments({"completion", "bash"}).action, Action::completion);

@@ -52,5 +52,8 @@ int main(int count, char** values) {
   terminal.environment_socket = socket == nullptr ? "" : socket;
   terminal.user = user;
   terminal.wall_ns = wall_ns;
-  return mars::cli::run_marsadm({values + 1, values + count}, terminal);
+  const int code = mars::cli::run_marsadm({values + 1, values + count}, terminal);
+  if (code != 0 || std::ferror(stdout) == 0) return code;
+  print(stderr, "marsadm: what it says cannot be written where it shall go; the command itself is done\n");
+  return 1;
 }

@@ -209,11 +209,15 @@ Result<std::string> read_text(const std::string& file) {
   return text;
 }
 
-// The value of a TOML node as the text that a flag would have.
-std::optional<std::string> text_of_node(const toml::node& node) {
+// The value of a TOML node as the text that a flag would have. A mode is octal whatever stands in front of it; in
+// another base it is none.
+std::optional<std::string> text_of_node(const toml::node& node, bool is_mode) {
   if (const auto* text = node.as_string()) return text->get();
-  if (const auto* number = node.as_integer()) return fmt::format("{}", number->get());
-  return std::nullopt;
+  const auto* number = node.as_integer();
+  if (number == nullptr) return std::nullopt;
+  if (!is_mode || number->flags() == toml::value_flags::none) return fmt::format("{}", number->get());
+  const bool is_octal = number->flags() == toml::value_flags::format_as_octal;
+  return is_octal ? fmt::format("{:o}", number->get()) : fmt::format("{:#x}", number->get());
 }
 
 Error read_key(std::string_view name, const toml::node& node, Config& config) {
@@ -222,13 +226,13 @@ Error read_key(std::string_view name, const toml::node& node, Config& config) {
   if (const toml::array* list = node.as_array(); list != nullptr && name == "advertise") {
     config.advertise.clear();
     for (const toml::node& item : *list) {
-      std::optional<std::string> text = text_of_node(item);
+      std::optional<std::string> text = text_of_node(item, false);
       Error error = text ? row->set(config, *text) : bad("not a text");
       if (error.status != Status::ok) return bad(fmt::format("{}: {}", name, error.text));
     }
     return Status::ok;
   }
-  std::optional<std::string> text = text_of_node(node);
+  std::optional<std::string> text = text_of_node(node, name == "nbd-socket-mode");
   Error error = text ? row->set(config, *text) : bad("neither a text nor a number");
   return error.status == Status::ok ? error : bad(fmt::format("{}: {}", name, error.text));
 }

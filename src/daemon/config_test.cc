@@ -96,6 +96,15 @@ TEST(config, every_value_that_help_lists_is_accepted) {
   EXPECT_EQ(all.log_dir, "/b");
 }
 
+TEST(config, a_mode_in_the_file_is_octal) {
+  for (const char* text : {"660", "0o660", "\"0660\""}) {
+    Config read;
+    EXPECT_EQ(read_toml(std::string("nbd-socket-mode = ") + text, "marsd.toml", read).status, Status::ok) << text;
+    EXPECT_EQ(read.nbd_socket_mode, 0660u) << text;
+  }
+  EXPECT_NE(toml_complaint("nbd-socket-mode = 0x1B0").find("is no mode"), std::string::npos);
+}
+
 TEST(config, unknown_names_offer_the_nearest) {
   EXPECT_EQ(complaint({"--statedir", "/x"}), "there is no flag \"statedir\"; did you mean \"state-dir\"?");
   EXPECT_EQ(toml_complaint("\nlisten-on = \"x\""),

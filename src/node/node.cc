@@ -61,8 +61,9 @@ Task<Result<void>> Node::start() {
   Identity again = **identity;
   Result<void> cluster = co_await open_cluster(std::move(**identity));
   const Status status = cluster ? Status::ok : cluster.error().status;
-  // A port that is taken, or an address that this host does not have yet: it may come.
-  if (status != Status::busy && status != Status::unreachable) co_return cluster;
+  // A port that is taken, an address that this host does not have yet, a full disk: it may come.
+  const bool may_come = status == Status::busy || status == Status::unreachable || status == Status::no_space;
+  if (!may_come) co_return cluster;
   carrying_.spawn(keep_opening(std::move(again)));
   co_return Result<void>{};
 }

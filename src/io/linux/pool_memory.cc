@@ -140,6 +140,13 @@ Result<std::string> pool_path(const std::string& run_dir, const std::string& nam
   return *directory + "/" + name;
 }
 
+// A signal that somebody handles ends it early.
+int allocate(int file, size_t at, size_t bytes) {
+  int result = EINTR;
+  while (result == EINTR) result = ::posix_fallocate(file, static_cast<off_t>(at), static_cast<off_t>(bytes));
+  return result;
+}
+
 // Large pages, as many as the kernel has. Each stretch of memory is one segment of a request to the disk: a MiB in
 // pages of 4 KiB from here and there is two or three requests, in large pages it is one. Asked for here, because
 // shmem_enabled in /sys/kernel/mm/transparent_hugepage is "never" almost everywhere. What stays small works as well:
@@ -155,7 +162,7 @@ void take_large_pages(int file, size_t bytes) {
   for (size_t at = 0; at + large_page_bytes <= mapping.bytes().size(); at += large_page_bytes) {
     if (std::chrono::steady_clock::now() > latest) return;
     // The first page is allocated, for to touch a hole without room for it is SIGBUS.
-    if (::posix_fallocate(file, static_cast<off_t>(at), 4096) != 0) return;
+    if (allocate(file, at, 4096) != 0) return;
     static_cast<void>(*static_cast<volatile std::byte*>(&mapping.bytes()[at]));
     if (::madvise(&mapping.bytes()[at], large_page_bytes, collapse) != 0) return;
   }
@@ -168,7 +175,7 @@ Result<Descriptor> make_pool(const std::string& path, uint64_t bytes) {
   if (!file) return errno_failure(errno, "cannot make " + temporary);
   int result = ::ftruncate(file.get(), static_cast<off_t>(bytes)) == 0 ? 0 : errno;
   if (result == 0) take_large_pages(file.get(), bytes);
-  if (result == 0) result = ::posix_fallocate(file.get(), 0, static_cast<off_t>(bytes));
+  if (result == 0) result = allocate(file.get(), 0, bytes);
   if (result == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) result = errno;
   if (result == 0) return file;
   ::unlink(temporary.c_str());
@@ -181,7 +188,7 @@ Result<std::unique_ptr<PoolMemory>> map_file(const Descriptor& file, const std::
   const size_t bytes = static_cast<size_t>(info.st_size);
   if (!S_ISREG(info.st_mode) || bytes < pool_bytes_min) return failure(Status::damaged, path + " is not a pool");
   // Fills holes that nobody should have made.
-  const int result = is_fresh ? 0 : ::posix_fallocate(file.get(), 0, info.st_size);
+  const int result = is_fresh ? 0 : allocate(file.get(), 0, bytes);
   if (result != 0) return errno_failure(result, "cannot allocate all of " + path);
   auto mapping = std::make_unique<Mapping>(file.get(), bytes);
   if (mapping->bytes().empty()) return errno_failure(errno, "cannot map " + path);
