@@ -12,9 +12,19 @@ if(NOT status EQUAL 0)
   message(FATAL_ERROR "${TEST_PROGRAM} cannot list its tests: ${status}\n${listed}")
 endif()
 
+# A case that was skipped is shown as such where it stands alone, and fails its suite where it would be hidden; so does
+# one that does not run at all.
+set(skips "\\[  SKIPPED \\]")
+set(never "DISABLED TEST|Running 0 tests")
+if(EACH)
+  set(verdict SKIP_REGULAR_EXPRESSION ${skips} FAIL_REGULAR_EXPRESSION ${never})
+else()
+  set(verdict FAIL_REGULAR_EXPRESSION "${skips}|${never}")
+endif()
+
 function(add_one name filter)
   add_test(${TEST_PREFIX}${name} ${LAUNCHER} ${TEST_PROGRAM} --gtest_filter=${filter})
-  set_tests_properties(${TEST_PREFIX}${name} PROPERTIES RESOURCE_LOCK "${LOCKS}" ${PROPERTIES})
+  set_tests_properties(${TEST_PREFIX}${name} PROPERTIES RESOURCE_LOCK "${LOCKS}" ${verdict} ${PROPERTIES})
 endfunction()
 
 string(REGEX REPLACE "[ \t]*#[^\n]*" "" listed "${listed}")
