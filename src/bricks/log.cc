@@ -304,6 +304,11 @@ Task<Status> Log::trim(Lsn limit) {
   co_return status;
 }
 
+uint64_t Log::bytes_below(Lsn limit) const {
+  const auto counts = [this](const Segment& segment) { return is_on_branch(segment); };
+  return segments_.bytes_below(std::min(limit, durable_.position.lsn), counts, current_);
+}
+
 // What a flush holds, and what it will call durable, belongs to the log as it was; so does a file that is being begun.
 Task<void> Log::end_flush() {
   while (flushing_ || rolling_) {

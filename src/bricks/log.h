@@ -102,6 +102,7 @@ class Log {
   // of an interrupted sync. The same conditions as for cut_back().
   Task<Status> restart(Tip tip, Branch branch, bool keeps_files);
   Task<Status> trim(Lsn limit);
+  uint64_t bytes_below(Lsn limit) const;  // what trim() would give up when nobody reads it
   void space_freed();
   // Somebody must end and there is no room: what waits for space gets io_error, logging has ended until cut_back() or
   // restart(), or until forget_given_up().

@@ -332,6 +332,26 @@ size_t Segments::past(Lsn limit, const Counts& counts) const {
   return 0;
 }
 
+uint64_t Segments::bytes_below(Lsn limit, const Counts& counts, const Segment* current) const {
+  uint64_t sum = 0;
+  const size_t count = past(limit, counts);
+  for (size_t i = 0; i < count && segments_[i].get() != current; ++i) sum += segments_[i]->header.capacity;
+  return sum;
+}
+
+Task<Status> Segments::drop_spares() {
+  while (!spares_.empty()) {
+    const std::string name = spares_.back();
+    spares_.pop_back();
+    const Status status = co_await machine_.storage().remove(log_path(name));
+    if (status == Status::ok || status == Status::not_found) continue;
+    spares_.push_back(name);
+    co_return status;
+  }
+  static_cast<void>(co_await ask_room());
+  co_return Status::ok;
+}
+
 Task<Status> Segments::trim(Lsn limit, Counts counts, Segment* const& current) {
   if (past(limit, counts) > 0 && segments_[0]->readers > 0) reached("segment: kept for a reader");
   bool has_retired = false;
@@ -458,7 +478,7 @@ Task<Status> Segments::drop_all() {
 }
 
 uint64_t Segments::bytes() const {
-  uint64_t sum = spares_.size() * options_.segment_bytes + (has_control_ ? options_.control_bytes : 0);
+  uint64_t sum = spare_bytes() + (has_control_ ? options_.control_bytes : 0);
   for (const auto& segment : segments_) sum += segment->header.capacity;
   return sum;
 }

@@ -75,6 +75,11 @@ class Segments {
   // stays.
   using Counts = std::function<bool(const Segment&)>;
   Task<Status> trim(Lsn limit, Counts counts, Segment* const& current);
+  // How much trim() would give up when nobody reads it.
+  uint64_t bytes_below(Lsn limit, const Counts& counts, const Segment* current) const;
+  // What is kept for the next files. It is gone when others need the room.
+  uint64_t spare_bytes() const { return spares_.size() * options_.segment_bytes; }
+  Task<Status> drop_spares();
   // Files that begin at or behind `from` leave the branch, lost ones too: they move to branch/ and are kept (P6). The
   // newest goes first, so that a crash in between leaves the beginning of a history and never a hole.
   Task<Status> set_aside(Lsn from);

@@ -170,6 +170,23 @@ TEST_F(SegmentsTest, candidates_are_those_that_may_hold_a_position_the_youngest_
   EXPECT_TRUE(segments->candidates({1 << 20}).empty());
 }
 
+TEST_F(SegmentsTest, what_could_be_trimmed_is_told_before_and_spare_files_give_their_room_back) {
+  for (uint64_t number = 0; number < 4; ++number) ASSERT_NE(begin(1, 8192 + number * 61440), nullptr);
+  const auto counts = [](const Segment&) { return true; };
+  EXPECT_EQ(segments->bytes_below({8192}, counts, nullptr), 0u);
+  EXPECT_EQ(segments->bytes_below({8192 + 2 * 61440}, counts, nullptr), 2u * 65536);
+  EXPECT_EQ(segments->bytes_below({8192 + 3 * 61440}, counts, segments->all()[1].get()), 65536u)
+      << "the current one stays";
+  const uint64_t before = segments->bytes();
+  ASSERT_EQ(trim({8192 + 2 * 61440}), Status::ok);
+  EXPECT_EQ(segments->bytes(), before) << "they wait for the next roll";
+  EXPECT_EQ(segments->spare_bytes(), 2u * 65536);
+  ASSERT_EQ(run(segments->drop_spares()), Status::ok);
+  EXPECT_EQ(segments->bytes(), before - 2 * 65536);
+  EXPECT_EQ(names("log").find("spare"), std::string::npos) << names("log");
+  EXPECT_NE(begin(1, 8192 + 4 * 61440), nullptr);
+}
+
 TEST_F(SegmentsTest, strange_files_are_named_and_left_alone) {
   begin(1, 0);
   begin(1, 61440);

@@ -129,6 +129,10 @@ class Resources final : public replication::Environment, public ReportOwner {
   std::map<Uuid, replication::Memories> memories(const Uuid& resource) const override;
   Task<Status> write_memories(const Uuid& resource, replication::Memories memories) override;
   Task<void> write_disk(const Uuid& resource, std::string path) override;
+  replication::RoomOffer room_beside(const Uuid& resource) const override;
+  replication::LogBeside longest_log_beside(const Uuid& resource) const override;
+  void ask_for_room(const Uuid& resource, replication::RoomRequest request) override;
+  void room_was_made() override;
   void report_changed(const Uuid& resource) override;
   void event(const Uuid& resource, std::string text) override;
 

@@ -15,6 +15,7 @@
 #include "net/channel.h"
 #include "replication/device.h"
 #include "replication/memory.h"
+#include "replication/room.h"
 
 namespace mars::replication {
 
@@ -67,6 +68,12 @@ class Environment {
   virtual Task<Status> write_memories(const Uuid& resource, Memories memories) = 0;
   // The data disk of this host's replica was found under another path: the next start looks there, and status shows it.
   virtual Task<void> write_disk(const Uuid& resource, std::string path) = 0;
+  // The log disk is shared with other resources: the most that one of them offers, of either kind; who has the longest
+  // log; to ask for room, which returns at once; and that there is some, for all who wait.
+  virtual RoomOffer room_beside(const Uuid& resource) const = 0;
+  virtual LogBeside longest_log_beside(const Uuid& resource) const = 0;
+  virtual void ask_for_room(const Uuid& resource, RoomRequest request) = 0;
+  virtual void room_was_made() = 0;
   // The replica's report is to be sent again.
   virtual void report_changed(const Uuid& resource) = 0;
   // A line of history: who did what and why a state changed.

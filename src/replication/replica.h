@@ -33,6 +33,8 @@
 #include "replication/life.h"
 #include "replication/memory.h"
 #include "replication/report.h"
+#include "replication/room.h"
+#include "replication/source_trials.h"
 #include "replication/sync_messages.h"
 #include "replication/time_marks.h"
 #include "xio/port.h"
@@ -87,6 +89,12 @@ class Replica {
   const Device& device() const { return *device_; }
   // See bricks::Segments::room(); nothing: the log is not open.
   std::optional<uint64_t> log_room() const { return log_ == nullptr ? std::nullopt : log_->segments().room(); }
+  // On the log disk, for other resources (replica_room.cc). Nothing is offered by who is closed, ends, or has freed
+  // nothing when it was asked last. ask_for_room() returns at once; room_was_made() follows.
+  RoomOffer room_offer() const;
+  void ask_for_room(RoomRequest request);
+  void room_was_made();
+  uint64_t log_bytes() const;  // on disk, with what was given up
   bool is_primary() const { return role_ == Role::primary; }
   bool is_attached() const { return log_ != nullptr; }
   std::string graph() const;
@@ -133,26 +141,6 @@ class Replica {
   class Serving;
   class Place;
   class Reading;
-  // What ended the last sync here; it begins again and again. Over when the sweep comes beyond `at`.
-  struct SyncTrouble {
-    uint64_t at = 0;
-    control::State state = control::State::failed;
-    std::string reason;
-    std::string next_step;
-  };
-  static constexpr io::Duration silent_source_after = std::chrono::seconds(60);
-  // A source had more than we, and sent nothing: how often, and when last. Each time it is waited for longer.
-  struct Silence {
-    int count = 0;
-    io::Instant at = {};
-    io::Duration patience() const { return silent_source_after * (1 << std::min(count, 6)); }
-    friend auto operator<=>(const Silence&, const Silence&) = default;
-  };
-  // How a source of the sync was, since one was done. Who has a smaller place is asked first.
-  struct SyncTrial {
-    int failures = 0;
-    int place = 0;
-  };
   struct Sources {
     std::optional<Uuid> best;
     bool is_any_ahead = false;
@@ -285,6 +273,11 @@ class Replica {
   Task<void> make_room_until(const bool& is_over);
   Task<Result<void>> close_for_good();
   Task<bool> give_up_worst();
+  Task<bool> free_what_nobody_needs();
+  Sacrifice least_sacrifice() const;
+  Task<void> give_up(Sacrifice sacrifice);
+  Task<void> make_room_for_others(RoomRequest request);
+  std::string who_fills_log_disk() const;
   Task<bool> shrink_branch(uint64_t bytes_max);
 
   // replica_force.cc
@@ -416,6 +409,7 @@ class Replica {
   uint64_t pin_number_ = 0;
   std::set<Uuid> given_up_;                     // members whose log was sacrificed for space
   std::optional<uint64_t> tries_at_last_room_;  // in vain, of the log, when room was last made
+  RoomOffer offer_in_vain_;                     // what others were offered, and nothing came of it
   io::Instant attached_at_ = {};
   uint64_t written_when_held_ = 0;  // to the data disk, when somebody last began to wait for memory
   io::Instant held_since_ = {};
@@ -466,11 +460,12 @@ class Replica {
   std::vector<net::Channel*> served_channels_;  // in the order in which they were opened
   std::vector<net::Channel*> places_;           // of those about the log and the extents, likewise
 
-  int draining_ = 0;         // no range is read for a sync: the log would never be without one
-  int probes_ = 0;           // reads that only ask whether the data disk answers
-  uint64_t calls_ = 0;       // of wake(), and of what others have said
-  int barred_ = 0;           // the log is being taken away or replaced: no new conversations
-  bool is_leaving_ = false;  // nobody makes room in the log any more
+  int draining_ = 0;             // no range is read for a sync: the log would never be without one
+  int probes_ = 0;               // reads that only ask whether the data disk answers
+  uint64_t calls_ = 0;           // of wake(), and of what others have said
+  int barred_ = 0;               // the log is being taken away or replaced: no new conversations
+  bool is_leaving_ = false;      // nobody makes room in the log any more
+  bool is_making_room_ = false;  // for another resource
   int readings_ = 0;
   bool is_replacing_log_ = false;  // no step begins to read it
   bool is_giving_up_ = false;      // this copy: nobody may rely on it

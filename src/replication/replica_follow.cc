@@ -60,7 +60,7 @@ Task<Result<net::Bytes>> Replica::await_source(net::Channel& channel, std::optio
   co_return message;
 }
 
-Replica::Silence Replica::silence_of(const Uuid& host) const {
+Silence Replica::silence_of(const Uuid& host) const {
   const auto found = silences_.find(host);
   return found == silences_.end() ? Silence{} : found->second;
 }

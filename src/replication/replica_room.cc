@@ -87,8 +87,7 @@ Task<bool> Replica::shrink_branch(uint64_t bytes_max) {
   co_return gone.has_value();
 }
 
-// The log disk is full: first what was given up goes, then the replica with the worst lag loses its claim on our log
-// (G4, as far as it goes here).
+// The log disk is full: room is made as give_up_worst() says (G4, as far as it goes here).
 // False: nobody is left.
 Task<bool> Replica::make_room() {
   co_await room_turn_.acquire();
@@ -106,8 +105,9 @@ Task<bool> Replica::make_room() {
 // Somebody must end: what no room can be made for fails.
 Task<void> Replica::make_room_or_give_up(const bool& is_over) {
   const auto is_wanted = [&] { return log_ != nullptr && log_->needs_space() && !is_over; };
-  // Each member may be given up once, and one look is for what was freed before.
-  size_t looks = environment_.members(options_.resource).size() + 1;
+  // Each member may be given up once, one look is for what was freed before, and some are for what others free.
+  constexpr size_t looks_at_others = 8;
+  size_t looks = environment_.members(options_.resource).size() + 1 + looks_at_others;
   for (bool hopes = true; hopes && looks > 0 && is_wanted(); --looks) {
     const uint64_t tries = log_->tries_without_room();
     hopes = co_await make_room();
@@ -143,38 +143,123 @@ Task<Result<void>> Replica::close_for_good() {
   co_return closed;
 }
 
+// First what nobody misses goes, ours before that of other resources; then the longest log that is kept for somebody,
+// ours or another one's.
 Task<bool> Replica::give_up_worst() {
+  if (co_await free_what_nobody_needs()) co_return true;
+  const RoomOffer beside = environment_.room_beside(options_.resource);
+  Sacrifice mine = least_sacrifice();
+  if (beside.spare > 0 || beside.claims > mine.bytes) {
+    environment_.ask_for_room(options_.resource, beside.spare > 0 ? RoomRequest::spare : RoomRequest::claims);
+    co_return true;
+  }
+  const bool is_any = !mine.members.empty();
+  if (is_any) co_await give_up(std::move(mine));
+  co_return is_any;
+}
+
+Task<bool> Replica::free_what_nobody_needs() {
   // Who was given up last, or has caught up since, may just have let go of a file.
   const size_t files = log_->segments().all().size();
   co_await trim_in_turn();
   const bool is_short = log_->needs_space() || log_->segments().is_short();
   if (!is_short || log_->segments().all().size() < files) co_return true;
-  if (co_await shrink_branch(0)) {
-    co_await trim_in_turn();  // which looks whether that was enough
-    co_return true;
-  }
-  std::optional<Uuid> worst;
-  Lsn least = state_->newest_applied();
+  if (!co_await shrink_branch(0)) co_return false;
+  co_await trim_in_turn();  // which looks whether that was enough
+  co_return true;
+}
+
+// A claim is given up for room alone: where the data disk holds the same file, or another member does whose claim would
+// have to go too, the least that frees one is told.
+Sacrifice Replica::least_sacrifice() const {
+  const Lsn applied = state_->failed() == Status::ok ? state_->newest_applied() : state_->durable_applied();
+  std::vector<std::pair<Lsn, Uuid>> claims;
   for (const Uuid& member : environment_.awaited(options_.resource)) {
     if (member == environment_.self()) continue;
     const auto from = needed_from(member);
-    if (!from || *from >= least) continue;
-    worst = member;
-    least = *from;
+    if (from && *from < applied) claims.emplace_back(*from, member);
   }
-  if (worst) {
+  std::ranges::sort(claims);
+  Sacrifice sacrifice;
+  for (size_t i = 0; i < claims.size() && sacrifice.bytes == 0; ++i) {
+    sacrifice.members.push_back(claims[i].second);
+    sacrifice.bytes = log_->bytes_below(i + 1 < claims.size() ? claims[i + 1].first : applied);
+  }
+  if (sacrifice.bytes == 0) sacrifice.members.clear();
+  return sacrifice;
+}
+
+Task<void> Replica::give_up(Sacrifice sacrifice) {
+  for (const Uuid& member : sacrifice.members) {
     reached("room: a replica's log is given up");
-    given_up_.insert(*worst);
-    pins_.erase(*worst);
+    given_up_.insert(member);
+    pins_.erase(member);
     // What it is just being sent holds a file of the log, for as long as its link takes.
     for (net::Channel* channel : served_channels_) {
-      if (channel->peer() == *worst) channel->close({Status::not_found, "the log is not kept any longer for you"});
+      if (channel->peer() == member) channel->close({Status::not_found, "the log is not kept any longer for you"});
     }
     environment_.event(options_.resource, "the log disk is full: the log is not kept any longer for " +
-                                              environment_.host_name(*worst) + "; it will be synced by digests");
+                                              environment_.host_name(member) + "; it will be synced by digests");
   }
   co_await trim_in_turn();
-  co_return worst.has_value();
+}
+
+// ---- room for other resources
+
+uint64_t Replica::log_bytes() const {
+  return log_ == nullptr ? 0 : log_->segments().bytes() + log_->segments().branch_bytes();
+}
+
+RoomOffer Replica::room_offer() const {
+  if (log_ == nullptr || is_leaving_ || stop_.is_set()) return {};
+  bricks::Segments& segments = log_->segments();
+  RoomOffer offer;
+  offer.spare = segments.spare_bytes() + segments.branch_bytes() + log_->bytes_below(trim_limit());
+  offer.claims = least_sacrifice().bytes;
+  return offer == offer_in_vain_ ? RoomOffer{} : offer;
+}
+
+void Replica::ask_for_room(RoomRequest request) {
+  if (log_ == nullptr || is_leaving_ || stop_.is_set() || is_making_room_) return;
+  is_making_room_ = true;
+  scope_.spawn(make_room_for_others(request));
+}
+
+Task<void> Replica::make_room_for_others(RoomRequest request) {
+  co_await room_turn_.acquire();
+  const RoomOffer offer = room_offer();
+  if (offer.spare > 0 || offer.claims > 0) {
+    const uint64_t before = log_bytes();
+    if (offer.spare == 0 && request == RoomRequest::claims) {
+      Sacrifice sacrifice = least_sacrifice();
+      co_await give_up(std::move(sacrifice));
+    } else {
+      co_await trim_in_turn();
+      co_await shrink_branch(0);
+    }
+    // What was trimmed has become a spare file: it would help nobody else.
+    if (co_await log_->segments().drop_spares() != Status::ok)
+      environment_.event(options_.resource, "a spare file of the log cannot be removed");
+    if (log_bytes() < before) {
+      reached("room: made for another resource");
+      environment_.room_was_made();
+    } else {
+      offer_in_vain_ = offer;
+    }
+  }
+  is_making_room_ = false;
+  room_turn_.release(1);
+}
+
+void Replica::room_was_made() {
+  if (log_ != nullptr && log_->needs_space()) log_->space_freed();
+}
+
+std::string Replica::who_fills_log_disk() const {
+  const LogBeside longest = environment_.longest_log_beside(options_.resource);
+  if (longest.bytes <= log_bytes()) return {};
+  return "; the longest log there is that of " + longest.resource + " (" + std::to_string(longest.bytes >> 20) +
+         " MiB)";
 }
 
 }  // namespace mars::replication

@@ -48,7 +48,7 @@ void Replica::show_primary() {
     say(State::waiting_for_space, "the log disk is full because the data disk takes nothing",
         "look at the data disk " + options_.disk);
   } else if (log_->needs_space()) {
-    say(State::waiting_for_space, "the log disk is full and no replica is left to give up",
+    say(State::waiting_for_space, "the log disk is full and no replica is left to give up" + who_fills_log_disk(),
         "make room on the log disk, or connect the replicas so that the log can be trimmed");
   } else if (facts().is_outremembered) {
     // Opened while nobody could be asked (P4, protocol.md 7).
@@ -144,7 +144,9 @@ void Replica::show_follower(const control::Switches& on) {
   }
   if (action == StartAction::wait) return say(State::opening, "waiting for the other members");
   if (show_lack_of_log(on)) return;
-  if (log_->needs_space()) return say(State::waiting_for_space, "the log disk is full", "make room on the log disk");
+  if (log_->needs_space()) {
+    return say(State::waiting_for_space, "the log disk is full" + who_fills_log_disk(), "make room on the log disk");
+  }
   const bool lags = replayer_ && replayer_->applied().position.lsn < log_->durable().position.lsn;
   if (!on.fetch || !on.replay) return say(State::paused, paused_text(on), "run " + way_to_resume(on, options_.name));
   if (fetching_ && fetching_->total_bytes > fetching_->done_bytes)
@@ -174,7 +176,8 @@ bool Replica::show_swept(const control::Switches& on) {
     say(State::paused, "the sync needs the log from its source, and " + paused_text(on),
         "run " + way_to_resume(on, options_.name));
   } else if (log_->needs_space()) {
-    say(State::waiting_for_space, "the log disk is full, and the sync needs the log from its source",
+    say(State::waiting_for_space,
+        "the log disk is full, and the sync needs the log from its source" + who_fills_log_disk(),
         "make room on the log disk");
   } else if (!fetching_ && !environment_.is_connected(sync_source_)) {
     say(State::waiting_for_peer, "the sync has all but the last of the log of " + syncing_->source,
