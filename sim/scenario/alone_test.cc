@@ -114,6 +114,29 @@ TEST_F(AloneFilm, who_may_have_writes_that_no_other_has_does_not_leave) {
   expect_equal();
 }
 
+// Attacks: P13, T9
+TEST_F(AloneFilm, whose_last_reign_was_overruled_may_leave_without_its_file) {
+  cast({"a", "b"});
+  save("a", 0, 20, 'x');
+  expect_up_to_date();
+  isolate("a");
+  save_apart("a", 20, 30, 'y');
+  kill("a");
+  make_unreadable("a");
+  await_silence("b", "a");
+  boot("a");
+  expect_state("a", State::failed);
+  expect_exit("a", "leave-resource mydata", ExitCode::refused, "");
+  force("b");
+  save("b", 30, 40, 'z');
+  rejoin("a");
+  EXPECT_TRUE(until([&] { return view("b", "a").state == State::up_to_date; })) << describe();
+  run("a", "leave-resource mydata");
+  disks("a").heal();
+  run("a", "join-resource mydata /dev/sdb");
+  expect_equal();
+}
+
 // Attacks: P4, T2
 TEST_F(AloneFilm, who_cannot_read_its_state_block_does_not_leave) {
   cast({"a", "b"});

@@ -298,6 +298,42 @@ TEST_F(MembershipFilm, a_right_that_nobody_has_any_more_is_not_on_its_way) {
   expect_equal();
 }
 
+// Attacks: P10, D6
+TEST_F(MembershipFilm, memory_of_a_history_that_was_given_up_is_free_again) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  write("a", 10, 30, 'y');
+  kill("a");
+  disks("a").remove_device("/dev/sdb");
+  disks("a").add_device("/dev/sdb", Cluster::disk_bytes);
+  boot("a");
+  EXPECT_TRUE(until([&] { return state("a") == State::disk_changed; })) << describe();
+  EXPECT_GT(cluster().status("a").memory_bytes.value_or(0), 0u);
+  run("a", "attach mydata --accept-disk --force");
+  EXPECT_TRUE(until([&] { return state("a") == State::up_to_date; })) << describe();
+  EXPECT_EQ(cluster().status("a").memory_bytes, 0u);
+}
+
+// Attacks: P10
+TEST_F(MembershipFilm, what_was_left_behind_of_a_deleted_resource_goes) {
+  const auto left_files = [this] {
+    size_t count = 0;
+    for (const io::DirectoryEntry& entry : disks("b").list("/var/lib/mars/resources")) {
+      count += entry.name.ends_with(".left");
+    }
+    return count;
+  };
+  cast({"a", "b"});
+  run("b", "leave-resource mydata");
+  restart("b");
+  EXPECT_EQ(left_files(), 1u) << "who joins again needs it";
+  run("a", "delete-resource mydata --force");
+  rest(3s);
+  restart("b");
+  EXPECT_EQ(left_files(), 0u);
+}
+
 // Attacks: P6, MB2, D17
 TEST_F(MembershipFilm, a_detached_copy_may_be_the_only_one) {
   cast({"a", "b"});

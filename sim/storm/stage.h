@@ -37,8 +37,10 @@ struct Stage {
   void tell(const std::string& what);
 
   bool is_alive(const std::string& host) { return cluster.is_up(host) && cluster.host(host).is_running(); }
-  // It may be asked, and answers: alive, and neither paused nor stuck.
-  bool is_responsive(const std::string& host) { return is_alive(host) && !frozen.contains(host); }
+  // It may be asked, and answers: alive, its store open, and neither paused nor stuck.
+  bool is_responsive(const std::string& host) {
+    return is_alive(host) && !frozen.contains(host) && cluster.node(host).cluster() != nullptr;
+  }
   // Null: it has none, or is dead.
   replication::Replica* replica(const std::string& host);
   std::vector<std::string> alive();

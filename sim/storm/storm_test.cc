@@ -101,6 +101,8 @@ TEST(StormFound, what_a_rolled_back_store_was_told_comes_out_when_its_witness_di
   EXPECT_EQ(again(1796053848294, "4,8,34,54,58,68,95,97-98,101,110,115,127,129-132,142"), "");
 }
 
+TEST(StormFound, whose_store_is_not_open_yet_is_asked_later) { EXPECT_EQ(again(42000000923, "66,104,106"), ""); }
+
 TEST(StormPlan, leaving_a_step_out_changes_no_other_step) {
   const Plan plan = make_plan(3, all_faults(), 40);
   const Plan longer = make_plan(3, all_faults(), 80);

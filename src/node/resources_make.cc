@@ -160,6 +160,21 @@ Task<void> Resources::finish_leaving(Uuid resource, std::shared_ptr<Leaving> lea
   parts_.changed.notify();
 }
 
+namespace {
+
+// The holder has this reign before its own, or was forced against it: the operator has accepted what only that has.
+// How far its log goes is not known here.
+bool goes_on_from_or_overrules(const replication::Report& holder, const bricks::Branch& reign) {
+  if (bricks::find_epoch(holder.branch, reign.back().id) != nullptr) return true;
+  constexpr Lsn far{~uint64_t{0} / 2};
+  replication::Report mine;
+  mine.branch = reign;
+  mine.durable.position = {reign.back().id, far};
+  return replication::overrules(holder, mine);
+}
+
+}  // namespace
+
 // For a replica that does not run: what it would say itself (Replica::agree_to_leave), as far as it can be known.
 Task<Result<void>> Resources::agree_to_leave_idle(Uuid resource) {
   const std::string name = hosted_.at(resource).file.record.name;
@@ -175,11 +190,11 @@ Task<Result<void>> Resources::agree_to_leave_idle(Uuid resource) {
                                            "): bring its files back, or delete the resource");
   }
   std::vector<bricks::Branch> branches;
-  bool is_known = !reign->has_value();
+  bool is_known = reign->empty();
   for (const auto& [host, heard] : reports_.of(resource)) {
     branches.push_back(heard.report.branch);
     const bool is_heir = heard.report.is_holder && heard.is_current;
-    if (is_heir && !is_known) is_known = bricks::find_epoch(heard.report.branch, (*reign)->id) != nullptr;
+    if (is_heir && !is_known) is_known = goes_on_from_or_overrules(heard.report, *reign);
   }
   if (!is_known) {
     co_return failure(Status::refused, "this host was primary of " + name +

@@ -27,6 +27,14 @@ Task<Result<void>> Resources::open() {
   std::set<Uuid> found_here;
   for (const io::DirectoryEntry& entry : *entries) {
     std::string_view name = entry.name;
+    if (name.ends_with(".left")) {
+      // For who joins again; nobody can any more, when it was deleted after this host had left.
+      const Result<Uuid> left = parse_uuid(name.substr(0, name.size() - 5));
+      if (!left || !is_deleted(parts_.registers, *left)) continue;
+      const Status status = co_await replication::remove_left_life(parts_.machine, parts_.places.resource(*left));
+      if (status == Status::gone) co_return failure(status);
+      continue;
+    }
     const bool is_unfinished = name.ends_with(unfinished_suffix);
     if (is_unfinished) name.remove_suffix(unfinished_suffix.size());
     Result<Uuid> id = parse_uuid(name);

@@ -218,17 +218,15 @@ Task<Status> leave_rights(io::Machine& machine, std::string state_directory, Uui
   co_return co_await leave_life(machine, std::move(state_directory), std::move(life));
 }
 
-Task<Result<std::optional<format::BranchEpoch>>> own_reign(io::Machine& machine, std::string state_directory,
-                                                           Uuid self) {
-  std::optional<format::BranchEpoch> reign;
+Task<Result<bricks::Branch>> own_reign(io::Machine& machine, std::string state_directory, Uuid self) {
   bricks::StateFile state(machine);
   const auto opened = co_await state.open(state_directory + "/state");
   // What cannot be read may be a reign: only a file that is not there says that there is none.
   if (!opened && status_of(opened) != Status::not_found) co_return failure(opened.error());
-  const bricks::Branch none;
-  const bricks::Branch& branch = opened ? state.value().branch : none;
-  if (!branch.empty() && branch.back().host == self && !branch.back().ended) reign = branch.back();
-  co_return reign;
+  bricks::Branch branch;
+  if (opened) branch = state.value().branch;
+  if (!branch.empty() && (branch.back().host != self || branch.back().ended)) branch.clear();
+  co_return branch;
 }
 
 Task<Result<Life>> read_left_life(io::Machine& machine, std::string state_directory) {

@@ -51,10 +51,9 @@ Task<Status> leave_life(io::Machine& machine, std::string state_directory, Life 
 // rights of `self`. A file that cannot be read says nothing.
 Task<Status> leave_rights(io::Machine& machine, std::string state_directory, Uuid self,
                           std::vector<bricks::Branch> branches);
-// The last epoch that the state block knows, when it is of this host and has not ended: its log may have writes that
-// nobody else has. Nothing: there is none, or no state block. An error: it cannot be read.
-Task<Result<std::optional<format::BranchEpoch>>> own_reign(io::Machine& machine, std::string state_directory,
-                                                           Uuid self);
+// The branch that the state block knows, when its last epoch is of this host and has not ended: the log may have writes
+// that nobody else has. Empty: it is not, or there is no state block. An error: it cannot be read.
+Task<Result<bricks::Branch>> own_reign(io::Machine& machine, std::string state_directory, Uuid self);
 Task<Result<Life>> read_left_life(io::Machine& machine, std::string state_directory);
 Task<Status> remove_left_life(io::Machine& machine, std::string state_directory);
 

@@ -93,6 +93,8 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   unable_.clear();
   must_sync_ = false;
   forget_former_log();
+  // What a dead predecessor left in memory belongs to the history that is gone.
+  if (status == Status::ok) environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
   log_turn_.release(1);
   wake_.notify();
   co_return status;
