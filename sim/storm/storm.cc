@@ -20,7 +20,8 @@ Storm::Storm(const StormOptions& options, Reached& reached)
       troubles_(stage_),
       operators_(stage_, troubles_),
       client_(stage_),
-      watch_(stage_) {}
+      watch_(stage_),
+      neighbour_(stage_, options.seed) {}
 
 // What is in flight comes back to those who are still there.
 Storm::~Storm() {
@@ -31,6 +32,7 @@ Storm::~Storm() {
 
 Outcome Storm::run() {
   stage_.set_up();
+  neighbour_.set_up();
   const Plan plan = make_plan(options_.seed, options_.faults, options_.steps);
   Outcome outcome;
   for (size_t i = 0; i < plan.size() && stage_.problem.empty(); ++i) {
@@ -39,6 +41,7 @@ Outcome Storm::run() {
     stage_.tell("-- step " + std::to_string(i) + ": " + std::string(row(plan[i].act).name));
     stage_.reached.count("did " + std::string(row(plan[i].act).name));
     perform(plan[i]);
+    neighbour_.act(Prng(plan[i].seed + 1));
     watch_.look();
     operators_.collect();
   }
@@ -91,7 +94,8 @@ bool Storm::is_up_to_date() {
     // What was said to it goes out only later, and can change everything then.
     if (stage_.cluster.node(host).cluster()->registers().is_rolled_back()) return false;
   }
-  return stage_.open_hosts().size() == 1 && stage_.cluster.all_up_to_date(the_resource, 1ms);
+  return stage_.open_hosts().size() == 1 && stage_.cluster.all_up_to_date(the_resource, 1ms) &&
+         neighbour_.is_all_well();
 }
 
 void Storm::settle() {
@@ -104,6 +108,7 @@ void Storm::settle() {
     troubles_.mend_all();
     const std::string winner = operators_.choose_winner();
     operators_.recover(winner);
+    neighbour_.recover(round);
     watch_.look();
     if (stage_.open_hosts().empty()) {
       const std::string why = operators_.order(winner, "primary mydata");
@@ -121,6 +126,7 @@ void Storm::settle() {
   client_.read_back(Prng(options_.seed));
   if (!is_up_to_date()) return stage_.broke("liveness: it was up to date and is not any more");
   watch_.final_look();
+  neighbour_.final_look();
 }
 
 std::string Storm::describe() {
@@ -148,6 +154,7 @@ std::string Storm::describe() {
     }
     if (stage_.is_responsive(host)) text += stage_.cluster.events(host) + "\n";
   }
+  text += neighbour_.describe();
   return text;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "sim/storm/client.h"
+#include "sim/storm/neighbour.h"
 #include "sim/storm/operators.h"
 #include "sim/storm/plan.h"
 #include "sim/storm/reached.h"
@@ -60,6 +61,7 @@ class Storm {
   Operators operators_;
   Client client_;
   Watch watch_;
+  Neighbour neighbour_;
 };
 
 }  // namespace mars::sim

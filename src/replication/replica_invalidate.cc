@@ -160,8 +160,6 @@ Task<Result<void>> Replica::invalidate_in_turn(const std::function<bool()>& is_o
   if (status != Status::ok) co_return failure(status, "cannot write to the state directory or the log disk");
   forget_former_log();
   is_forked_ = false;
-  // What a dead predecessor left in memory belongs to the history that was given up.
-  environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
   reached("fork: invalidated");
   environment_.event(options_.resource, "invalidated: the former log is kept in branch/, the disk will be synced");
   co_return Result<void>();

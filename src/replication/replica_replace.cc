@@ -93,8 +93,6 @@ Task<Status> Replica::replace_log(SyncHeader header) {
   unable_.clear();
   must_sync_ = false;
   forget_former_log();
-  // What a dead predecessor left in memory belongs to the history that is gone.
-  if (status == Status::ok) environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
   log_turn_.release(1);
   wake_.notify();
   co_return status;
@@ -106,6 +104,8 @@ void Replica::forget_former_log() {
   learned_to_ = {};
   is_releasing_ = false;
   serve_limit_ = no_serve_limit;
+  // What a dead predecessor left in memory belongs to it.
+  environment_.pool().take_inherited(options_.resource, ~uint64_t{0});
 }
 
 // What the source has not is kept in branch/: behind a damage, and where the histories have parted (P6).
