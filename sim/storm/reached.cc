@@ -57,6 +57,7 @@ constexpr const char* expected_states[] = {
     "role: forced",
     "role: not opened after all",
     "room: a replica's log is given up",
+    "room: made for another resource",
     "segment: kept for a reader",
     "segment: recycled",
     "start: drop-tail",
