@@ -98,6 +98,20 @@ TEST_F(SharedLogFilm, spare_files_of_another_resource_go_before_anybody_is_given
   EXPECT_TRUE(was_synced_once("b")) << describe();
 }
 
+// Attacks: F16, P9
+TEST_F(SharedLogFilm, who_is_detached_keeps_no_spare_files_from_the_others) {
+  stage.log_disk_bytes = 6 << 20;
+  cast_with_other({"a", "b"}, {"a", "b"});
+  overflow_other(4);
+  EXPECT_TRUE(until([&] { return spares_of_other() >= 2; })) << describe();
+  run("a", "detach other");
+  EXPECT_EQ(spares_of_other(), 0u);
+  run("a", "attach other");
+  EXPECT_TRUE(until([&] { return cluster().device("a", "other")->is_open(); })) << describe();
+  overflow_other(1);
+  EXPECT_TRUE(are_others_equal({"a", "b"})) << describe();
+}
+
 // Attacks: G4, F16, P6
 TEST_F(SharedLogFilm, nobody_is_given_up_where_that_frees_nothing) {
   stage.log_disk_bytes = 3 << 20;

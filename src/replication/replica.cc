@@ -459,6 +459,11 @@ Task<Result<void>> Replica::detach() {
     if (result && role_ == Role::primary && drained != Status::ok) tell_undrained();
   }
   if (result) {
+    co_await room_turn_.acquire();
+    // The next attach makes new ones: who is detached for long would keep them from the other resources on the log
+    // disk.
+    if (log_ != nullptr) static_cast<void>(co_await log_->segments().drop_spares());
+    room_turn_.release(1);
     co_await let_go();
     say(State::detached, "", "run `marsadm attach " + options_.name + "`");
   }
