@@ -452,6 +452,11 @@ Task<Result<void>> Replica::detach() {
   Result<void> result;
   if (role_ == Role::primary) result = co_await device_->close();
   if (result) {
+    co_await room_turn_.acquire();
+    // The next attach makes new ones: who is detached for long would keep them from the other resources on the log
+    // disk.
+    if (log_ != nullptr) static_cast<void>(co_await log_->segments().drop_spares());
+    room_turn_.release(1);
     const Status drained = co_await drain_patiently(24h, 60s);
     Error why = drained == Status::timed_out ? Error(drained, sentence_of_slow_disk()) : co_await why_no_answer(60s);
     // It goes on as before: who detaches a disk that hangs would have neither.

@@ -97,11 +97,14 @@ bool Replica::is_only_copy() const {
   if (state_->value().state != ReplicaState::consistent) return false;
   // Acknowledged, and nowhere but in the memory of this host.
   if (tail == Tail::mine && environment_.pool().has_inherited(options_.resource, log_->admitted())) return true;
-  return std::ranges::none_of(peers_, [&](const auto& peer) {
-    const auto common =
-        bricks::common_position(log_->branch(), end, peer.second.branch, peer.second.durable.position.lsn);
-    return environment_.is_connected(peer.first) && peer.second.is_attached && peer.second.is_consistent &&
-           common.any && !common.mine_beyond;
+  const EpochId epoch = log_->durable().position.epoch;
+  return std::ranges::none_of(peers_, [&](const auto& entry) {
+    const Report& peer = entry.second;
+    if (!environment_.is_connected(entry.first) || !peer.is_attached || !peer.is_consistent) return false;
+    // Who writes this epoch has all of it: what was heard of it last may be older than what was fetched from it.
+    const bool writes_it = peer.is_primary && !peer.branch.empty() && peer.branch.back().id == epoch;
+    const auto common = bricks::common_position(log_->branch(), end, peer.branch, peer.durable.position.lsn);
+    return writes_it || (common.any && !common.mine_beyond);
   });
 }
 
@@ -109,17 +112,20 @@ bool Replica::is_only_copy() const {
 // every block, so that holds of the former disk, too.
 Task<Result<void>> Replica::accept_other_disk() {
   if (is_only_copy() && !gives_up_content_) {
-    // The former disk, back again as it was asked for: there is nothing to accept.
-    if ((co_await disk_difference(*disk_file_, state_->value(), options_.volume_bytes)).empty()) {
+    // The former disk, back again as it was asked for: there is nothing to accept. Only a clean end proves that.
+    const StateBlock& state = state_->value();
+    const bool is_former = (co_await disk_difference(*disk_file_, state, options_.volume_bytes)).empty();
+    if (is_former && state.clean && !state.disks.empty() && !state.disks.front().fingerprint.is_zero()) {
       options_.allow_changed_disk = false;
       co_return Result<void>();
     }
+    const std::string attach = "`marsadm attach " + options_.name;
     attach_problem_ = State::disk_changed;
-    attach_next_step_ =
-        "bring the former disk back; or, if only the log has it, connect a replica that has everything; or give it up "
-        "with "
-        "`marsadm attach " +
-        options_.name + " --accept-disk --force`";
+    attach_next_step_ = (is_former ? "if this is the former disk, run `marsadm detach " + options_.name + "` and " +
+                                         attach + "`; if not, bring that one back"
+                                   : std::string("bring the former disk back")) +
+                        "; or, if only the log has it, connect a replica that has everything; or give it up with " +
+                        attach + " --accept-disk --force`";
     co_return failure(Status::refused,
                       "this host has, in its log or in memory, what no replica that can be reached has, and it would "
                       "be given up with the former disk");
