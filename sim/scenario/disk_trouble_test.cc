@@ -276,5 +276,52 @@ TEST_F(DiskTroubleFilm, a_killed_primary_that_only_follows_has_its_memory_back) 
   EXPECT_EQ(pool.free_pages(), pool.pages());
 }
 
+// What was heard last of the primary may be older than what was fetched from it.
+// Attacks: D17, P11, SY14
+TEST_F(DiskTroubleFilm, another_disk_is_accepted_as_one_also_in_the_middle_of_a_load) {
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  begin_load(0, 40, 1ms);
+  for (int round = 0; round < 8; ++round) {
+    rest(300ms + round * 25ms);
+    run("b", "pause-replay mydata");  // no clean end, whose fingerprint would tell
+    rest(50ms);
+    forget_disk("b");
+    run("b", "resume-replay mydata");
+    EXPECT_TRUE(until([&] { return state("b") == State::up_to_date; })) << describe();
+    EXPECT_FALSE(is_on_disk("b", 300, 310, '?')) << "round " << round << describe();
+  }
+  end_load();
+  expect_equal();
+}
+
+// Attacks: D17, P6, P13
+TEST_F(DiskTroubleFilm, a_disk_of_which_nobody_can_tell_is_not_taken_for_the_former_one) {
+  stage.disks["a"].hardware_id = "the LV of a";
+  cast({"a", "b"});
+  save("a", 0, 40, 'x');
+  expect_up_to_date();
+  isolate("b");
+  save("a", 0, 20, 'y');
+  run("a", "secondary mydata");
+  kill("a");
+  const Inode disk = disks("a").snapshot_device("/dev/sdb");
+  disks("a").remove_device("/dev/sdb");
+  boot("a");
+  expect_state("a", State::disk_missing);
+  EXPECT_NE(cluster().run("a", "attach mydata --accept-disk --timeout 5s").code, ExitCode::done);
+  disks("a").add_device("/dev/sdb", Cluster::disk_bytes, stage.disks["a"]);
+  disks("a").restore_device("/dev/sdb", disk);
+  expect_state("a", State::disk_changed);
+  expect_next_step("a", "if this is the former disk, run `marsadm detach mydata`");
+  run("a", "detach mydata");
+  run("a", "attach mydata");
+  run("a", "primary mydata");
+  expect_read("a", 0, 20, 'y');
+  rejoin("b");
+  expect_equal();
+}
+
 }  // namespace
 }  // namespace mars::sim
