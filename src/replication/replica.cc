@@ -458,7 +458,8 @@ Task<Result<void>> Replica::detach() {
     if (log_ != nullptr) static_cast<void>(co_await log_->segments().drop_spares());
     room_turn_.release(1);
     const Status drained = co_await drain_patiently(24h, 60s);
-    Error why = drained == Status::timed_out ? Error(drained, sentence_of_slow_disk()) : co_await why_no_answer(60s);
+    Error why(drained, sentence_of_slow_disk());
+    if (drained != Status::timed_out) why = co_await why_no_answer(60s);
     // It goes on as before: who detaches a disk that hangs would have neither.
     if (why.status != Status::ok) result = failure(std::move(why));
     if (result && role_ == Role::primary && drained != Status::ok) tell_undrained();

@@ -20,7 +20,9 @@ Task<bool> Replica::take_log() {
     if (log_->needs_space()) log_->give_up();
     co_await io::wait_until(machine_, log_->changed(), machine_.now() + 100ms);
   }
-  if (!co_await end_serving_patiently()) {
+  // Named for g++ 12 (doc/decisions/032).
+  const bool is_free = co_await end_serving_patiently();
+  if (!is_free) {
     trouble_in_sync(State::disk_failed, reason_, next_step_);
     co_await give_log_back();
     co_return false;

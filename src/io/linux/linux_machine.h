@@ -23,7 +23,7 @@ struct LinuxOptions {
   std::string run_dir = "/run/mars";  // where pools lie when it is a tmpfs
   DiskEngineChoice io = DiskEngineChoice::automatic;
   size_t disk_threads = 32;      // of the thread engine
-  size_t off_load_threads = 16;  // one that hangs in a file system keeps none of the others
+  size_t off_load_threads = 64;  // one that hangs in a file system keeps none of the others
 };
 
 class LinuxMachine final : public Machine {
