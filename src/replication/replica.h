@@ -90,7 +90,7 @@ class Replica {
   // See bricks::Segments::room(); nothing: the log is not open.
   std::optional<uint64_t> log_room() const { return log_ == nullptr ? std::nullopt : log_->segments().room(); }
   // On the log disk, for other resources (replica_room.cc). Nothing is offered by who is closed, ends, or has freed
-  // nothing when it was asked last. ask_for_room() returns at once; room_was_made() follows.
+  // nothing a moment ago. ask_for_room() returns at once; room_was_made() follows.
   RoomOffer room_offer() const;
   void ask_for_room(RoomRequest request);
   void room_was_made();
@@ -410,6 +410,7 @@ class Replica {
   std::set<Uuid> given_up_;                     // members whose log was sacrificed for space
   std::optional<uint64_t> tries_at_last_room_;  // in vain, of the log, when room was last made
   RoomOffer offer_in_vain_;                     // what others were offered, and nothing came of it
+  io::Instant in_vain_until_ = {};
   io::Instant attached_at_ = {};
   uint64_t written_when_held_ = 0;  // to the data disk, when somebody last began to wait for memory
   io::Instant held_since_ = {};

@@ -216,7 +216,11 @@ RoomOffer Replica::room_offer() const {
   RoomOffer offer;
   offer.spare = segments.spare_bytes() + segments.branch_bytes() + log_->bytes_below(trim_limit());
   offer.claims = least_sacrifice().bytes;
-  return offer == offer_in_vain_ ? RoomOffer{} : offer;
+  // What could not be had a moment ago is not hoped for at once: nobody else would be asked meanwhile.
+  const bool is_new = machine_.now() >= in_vain_until_;
+  if (!is_new && offer.spare <= offer_in_vain_.spare) offer.spare = 0;
+  if (!is_new && offer.claims <= offer_in_vain_.claims) offer.claims = 0;
+  return offer;
 }
 
 void Replica::ask_for_room(RoomRequest request) {
@@ -230,7 +234,8 @@ Task<void> Replica::make_room_for_others(RoomRequest request) {
   const RoomOffer offer = room_offer();
   if (offer.spare > 0 || offer.claims > 0) {
     const uint64_t before = log_bytes();
-    if (offer.spare == 0 && request == RoomRequest::claims) {
+    const bool gives_up = offer.spare == 0 && request == RoomRequest::claims;
+    if (gives_up) {
       Sacrifice sacrifice = least_sacrifice();
       co_await give_up(std::move(sacrifice));
     } else {
@@ -244,7 +249,8 @@ Task<void> Replica::make_room_for_others(RoomRequest request) {
       reached("room: made for another resource");
       environment_.room_was_made();
     } else {
-      offer_in_vain_ = offer;
+      offer_in_vain_ = gives_up ? RoomOffer{0, offer.claims} : RoomOffer{offer.spare, 0};
+      in_vain_until_ = machine_.now() + 10s;
     }
   }
   is_making_room_ = false;

@@ -14,7 +14,6 @@ namespace mars::replication {
 struct RoomOffer {
   uint64_t spare = 0;   // files kept for the next roll, given-up histories, log that nobody needs: nobody misses it
   uint64_t claims = 0;  // the log that goes when the fewest replicas furthest behind lose their claim on it
-  friend bool operator==(const RoomOffer&, const RoomOffer&) = default;
 };
 
 enum class RoomRequest : uint8_t { spare, claims };
