@@ -31,10 +31,10 @@ def make_disk(host):
     return host.disk
 
 
-def write_all(host, count, seed, seconds=120):
+def write_all(host, count, seed, seconds=120, resource="r"):
     """Writes `count` MiB of random data over the volume, with a flush after each; every one must be acknowledged."""
     deadline = time.monotonic() + seconds
-    with Nbd(host.device("r"), timeout=60) as nbd:
+    with Nbd(host.device(resource), timeout=60) as nbd:
         for number in range(count):
             nbd.write((number * MIB) % VOLUME, os.urandom(MIB))
             nbd.flush()
@@ -64,6 +64,39 @@ def a_full_log_disk_costs_the_worst_replica_its_log(can):
         the_lab.wait_equal("r", 180)
         expect(open(a.disk, "rb").read() == open(b.disk, "rb").read(), "B differs although it says it is up to date")
         print("    B came back by itself and is equal")
+
+
+def of_two_resources_the_longest_log_goes(can):
+    """Both lie on one log disk, and B is cut off: what fills it is the log of the other one, and that goes (G4)."""
+    with lab(can, "ab", fuse=False) as the_lab:
+        a, b = the_lab.hosts.values()
+        mount_log_disk(a, 192 * MIB)
+        a.flags = ["--log-reserve", "0"]
+        the_lab.start_cluster()
+        for number, host in enumerate((a, b)):
+            second = host.base / "second"
+            with open(second, "wb") as file:
+                file.truncate(VOLUME)
+            command = "join-resource" if number else "create-resource"
+            host.do(command, "r", make_disk(host))
+            host.do(command, "second", second)
+        the_lab.wait_equal("r")
+        b.wait_state("second", "up-to-date")
+        the_lab.network.cut("a", "b")
+        poll("B is silent", lambda: not any(h["name"] == "b" and h["is_connected"] for h in a.status()["hosts"]), 30)
+        write_all(a, 120, 1, resource="second")
+        write_all(a, 80, 2)
+        for resource, is_given_up in (("second", True), ("r", False)):
+            said = "is not kept any longer for b" in a.do("events", resource).out
+            expect(said == is_given_up, f"the log of {resource} is {'' if said else 'not '}given up", [a])
+        print("    the log of the other resource was the longest, and made room for this one")
+        the_lab.network.restore("a", "b")
+        the_lab.wait_equal("r", 180)
+        b.wait_state("second", "up-to-date", timeout=180)
+        expect(b.do("events", "r").out.count("sync from") == 1, "r was synced, although its log was kept", [b])
+        both = [open(host.base / "second", "rb").read() for host in (a, b)]
+        expect(both[0] == both[1], "the second resource differs on B", [b])
+        print("    B has both again: one by its log, the other by digests")
 
 
 def with_nobody_left_to_drop_writes_wait(can):
@@ -207,6 +240,6 @@ def a_read_only_log_disk_takes_nothing_and_loses_nothing(can):
             expect(nbd.read(0, MIB) == before, "the data is not there", [a])
 
 
-run_cases([a_full_log_disk_costs_the_worst_replica_its_log, with_nobody_left_to_drop_writes_wait,
-           writes_wait_and_go_on, an_unmounted_log_disk_is_no_empty_log,
+run_cases([a_full_log_disk_costs_the_worst_replica_its_log, of_two_resources_the_longest_log_goes,
+           with_nobody_left_to_drop_writes_wait, writes_wait_and_go_on, an_unmounted_log_disk_is_no_empty_log,
            a_read_only_log_disk_takes_nothing_and_loses_nothing])
