@@ -28,8 +28,7 @@ struct Readiness::Impl {
       : descriptor(reactor.asio().context),
         clocks{asio::steady_timer(reactor.asio().context), asio::steady_timer(reactor.asio().context)} {
     boost::system::error_code error;
-    descriptor.assign(number, error);
-    if (error) unwatched = number;
+    if (descriptor.assign(number, error)) unwatched = number;
   }
   void cancel() {
     if (unwatched < 0) {
